@@ -1,0 +1,1 @@
+"""The models' limits table: dated data with provenance, and its loader."""

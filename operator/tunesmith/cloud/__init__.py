@@ -1,0 +1,1 @@
+"""The Instant Clusters API: client, wire models, and their translation into planning's facts."""

@@ -1,0 +1,1 @@
+"""Kubernetes I/O: six verbs, reflector, cache, remote clusters, lease, event recorder."""

@@ -1,0 +1,1 @@
+"""What users write: one pydantic module per kind, conditions, references, the CRD generator."""
