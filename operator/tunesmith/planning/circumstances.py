@@ -1,0 +1,86 @@
+"""What every observation carries, whatever its kind: the time, the installation, and what came of earlier actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+from tunesmith.planning.decision import Action, Failure, Outcome
+
+Fact = TypeVar("Fact")
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A fact that could not be learned just now. Unknown never means "no"."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Known(Generic[Fact]):
+    """A fact that was learned. `as_of` is on the process's monotonic clock (seconds): when the question was *begun*."""
+
+    value: Fact
+    as_of: float
+
+
+@dataclass(frozen=True)
+class FailureRecord:
+    """How often an action (by identity) failed in a row in this process, and when last (monotonic seconds)."""
+
+    count: int
+    last_monotonic: float
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The installation's price table. What is absent is unknown, never zero."""
+
+    gpu_hour_usd: Mapping[str, Decimal] = field(default_factory=dict)
+    tib_month_usd: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the administrator set. Durations in seconds."""
+
+    id: str
+    previous_ids: tuple[str, ...] = ()
+    operator_namespace: str = "tunesmith-system"
+    credential_namespaces: tuple[str, ...] | None = None  # None: every namespace may use the installation's credential
+    has_credential: bool = True
+    jobs_namespace: str = "tunesmith-jobs"
+    trainer_image: str = ""
+    allowed_images: tuple[str, ...] = ()  # empty: only `trainer_image`
+    simulated_gpus: bool = False
+    create_window_seconds: float = 30
+    settle_seconds: float = 300
+    absence_interval_seconds: float = 30  # "gone" is said twice, at least this far apart
+    save_grace_seconds: int = 180
+    prices: Prices = Prices()
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """The frame of one pass.
+
+    `now` is UTC wall time for what is written down; `monotonic` (seconds) is for waiting and comparing.
+    `jitter` in [0, 1) and `fresh_nonce` are randomness handed in, so that deciding needs none of its own.
+    """
+
+    now: datetime
+    monotonic: float
+    jitter: float
+    fresh_nonce: str
+    installation: Installation
+    outcomes: tuple[Outcome, ...] = ()
+    failures: Mapping[str, FailureRecord] = field(default_factory=dict)
+
+    def failure_of(self, action: Action) -> FailureRecord | None:
+        """The record of this action's failures in a row, if its last try failed."""
+        return self.failures.get(action.identity)
