@@ -1,0 +1,152 @@
+"""One look at everything the live view shows, gathered from the API servers and the provider into plain facts."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tunesmith_demo.reader import Object, Reader, condition
+
+GROUP = "/apis/tunesmith.dev/v1alpha1"
+
+
+@dataclass(frozen=True)
+class PodLine:
+    """One pod of the bought cluster, as the view shows it."""
+
+    name: str
+    node: str
+    phase: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is: steps, loss, speed. Zero or None where the job has not said."""
+
+    step: int = 0
+    total: int = 0
+    loss: str | None = None
+    tokens_per_second: str | None = None
+    eta_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is true right now, as far as it could be read."""
+
+    cluster_state: str = "-"
+    cluster_reason: str = "-"
+    cluster_message: str = ""
+    nodes: str = "-"
+    volume_state: str = "-"
+    job_state: str = "-"
+    job_message: str = ""
+    progress: Progress = Progress()
+    pods: tuple[PodLine, ...] = ()
+    events: tuple[str, ...] = ()
+    dollars: str = "0.00"
+    dollars_per_hour: str = "0.00"
+
+
+@dataclass
+class Lens:
+    """Where to look. `bought` is opened as soon as the operator has written the cluster's kubeconfig Secret."""
+
+    local: Reader
+    namespace: str
+    cluster: str
+    volume: str
+    job: str
+    provider_url: str
+    bought: Reader | None = None
+    _provider: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5, trust_env=False))
+
+    def look(self) -> Picture:
+        """Read everything once."""
+        cluster = self.local.get(self.path("gpuclusters", self.cluster))
+        volume = self.local.get(self.path("sharedvolumes", self.volume))
+        job = self.local.get(self.path("finetunejobs", self.job))
+        if self.bought is None and cluster:
+            self.bought = self._open_bought(cluster)
+        spent, rate = self._dollars()
+        ready, nodes = condition(cluster, "Ready"), (cluster or {}).get("status", {}).get("nodes", {})
+        return Picture(
+            cluster_state=(cluster or {}).get("status", {}).get("providerStatus") or "-",
+            cluster_reason=str(ready.get("reason", "-")),
+            cluster_message=str(ready.get("message", "")),
+            nodes=f"{nodes.get('ready', 0)}/{nodes.get('desired', 0)}" if nodes else "-",
+            volume_state=str(condition(volume, "Ready").get("reason", "-")),
+            job_state=(job or {}).get("status", {}).get("state", "-"),
+            job_message=str(condition(job, "Ready").get("message", "")),
+            progress=progress_of(job),
+            pods=self._pods(),
+            events=self._events(),
+            dollars=spent,
+            dollars_per_hour=rate,
+        )
+
+    def path(self, plural: str, name: str) -> str:
+        """API path of one resource of ours in the demo's namespace."""
+        return f"{GROUP}/namespaces/{self.namespace}/{plural}/{name}"
+
+    def close(self) -> None:
+        """End all connections."""
+        self.local.close()
+        self._provider.close()
+        if self.bought:
+            self.bought.close()
+
+    def _open_bought(self, cluster: Object) -> Reader | None:
+        name = cluster.get("status", {}).get("kubeconfigSecretName")
+        secret = self.local.get(f"/api/v1/namespaces/{self.namespace}/secrets/{name}") if name else None
+        return Reader(base64.b64decode(secret["data"]["value"]).decode()) if secret else None
+
+    def _pods(self) -> tuple[PodLine, ...]:
+        found = self.bought.items("/api/v1/namespaces/tunesmith-jobs/pods") if self.bought else []
+        return tuple(
+            PodLine(pod["metadata"]["name"], pod["spec"].get("nodeName", "-"), phase_of(pod))
+            for pod in sorted(found, key=lambda each: str(each["metadata"]["name"]))
+        )
+
+    def _events(self, newest: int = 6) -> tuple[str, ...]:
+        found = self.local.items(f"/api/v1/namespaces/{self.namespace}/events")
+        ours = [each for each in found if each["involvedObject"].get("apiVersion", "").startswith("tunesmith.dev/")]
+        ours.sort(key=lambda each: str(each.get("lastTimestamp") or each["metadata"]["creationTimestamp"]))
+        return tuple(
+            f"{each['involvedObject']['kind']}: {each['reason']}: {each['message']}" for each in ours[-newest:]
+        )
+
+    def _dollars(self) -> tuple[str, str]:
+        try:
+            spent: dict[str, Any] = self._provider.get(f"{self.provider_url}/admin/state").json().get("dollars", {})
+        except (httpx.HTTPError, ValueError):
+            return "?", "?"
+        return str(spent.get("total", "0.00")), str(spent.get("perHour", "0.00"))
+
+
+def progress_of(job: Object | None) -> Progress:
+    """The job's own words about its progress."""
+    said = (job or {}).get("status", {}).get("progress", {})
+    return Progress(
+        step=said.get("step", 0),
+        total=said.get("totalSteps", 0),
+        loss=said.get("loss"),
+        tokens_per_second=said.get("tokensPerSecond"),
+        eta_seconds=said.get("etaSeconds"),
+    )
+
+
+def phase_of(pod: Object) -> str:
+    """What `kubectl get pods` would say of the pod, in short."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    if pod["spec"].get("schedulingGates"):
+        return "SchedulingGated"
+    for container in pod.get("status", {}).get("containerStatuses", []):
+        waiting = container.get("state", {}).get("waiting")
+        if waiting:
+            return str(waiting.get("reason", "Waiting"))
+    return str(pod.get("status", {}).get("phase", "-"))
