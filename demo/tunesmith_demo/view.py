@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -93,7 +93,8 @@ class View:
 
     def _draw(self) -> Panel:
         seen = self._picture
-        parts = [self._steps(), Text(), self._resources(seen), self._pods(seen), self._bar(seen), self._events(seen)]
+        parts: list[RenderableType] = [self._steps(), Text(), self._resources(seen), self._pods(seen)]
+        parts += [self._bar(seen), self._events(seen)]
         minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
         money = f"${seen.dollars} so far, ${seen.dollars_per_hour} an hour"
         return Panel(Group(*parts), title=f"Tunesmith · {minutes}:{seconds:02} · {money}", title_align="left")
