@@ -1,0 +1,1 @@
+"""Process nodes: a small kubelet of ours that runs pods as local processes."""
