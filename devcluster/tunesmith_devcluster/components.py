@@ -38,6 +38,7 @@ class Layout:
     api_port: int
     controller_manager_port: int
     scheduler_port: int
+    dead_node_seconds: int
 
     @property
     def pki(self) -> Path:
@@ -133,7 +134,7 @@ def apiserver(binaries: Binaries, layout: Layout) -> list[str | Path]:
 
 
 def controller_manager(binaries: Binaries, layout: Layout) -> list[str | Path]:
-    """All controllers; a dead node shows within some ten seconds instead of a minute."""
+    """All controllers; a dead node shows after `dead_node_seconds` instead of a minute."""
     return [
         binaries.controller_manager,
         *_client_flags(layout, "controller-manager", layout.controller_manager_port),
@@ -141,7 +142,7 @@ def controller_manager(binaries: Binaries, layout: Layout) -> list[str | Path]:
         f"--root-ca-file={layout.pki / 'ca.crt'}",
         "--use-service-account-credentials=true",
         "--node-monitor-period=1s",
-        "--node-monitor-grace-period=8s",
+        f"--node-monitor-grace-period={layout.dead_node_seconds}s",
         "--node-startup-grace-period=20s",
         "--kube-api-qps=100",
         "--kube-api-burst=200",

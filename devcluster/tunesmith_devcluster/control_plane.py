@@ -28,10 +28,10 @@ class ControlPlane:
         self.authority = authority
 
     @classmethod
-    def prepare(cls, directory: Path, *, name: str, slot: Slot) -> ControlPlane:
+    def prepare(cls, directory: Path, *, name: str, slot: Slot, dead_node_seconds: int) -> ControlPlane:
         """Write every file that the components need into an empty or new directory."""
         ports = slot.free_ports(3)
-        layout = Layout(directory, slot, *ports)
+        layout = Layout(directory, slot, *ports, dead_node_seconds=dead_node_seconds)
         layout.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
         layout.logs.mkdir(mode=0o700, exist_ok=True)
         plane = cls(layout, Authority.create(f"tunesmith-devcluster {name}"))
