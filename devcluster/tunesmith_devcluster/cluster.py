@@ -1,0 +1,189 @@
+"""A whole cluster on this machine: a control plane and its process nodes, as the demo, the simulator and tests use it.
+
+All calls block; callers that must not wait use threads. Everything a cluster writes lies in its directory, and everything
+it starts has a pid file there, so any process can open it and end it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunesmith_devcluster import binaries, processes, slots
+from tunesmith_devcluster.components import Layout
+from tunesmith_devcluster.control_plane import ControlPlane
+from tunesmith_devcluster.errors import DevclusterError
+from tunesmith_devcluster.kubeconfig import KubernetesApi
+from tunesmith_devcluster.node_process import NodeDirectory, end_nodes
+from tunesmith_devcluster.nodes.spec import NodeSpec
+
+NODES_READY_SECONDS = 120
+RECORD = "cluster.json"
+
+
+def in_silence(_: str) -> None:
+    """Say nothing about progress."""
+
+
+class Cluster:
+    """A running cluster. Make one with `create`, get hold of a running one with `open`."""
+
+    def __init__(self, directory: Path, name: str, plane: ControlPlane) -> None:
+        self.directory = directory
+        self.name = name
+        self.plane = plane
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        *,
+        name: str,
+        nodes: Sequence[NodeSpec] = (),
+        slot: int | None = None,
+        say: Callable[[str], None] = in_silence,
+    ) -> Cluster:
+        """Start a control plane and these nodes in a new directory, and wait until the nodes are Ready.
+
+        A directory of an earlier cluster that has ended is used anew. Raises `DevclusterError`, with nothing left
+        running, when anything does not start.
+        """
+        directory = directory.resolve()
+        programs = binaries.ensure(say)
+        _make_room(directory)
+        taken = slots.take(directory, slot)
+        try:
+            plane = ControlPlane.prepare(directory, name=name, slot=taken)
+            ports = [plane.layout.api_port, plane.layout.controller_manager_port, plane.layout.scheduler_port]
+            record = {"name": name, "slot": taken.number, "ports": ports}
+            processes.write_atomically(directory / RECORD, json.dumps(record))
+            cluster = cls(directory, name, plane)
+            say(f"starting the control plane of {name}")
+            plane.start(programs, say)
+        except BaseException:
+            slots.give_back(taken, directory)
+            raise
+        try:
+            cluster.add_nodes(nodes, say=say)
+        except BaseException:
+            cluster.stop()
+            raise
+        return cluster
+
+    @classmethod
+    def open(cls, directory: Path) -> Cluster:
+        """Attach to a cluster that runs, whoever started it. Raises `DevclusterError` if none runs there."""
+        directory = directory.resolve()
+        if not _is_running(directory):
+            raise DevclusterError(f"No cluster runs in {directory}. 'tunesmith-devcluster up' starts one.")
+        record = json.loads((directory / RECORD).read_text())
+        layout = Layout(directory, slots.of_number(record["slot"]), *record["ports"])
+        return cls(directory, record["name"], ControlPlane.attach(layout))
+
+    @property
+    def kubeconfig(self) -> Path:
+        """An administrator's kubeconfig, everything embedded."""
+        return self.plane.layout.kubeconfig("admin")
+
+    @property
+    def audit_log(self) -> Path:
+        """One line per request that the API server answered."""
+        return self.plane.layout.audit_log
+
+    @property
+    def server(self) -> str:
+        """The API server's address."""
+        return self.plane.layout.server
+
+    @property
+    def slot(self) -> int:
+        """The number that keeps this cluster's addresses and ports apart from others'."""
+        return self.plane.layout.slot.number
+
+    def api(self) -> KubernetesApi:
+        """A new client with an administrator's rights; a context manager."""
+        return KubernetesApi(self.kubeconfig)
+
+    def node_directory(self, name: str) -> Path:
+        """Where a process node's files lie: its spec, identity, log and its pods."""
+        return self.directory / "nodes" / name
+
+    def node_names(self) -> list[str]:
+        """The process nodes that were added and not removed, dead ones too."""
+        return [node.name for node in self._nodes()]
+
+    def add_nodes(self, specs: Iterable[NodeSpec], *, say: Callable[[str], None] = in_silence) -> None:
+        """Start process nodes and wait until pods can be put on them."""
+        with self._locked():
+            added = [self._prepare_node(spec) for spec in specs]
+        if not added:
+            return
+        say(f"starting {len(added)} nodes")
+        for node in added:
+            node.start()
+        deadline = time.monotonic() + NODES_READY_SECONDS
+        with self.api() as api:
+            while not all(node.is_ready(api) for node in added):
+                if time.monotonic() > deadline:
+                    raise DevclusterError(
+                        f"Not all of {', '.join(node.name for node in added)} were Ready after "
+                        f"{NODES_READY_SECONDS} s. Their logs are in {self.directory / 'nodes'}."
+                    )
+                time.sleep(0.1)
+
+    def remove_nodes(self, names: Iterable[str]) -> None:
+        """End these nodes with their pods' processes and take their Node objects away."""
+        going = [NodeDirectory(self.node_directory(name)) for name in names]
+        end_nodes(going)
+        with self._locked(), self.api() as api:
+            for node in going:
+                api.delete(f"/api/v1/nodes/{node.name}")
+                node.remove()
+
+    def stop(self) -> None:
+        """End everything that runs for this cluster; its logs stay. Fine if nothing runs any more."""
+        end_nodes(self._nodes())
+        self.plane.stop()
+        slots.give_back(self.plane.layout.slot, self.directory)
+
+    def _nodes(self) -> list[NodeDirectory]:
+        return [NodeDirectory(file.parent) for file in sorted((self.directory / "nodes").glob("*/spec.json"))]
+
+    def _prepare_node(self, spec: NodeSpec) -> NodeDirectory:
+        node = NodeDirectory(self.node_directory(spec.name))
+        if node.path.exists():
+            raise DevclusterError(f"Cluster {self.name} has a node '{spec.name}' already. Remove it first.")
+        used = {other.pod_range for other in self._nodes()}
+        slot = self.plane.layout.slot
+        free = next(index for index in range(1, 256) if index > 254 or slot.pod_range(index) not in used)
+        node.prepare(spec, slot.pod_range(free), self.plane)
+        return node
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Two callers that change the set of nodes take turns, in this process or in others."""
+        with (self.directory / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _is_running(directory: Path) -> bool:
+    process = processes.recorded(directory / "apiserver.pid")
+    return (directory / RECORD).exists() and process is not None and process.alive
+
+
+def _make_room(directory: Path) -> None:
+    if directory.exists() and any(directory.iterdir()):
+        if not (directory / RECORD).exists():
+            raise DevclusterError(f"{directory} is not empty and holds no cluster of ours. Choose another directory.")
+        if any(
+            process is not None and process.alive for process in map(processes.recorded, slots.pid_files(directory))
+        ):
+            raise DevclusterError(f"A cluster runs in {directory} already. 'tunesmith-devcluster down' ends it.")
+        shutil.rmtree(directory)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
