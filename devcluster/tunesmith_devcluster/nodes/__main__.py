@@ -22,15 +22,12 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--directory", type=click.Path(path_type=Path), required=True, help="The node's state.")
 @click.option("--pod-range", required=True, help="Loopback addresses for pods, such as 127.64.1.0/24.")
 @click.option("--images", type=_file, default=DEFAULT_TABLE, help="The table of known images, YAML.")
-@click.option("--backoff-factor", type=float, default=1.0, help="Shortens restart back-offs, for tests.")
-def main(
-    *, kubeconfig: Path, spec: Path, directory: Path, pod_range: str, images: Path, backoff_factor: float
-) -> None:
+def main(*, kubeconfig: Path, spec: Path, directory: Path, pod_range: str, images: Path) -> None:
     """Run one process node."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     directory.mkdir(parents=True, exist_ok=True)
     node_spec = NodeSpec.from_json(spec.read_text(encoding="utf-8"))
-    options = NodeOptions(node_spec, directory.resolve(), pod_range, ImageTable.read(images), backoff_factor)
+    options = NodeOptions(node_spec, directory.resolve(), pod_range, ImageTable.read(images))
     asyncio.run(_run(options, kubeconfig))
 
 

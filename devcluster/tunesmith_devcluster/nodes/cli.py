@@ -53,8 +53,8 @@ def lose_gpus(name: str, count: int, directory: Path) -> None:
 
 def _do(act: Callable[[Path], None], directory: Path, name: str) -> None:
     place = directory / "nodes" / name
-    if not (place / "start.json").exists():
-        known = ", ".join(sorted(path.parent.name for path in directory.glob("nodes/*/start.json"))) or "none"
+    if not (place / "spec.json").exists():
+        known = ", ".join(sorted(path.parent.name for path in directory.glob("nodes/*/spec.json"))) or "none"
         raise click.ClickException(
             f"there is no process node {name!r} in {directory} (known: {known}); see --directory"
         )

@@ -2,18 +2,16 @@
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith_devcluster.nodes import registration
 from tunesmith_devcluster.nodes.api import Api, ApiError, Json, Unreachable
 from tunesmith_devcluster.nodes.clock import now_text
+from tunesmith_devcluster.nodes.control import Control
 from tunesmith_devcluster.nodes.environment import ApiKeys
 from tunesmith_devcluster.nodes.events import EventRecorder
-from tunesmith_devcluster.nodes.fault import Control, process_start_time
 from tunesmith_devcluster.nodes.hosts import HostsBoard
 from tunesmith_devcluster.nodes.images import ImageTable
 from tunesmith_devcluster.nodes.pod_object import PodObject
@@ -40,7 +38,6 @@ class NodeOptions:
     directory: Path
     pod_range: str
     images: ImageTable
-    backoff_factor: float = 1.0
 
 
 class ProcessNode:
@@ -58,7 +55,7 @@ class ProcessNode:
         self._household = Household(
             node_name=options.spec.name, host_ip=_HOST_IP, directory=options.directory, api=api,
             keys=ApiKeys(self._get_or_none), images=options.images, events=self._events,
-            backoff_factor=options.backoff_factor,
+            backoff_factor=options.spec.backoff_factor,
         )  # fmt: skip
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -73,8 +70,6 @@ class ProcessNode:
 
     async def run(self) -> None:
         """Register, then work until asked to end."""
-        note = {"pid": os.getpid(), "start_time": process_start_time(os.getpid())}
-        (self._directory / "node.pid").write_text(json.dumps(note), encoding="utf-8")
         await self._server.start()
         await self._register()
         duties = [self._heartbeat(), self._follow_pods(), self._obey(), self._keep_hosts(), self._events.run()]
