@@ -1,7 +1,7 @@
 """A whole cluster on this machine: a control plane and its process nodes, as the demo, the simulator and tests use it.
 
-All calls block; callers that must not wait use threads. Everything a cluster writes lies in its directory, and everything
-it starts has a pid file there, so any process can open it and end it.
+All calls block; callers that must not wait use threads. Everything a cluster writes lies in its directory, and
+everything it starts has a pid file there, so any process can open it and end it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tunesmith_devcluster.errors import DevclusterError
 from tunesmith_devcluster.kubeconfig import KubernetesApi
 from tunesmith_devcluster.node_process import NodeDirectory, end_nodes
 from tunesmith_devcluster.nodes.spec import NodeSpec
+from tunesmith_devcluster.progress import Lines
 
 NODES_READY_SECONDS = 120
 RECORD = "cluster.json"
@@ -54,7 +55,7 @@ class Cluster:
         running, when anything does not start.
         """
         directory = directory.resolve()
-        programs = binaries.ensure(say)
+        programs = binaries.ensure(Lines(say))
         _make_room(directory)
         taken = slots.take(directory, slot)
         try:

@@ -78,8 +78,10 @@ class ControlPlane:
 
     def stop(self) -> None:
         """End all components that run; fine if none does."""
-        files = [self.layout.pid_file(component) for component in reversed(COMPONENTS)]
-        processes.end(files, grace_seconds=ENDING_GRACE_SECONDS)
+        of_etcd, *others = [self.layout.pid_file(component) for component in COMPONENTS]
+        # The API server does not end in good order without etcd.
+        processes.end(others, grace_seconds=ENDING_GRACE_SECONDS)
+        processes.end([of_etcd], grace_seconds=ENDING_GRACE_SECONDS)
 
     def kubeconfig_for(self, user: str, groups: list[str], name: str) -> str:
         """The text of a kubeconfig with a new client certificate for this user."""
