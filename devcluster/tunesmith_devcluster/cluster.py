@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tunesmith_devcluster import binaries, kwok, processes, slots
-from tunesmith_devcluster.components import Binaries, Layout
+from tunesmith_devcluster.components import Binaries, Layout, Ports
 from tunesmith_devcluster.control_plane import ControlPlane
 from tunesmith_devcluster.environment import plain_environment
 from tunesmith_devcluster.errors import DevclusterError
@@ -185,7 +185,7 @@ class Cluster:
         record = {
             "name": self.name,
             "slot": layout.slot.number,
-            "ports": [layout.api_port, layout.controller_manager_port, layout.scheduler_port],
+            "ports": layout.ports,
             "dead_node_seconds": layout.dead_node_seconds,
         }
         processes.write_atomically(self.directory / RECORD, json.dumps(record))
@@ -194,7 +194,7 @@ class Cluster:
     def _read_record(cls, directory: Path) -> Cluster:
         record = json.loads((directory / RECORD).read_text())
         slot = slots.of_number(record["slot"])
-        layout = Layout(directory, slot, *record["ports"], dead_node_seconds=record["dead_node_seconds"])
+        layout = Layout(directory, slot, Ports(*record["ports"]), record["dead_node_seconds"])
         return cls(directory, record["name"], ControlPlane.attach(layout))
 
     def _nodes(self) -> list[NodeDirectory]:
