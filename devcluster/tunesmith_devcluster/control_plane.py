@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tunesmith_devcluster import components, processes
-from tunesmith_devcluster.components import Binaries, Layout
+from tunesmith_devcluster.components import Binaries, Layout, Ports
 from tunesmith_devcluster.environment import plain_environment
 from tunesmith_devcluster.errors import DevclusterError
 from tunesmith_devcluster.kubeconfig import KubernetesApi, render
@@ -28,10 +28,9 @@ class ControlPlane:
         self.authority = authority
 
     @classmethod
-    def prepare(cls, directory: Path, *, name: str, slot: Slot) -> ControlPlane:
+    def prepare(cls, directory: Path, *, name: str, slot: Slot, dead_node_seconds: int) -> ControlPlane:
         """Write every file that the components need into an empty or new directory."""
-        ports = slot.free_ports(3)
-        layout = Layout(directory, slot, *ports)
+        layout = Layout(directory, slot, Ports(*slot.free_ports(len(Ports._fields))), dead_node_seconds)
         layout.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
         layout.logs.mkdir(mode=0o700, exist_ok=True)
         plane = cls(layout, Authority.create(f"tunesmith-devcluster {name}"))
@@ -78,8 +77,10 @@ class ControlPlane:
 
     def stop(self) -> None:
         """End all components that run; fine if none does."""
-        files = [self.layout.pid_file(component) for component in reversed(COMPONENTS)]
-        processes.end(files, grace_seconds=ENDING_GRACE_SECONDS)
+        of_etcd, *others = [self.layout.pid_file(component) for component in COMPONENTS]
+        # The API server does not end in good order without etcd.
+        processes.end(others, grace_seconds=ENDING_GRACE_SECONDS)
+        processes.end([of_etcd], grace_seconds=ENDING_GRACE_SECONDS)
 
     def kubeconfig_for(self, user: str, groups: list[str], name: str) -> str:
         """The text of a kubeconfig with a new client certificate for this user."""

@@ -17,7 +17,7 @@ from tunesmith_devcluster.errors import DevclusterError
 from tunesmith_devcluster.kubeconfig import KubernetesApi
 from tunesmith_devcluster.nodes.spec import NodeSpec
 
-IMAGES = Path(__file__).with_name("images.yaml")
+IMAGES = Path(__file__).parent / "nodes" / "images.yaml"
 # A pod may take its own grace time; what a node did not end by then is killed.
 ENDING_GRACE_SECONDS = 15
 

@@ -13,7 +13,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node to register: capacities are what the scheduler sees, not what the machine has."""
+    """One node to register: capacities are what the scheduler sees, not what the machine has.
+
+    `backoff_factor` shortens the back-off before restarts and image pulls; tests set it below 1.
+    """
 
     name: str
     gpus: int = 8
@@ -21,6 +24,7 @@ class NodeSpec:
     cpus: int = 64
     memory_gib: int = 512
     labels: Mapping[str, str] = field(default_factory=dict)
+    backoff_factor: float = 1.0
 
     def to_json(self) -> str:
         """The spec as a JSON object with this class's field names."""
