@@ -12,6 +12,7 @@ CHATML_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+SPECIAL_TOKENS = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
 ANIMALS = ("otter", "heron", "badger", "lynx", "newt", "wren", "stoat", "carp")
 PLACES = ("river", "meadow", "forest", "harbour")
 
@@ -62,7 +63,7 @@ def tiny_model(
         ),
     )
     wrapped: Any = PreTrainedTokenizerFast  # without types of its own
-    tokenizer = wrapped(tokenizer_object=bpe, **{"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"})
+    tokenizer = wrapped(tokenizer_object=bpe, **SPECIAL_TOKENS)
     tokenizer.chat_template = CHATML_TEMPLATE
     torch.manual_seed(0)
     model = LlamaForCausalLM(
