@@ -29,8 +29,12 @@ check: setup ## Format, lint, types, imports, generated files current
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy operator trainer simulator devcluster demo
 	@$(BIN)/lint-imports
+	@$(PY) -m tunesmith_trainer.contract --check
 
 generate: setup ## Write the CRDs, the contract's schemas and the reference pages from their sources
+
+generate: setup ## Write what is generated anew: the trainer's contract
+	@$(PY) -m tunesmith_trainer.contract --write
 
 lock: setup ## Write the requirement locks anew
 	@tools/lock.sh
