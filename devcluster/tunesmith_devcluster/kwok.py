@@ -12,6 +12,7 @@ from typing import Any
 from tunesmith_devcluster.kubeconfig import KubernetesApi
 from tunesmith_devcluster.nodes.spec import NodeSpec
 
+STAGES = Path(__file__).with_name("kwok-stages.yaml")
 LABEL = "type"
 LABEL_VALUE = "kwok"
 
@@ -21,6 +22,8 @@ def command(program: Path, kubeconfig: Path, *, lease_seconds: int) -> Sequence[
     return [
         program,
         f"--kubeconfig={kubeconfig}",
+        f"--config={STAGES}",
+        "--v=WARN",
         "--manage-all-nodes=false",
         f"--manage-nodes-with-label-selector={LABEL}={LABEL_VALUE}",
         # Renewed every quarter of it; must not be longer than the time after which a silent node counts as dead.
