@@ -86,9 +86,9 @@ def train(configuration: Configuration) -> int:
     reporter = Reporter(configuration, speaks=os.environ.get("RANK", "0") == "0")
     try:
         with Watch(reporter, configuration.heartbeat_seconds, end_stalled_process):
+            reporter.stage("Starting")
             from tunesmith_trainer.training import run
 
-            reporter.stage("Starting")
             code = leave(run(configuration, stop, reporter))
     except Exception as error:
         failure = classified(error)
@@ -108,6 +108,6 @@ def end(code: int) -> None:
     os._exit(code)
 
 
-def command() -> None:
-    """The installed command."""
-    end(main())
+def command(arguments: list[str] | None = None) -> None:
+    """The installed command; does not return."""
+    end(main(arguments))

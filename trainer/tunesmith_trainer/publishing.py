@@ -16,7 +16,7 @@ from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
 from tunesmith_trainer.contract.messages import FileSaid
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.model import adapted_modules
-from tunesmith_trainer.storage import first_damage, said_files, sha256_of, sync_directory, write_whole
+from tunesmith_trainer.storage import first_damage, make_readable, said_files, sha256_of, sync_directory, write_whole
 
 RESULT = "result.json"
 ADAPTER = "adapter_model.safetensors"
@@ -61,6 +61,7 @@ def publish(
     write_whole(
         partial / RESULT, describe(said_files(partial), modules).model_dump_json(by_alias=True, indent=2) + "\n"
     )
+    make_readable(partial)
     attempt.ensure_newest()
     partial.rename(path)
     sync_directory(path.parent)

@@ -42,6 +42,12 @@ def write_whole(path: Path, text: str) -> None:
     sync_directory(path.parent)
 
 
+def make_readable(directory: Path) -> None:
+    """Lets every user read what is below the directory; some libraries write weights for their own user only."""
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
 def said_files(directory: Path) -> dict[str, FileSaid]:
     """Size and hash of every file below a directory, by its relative path, once all of them are on the storage."""
     files = {}

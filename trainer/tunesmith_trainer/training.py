@@ -16,6 +16,8 @@ from tunesmith_trainer.data.masking import MaskingRules
 from tunesmith_trainer.data.prepare import Prepared, prepare
 from tunesmith_trainer.devices import missing_gpus, wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.following import Follower
+from tunesmith_trainer.loop import make_loop
 from tunesmith_trainer.model import load_adapter, load_base, load_tokenizer, with_adapter
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.stopping import StopWish
@@ -103,7 +105,9 @@ def _attempt(run_: Run) -> TerminationMessage:
     run_.ensure_wanted()
 
     reporter.stage("LoadingModel")
-    model = with_adapter(load_base(configuration), configuration)
+    base = load_base(configuration)
+    _seed(configuration.training.seed)
+    model = with_adapter(base, configuration)
     run_.ensure_wanted()
 
     reporter.stage("Training")
@@ -113,6 +117,13 @@ def _attempt(run_: Run) -> TerminationMessage:
     published = run_.world.first(lambda: _published(run_, model, tokenizer, datasets, outcome))
     reporter.stage("Finished")
     return published.message(configuration.storage.attempt)
+
+
+def _seed(seed: int) -> None:
+    """Before the adapter's first values are drawn: the training loop seeds only when it is made, which is later."""
+    from transformers import set_seed
+
+    set_seed(seed)
 
 
 def _prepared(configuration: Configuration, tokenizer: Any) -> Datasets:
@@ -146,9 +157,6 @@ def _resumable(run_: Run) -> Checkpoint | None:
 
 
 def _trained(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, resumed: Checkpoint | None) -> Outcome:
-    from tunesmith_trainer.following import Follower
-    from tunesmith_trainer.loop import make_loop
-
     memory = resumed.memory if resumed else Memory()
     follower = Follower(
         run_.configuration,
