@@ -10,6 +10,10 @@ from tunesmith_simulator.pace import NodeDurations, Pace, rescaled
 GPUS_PER_NODE = 8
 """The provider sells whole nodes of eight GPUs: ``num_gpus`` is a multiple of 8."""
 
+NODE_CPUS = 192
+NODE_MEMORY_GIB = 1800
+"""What an eight-GPU node of these types commonly has."""
+
 
 class NodePhase(StrEnum):
     """The phases of a node that the provider names and that are played here."""

@@ -13,6 +13,7 @@ from aiohttp import web
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.backing import Backing
 from tunesmith_simulator.backing.light import LightBacking
+from tunesmith_simulator.backing.real import RealBacking
 from tunesmith_simulator.http.application import Intervention, application
 from tunesmith_simulator.http.record import RequestRecord
 from tunesmith_simulator.scenario import Scenario
@@ -93,4 +94,4 @@ async def run_simulator(
 
 
 def _backing(scenario: Scenario, state_directory: Path | None) -> Backing:
-    return LightBacking(scenario.kubeconfig_server)
+    return RealBacking(state_directory) if state_directory else LightBacking(scenario.kubeconfig_server)

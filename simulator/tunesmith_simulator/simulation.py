@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from tunesmith_simulator import world as worlds
-from tunesmith_simulator.backing import Backing
+from tunesmith_simulator.backing import Backing, Change
 from tunesmith_simulator.desk import Behind, Visit
 from tunesmith_simulator.scenario import Scenario
 from tunesmith_simulator.world import Account, World
@@ -88,10 +88,10 @@ class Simulation:
     def _new_id(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
-    def _hear(self, loop: asyncio.AbstractEventLoop, change: Callable[[World], World]) -> None:
+    def _hear(self, loop: asyncio.AbstractEventLoop, change: Change) -> None:
         # After the loop has closed there is nobody left to tell.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(lambda: self.become(change(self.world())))
+            loop.call_soon_threadsafe(lambda: self.become(change(self.world(), self.clock())))
 
     async def _tick(self) -> None:
         while True:

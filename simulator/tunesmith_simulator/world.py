@@ -6,6 +6,7 @@ What is gone stays in the record with the time it went. What a customer may do t
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Protocol
 
 from tunesmith_simulator import clusters, machines, volumes
 from tunesmith_simulator.clusters import Cluster, ClusterPhase
@@ -17,6 +18,14 @@ from tunesmith_simulator.volumes import Volume, VolumeStatus
 
 StockKey = tuple[str, str]
 """Region name and GPU type."""
+
+
+class ReportedChange(Protocol):
+    """What stands behind a cluster reports something: the functions below, their other arguments given."""
+
+    def __call__(self, world: "World", /, *, cluster_id: str, now: datetime) -> "World":
+        """The world with the report in it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +141,14 @@ def at_speed(world: World, speed: float, now: datetime) -> World:
     return world
 
 
-def control_plane_up(world: World, cluster_id: str, kube_config: str, now: datetime) -> World:
+def control_plane_up(world: World, *, cluster_id: str, now: datetime, kube_config: str) -> World:
     """What stands behind a cluster reports: its API answers, and this is its kubeconfig (base64)."""
     cluster = world.clusters[cluster_id]
     nodes = tuple(replace(node, up_at=node.up_at or now) for node in cluster.control_plane_nodes)
     return world.with_cluster(replace(cluster, control_plane_nodes=nodes, kube_config=kube_config))
 
 
-def nodes_up(world: World, cluster_id: str, host_names: frozenset[str], now: datetime) -> World:
+def nodes_up(world: World, *, cluster_id: str, now: datetime, host_names: frozenset[str]) -> World:
     """What stands behind a cluster reports: these nodes run."""
     cluster = world.clusters[cluster_id]
     nodes = tuple(
@@ -149,19 +158,19 @@ def nodes_up(world: World, cluster_id: str, host_names: frozenset[str], now: dat
     return world.with_cluster(replace(cluster, gpu_nodes=nodes))
 
 
-def volume_attached(world: World, cluster_id: str, now: datetime) -> World:
+def volume_attached(world: World, *, cluster_id: str, now: datetime) -> World:
     """What stands behind a cluster reports: the shared volume can be mounted in it."""
     return world.with_cluster(replace(world.clusters[cluster_id], volume_attached_at=now))
 
 
-def ended(world: World, cluster_id: str, now: datetime) -> World:
+def ended(world: World, *, cluster_id: str, now: datetime) -> World:
     """What stood behind a cluster reports: nothing of it runs any more."""
     return world.with_cluster(replace(world.clusters[cluster_id], ended_at=now))
 
 
-def backing_failed(world: World, cluster_id: str, error: str) -> World:
+def backing_failed(world: World, *, cluster_id: str, now: datetime, error: str) -> World:
     """What stands behind a cluster could not do what it was told; the provider has no word for that but waiting."""
-    return world.with_cluster(replace(world.clusters[cluster_id], backing_error=error))
+    return world.with_cluster(replace(world.clusters[cluster_id], backing_error=f"{now.isoformat()}: {error}"))
 
 
 def node_failed(world: World, cluster_id: str, host_name: str, now: datetime) -> World:

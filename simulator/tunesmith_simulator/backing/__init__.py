@@ -1,12 +1,16 @@
 """What stands behind the clusters that are sold: nothing (``light``), or real control planes with nodes (``real``)."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 
 from tunesmith_simulator.world import World
 
-Report = Callable[[Callable[[World], World]], None]
-"""Hands a change of the world to the simulation; may be called from any thread."""
+Change = Callable[[World, datetime], World]
+"""What happened, as a change of the world at the time given."""
+
+Report = Callable[[Change], None]
+"""Hands a change to the simulation; may be called from any thread."""
 
 
 class Backing(Protocol):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from tunesmith_simulator.clusters import AddOn, Billing, Cluster
-from tunesmith_simulator.machines import Node
+from tunesmith_simulator.machines import NODE_CPUS, NODE_MEMORY_GIB, Node
 from tunesmith_simulator.regions import Region
 from tunesmith_simulator.volumes import Volume
 from tunesmith_simulator.world import World
@@ -134,10 +134,10 @@ def _gpu_node(node: Node) -> Json:
         "host_name": node.host_name,
         "instance_id": node.instance_id,
         "marked_for_deletion": node.marked_for_deletion,
-        "memory_gib": 1800,
+        "memory_gib": NODE_MEMORY_GIB,
         "networks": ["10.0.0.0/24"],
         "node_id": node.node_id,
-        "num_cpu_cores": 192,
+        "num_cpu_cores": NODE_CPUS,
         "num_gpus": node.num_gpus,
         "phase_transitions": _node_history(node),
         "status": node.phase.status,
