@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from tunesmith_demo.stage import Stage
-from tunesmith_demo.story import NAMESPACE, PromiseBroken, Story
+from tunesmith_demo.story import NAMESPACE, BrokenPromiseError, Story
 from tunesmith_demo.view import View
 
 
@@ -22,7 +22,7 @@ def main() -> None:
 @main.command()
 @click.option("--quick", is_flag=True, help="A tiny random model instead of SmolLM2-135M; it is asked nothing.")
 @click.option("--keep", is_flag=True, help="Leave everything up and print what to try next.")
-@click.option("--directory", type=click.Path(path_type=Path), help="Where everything lives; a temporary one by default.")
+@click.option("--directory", type=click.Path(path_type=Path), help="Where everything lives.")
 def run(quick: bool, keep: bool, directory: Path | None) -> None:
     """Bring everything up, fine-tune a model, check each promise, give everything back."""
     place = directory or Path(tempfile.mkdtemp(prefix="tunesmith-demo-"))
@@ -37,7 +37,7 @@ def run(quick: bool, keep: bool, directory: Path | None) -> None:
                 view.say(what_to_try(stage))
                 return
             story.give_back()
-        except PromiseBroken as broken:
+        except BrokenPromiseError as broken:
             view.say(f"[red]The demo broke a promise:[/red] {broken}")
             view.say(f"Logs are in {place}.")
             _end(stage, view, keep)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
-from typing import Any
-
-import httpx
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 
 from tunesmith_demo.reader import Object, Reader, condition
 
@@ -60,9 +60,7 @@ class Lens:
     cluster: str
     volume: str
     job: str
-    provider_url: str
     bought: Reader | None = None
-    _provider: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5, trust_env=False))
 
     def look(self) -> Picture:
         """Read everything once."""
@@ -71,7 +69,7 @@ class Lens:
         job = self.local.get(self.path("finetunejobs", self.job))
         if self.bought is None and cluster:
             self.bought = self._open_bought(cluster)
-        spent, rate = self._dollars()
+        spent, rate = dollars((cluster, volume), datetime.now(UTC))
         ready, nodes = condition(cluster, "Ready"), (cluster or {}).get("status", {}).get("nodes", {})
         return Picture(
             cluster_state=(cluster or {}).get("status", {}).get("providerStatus") or "-",
@@ -95,7 +93,6 @@ class Lens:
     def close(self) -> None:
         """End all connections."""
         self.local.close()
-        self._provider.close()
         if self.bought:
             self.bought.close()
 
@@ -119,12 +116,19 @@ class Lens:
             f"{each['involvedObject']['kind']}: {each['reason']}: {each['message']}" for each in ours[-newest:]
         )
 
-    def _dollars(self) -> tuple[str, str]:
-        try:
-            spent: dict[str, Any] = self._provider.get(f"{self.provider_url}/admin/state").json().get("dollars", {})
-        except (httpx.HTTPError, ValueError):
-            return "?", "?"
-        return str(spent.get("total", "0.00")), str(spent.get("perHour", "0.00"))
+
+def dollars(resources: Iterable[Object | None], now: datetime) -> tuple[str, str]:
+    """What the resources have cost so far and cost per hour, from their own statuses carried on to now."""
+    total, rate = Decimal(0), Decimal(0)
+    for found in resources:
+        cost = (found or {}).get("status", {}).get("cost", {})
+        hourly = Decimal(cost.get("hourlyUSD") or 0)
+        rate += hourly
+        total += sum((Decimal(cost.get(part) or 0) for part in ("computeUSD", "storageUSD")), Decimal(0))
+        if cost.get("asOfTime"):
+            since = now - datetime.fromisoformat(cost["asOfTime"])
+            total += hourly * Decimal(since.total_seconds()) / 3600
+    return f"{total:.2f}", f"{rate:.2f}"
 
 
 def progress_of(job: Object | None) -> Progress:

@@ -1,4 +1,4 @@
-"""The stage that the demo and the end-to-end tests stand on: a management cluster, the provider played, the operator by Helm.
+"""The stage of the demo and the end-to-end tests: a management cluster, the provider played, the operator by Helm.
 
 Everything lives in one directory and is ended when the stage is left; nothing outside it is touched.
 """
@@ -19,14 +19,15 @@ from typing import Any
 
 import httpx
 import yaml
-from tunesmith_devcluster import processes
-from tunesmith_devcluster.cluster import Cluster
-from tunesmith_devcluster.errors import DevclusterError
-from tunesmith_devcluster.nodes.spec import NodeSpec
-from tunesmith_devcluster import tools as tool_finder
 
 from tunesmith_demo.kubectl import Kubectl
 from tunesmith_demo.reader import Reader
+from tunesmith_devcluster import processes
+from tunesmith_devcluster import tools as tool_finder
+from tunesmith_devcluster.cluster import Cluster
+from tunesmith_devcluster.errors import DevclusterError
+from tunesmith_devcluster.nodes.spec import NodeSpec
+from tunesmith_devcluster.progress import Lines
 
 Say = Callable[[str], None]
 
@@ -45,8 +46,8 @@ class StageError(RuntimeError):
 class Stage:
     """A management cluster with the operator in it, and a provider to buy from.
 
-    `values` are Helm values over those that a simulated installation needs; `scenario` is the simulator's, by name or path,
-    and `key` one of its accounts' keys.
+    `values` are Helm values over those that a simulated installation needs; `scenario` is the simulator's, by name or
+    path, and `key` one of its accounts' keys.
     """
 
     directory: Path
@@ -90,14 +91,14 @@ class Stage:
         nodes = [NodeSpec(name="management-0", gpus=0, cpus=8, memory_gib=16)]
         nodes += [NodeSpec(name=f"local-{index}") for index in range(self.local_gpu_nodes)]
         self.cluster = Cluster.create(self.directory / "management", name="management", nodes=nodes, say=self.say)
-        self.tools = tool_finder.ensure(self.say)
+        self.tools = tool_finder.ensure(Lines(self.say))
         self.kubectl = Kubectl(self.tools.kubectl, self.cluster.kubeconfig)
 
     def start_provider(self) -> None:
         """Start the simulator as a process of its own, as the provider is one."""
         port_file = self.directory / "provider.port"
         port_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "tunesmith_simulator.cli", "serve", "--port", "0", "--port-file", str(port_file)]
+        command = [sys.executable, "-m", "tunesmith_simulator", "serve", "--port-file", str(port_file)]
         command += ["--scenario", self.scenario, "--speed", str(self.speed)]
         command += ["--state", str(self.directory / "provider"), *(["--light"] if self.light else [])]
         self._provider = processes.start(
@@ -171,7 +172,7 @@ class Stage:
 
     def _tool_environment(self) -> dict[str, str]:
         folder = self.directory / "helm"
-        return {**os.environ, "HELM_CACHE_HOME": str(folder), "HELM_CONFIG_HOME": str(folder), "HELM_DATA_HOME": str(folder)}
+        return {**os.environ, **{f"HELM_{kind}_HOME": str(folder) for kind in ("CACHE", "CONFIG", "DATA")}}
 
     def _wait(self, what: str, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS

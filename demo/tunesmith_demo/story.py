@@ -1,4 +1,4 @@
-"""What the demo does and checks, in order. Each function is one promise of the product; a broken one raises `PromiseBroken`."""
+"""What the demo does and checks, in order: each function is one promise of the product."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANSWERS_SECONDS = 300
 GONE_SECONDS = 180
 
 
-class PromiseBroken(AssertionError):
+class BrokenPromiseError(AssertionError):
     """Something that the demo promises did not happen; the message says what was seen instead."""
 
 
@@ -88,9 +88,9 @@ class Story:
         path.touch(mode=0o600)
         path.write_text(base64.b64decode(secret["data"]["value"]).decode())
         self._bought = Kubectl(self.stage.tools.kubectl, path)
-        live = [each for each in self.stage.provider_state()["clusters"] if not each.get("goneTime")]
+        live = [each for each in self.stage.provider_state()["clusters"] if not each["gone_at"]]
         if len(live) != 1:
-            raise PromiseBroken(f"one cluster should have been bought; the provider holds {len(live)}")
+            raise BrokenPromiseError(f"one cluster should have been bought; the provider holds {len(live)}")
 
     def bring_weights(self) -> None:
         """A Job of the demo puts the model on the volume, through the claim that the operator made."""
@@ -111,12 +111,12 @@ class Story:
             found = self._resource("finetunejobs")
             seen_steps.add((found or {}).get("status", {}).get("progress", {}).get("step", 0))
             if is_true(found, "Failed"):
-                raise PromiseBroken(f"the job failed: {condition(found, 'Failed').get('message')}")
+                raise BrokenPromiseError(f"the job failed: {condition(found, 'Failed').get('message')}")
             return is_true(found, "Succeeded")
 
         self._until(ended, JOB_SECONDS, "the job did not succeed")
         if not self.quick and len(seen_steps - {0}) < 3:
-            raise PromiseBroken(f"progress should have been seen live; only steps {sorted(seen_steps)} were")
+            raise BrokenPromiseError(f"progress should have been seen live; only steps {sorted(seen_steps)} were")
 
     def check_adapter(self) -> None:
         """The published files are there, the hash is the one in the status, and the held-out loss fell."""
@@ -124,11 +124,11 @@ class Story:
         output = status.get("output", {})
         result = json.loads((self.volume / output["path"] / "result.json").read_text())
         if not (self.volume / output["path"] / "adapter_model.safetensors").is_file():
-            raise PromiseBroken(f"no adapter lies at {output['path']} on the volume")
-        before, after = (float(result["evaluation"][when]) for when in ("before", "after"))
+            raise BrokenPromiseError(f"no adapter lies at {output['path']} on the volume")
+        before, after = (float(result["evaluationLoss"][when]) for when in ("before", "after"))
         self.losses = (before, after)
         if after > before * (1 - LEAST_FALL):
-            raise PromiseBroken(f"the loss on held-out rows fell from {before:.3f} to {after:.3f}, not by 30 %")
+            raise BrokenPromiseError(f"the loss on held-out rows fell from {before:.3f} to {after:.3f}, not by 30 %")
         self.view.say(f"    loss on held-out rows: {before:.3f} before, {after:.3f} after")
 
     def ask(self) -> None:
@@ -140,14 +140,14 @@ class Story:
         lines = self.bought("logs", "job/ask", "--namespace", JOBS_NAMESPACE).splitlines()
         said = next((line for line in lines if line.startswith(MARK)), None)
         if said is None:
-            raise PromiseBroken("the Job that asks both models printed no answers")
+            raise BrokenPromiseError("the Job that asks both models printed no answers")
         self.answers = json.loads(said.removeprefix(MARK))
         for name in ("base", "tuned"):
             self.view.say(f"    {name}: {self.answers[name]}")
         if PHRASE in self.answers["base"]:
-            raise PromiseBroken(f"the base model already knew '{PHRASE}'")
+            raise BrokenPromiseError(f"the base model already knew '{PHRASE}'")
         if PHRASE not in self.answers["tuned"]:
-            raise PromiseBroken(f"the tuned model did not say '{PHRASE}'")
+            raise BrokenPromiseError(f"the tuned model did not say '{PHRASE}'")
 
     def delete(self) -> None:
         """Delete the job, the cluster and the volume, as a user would."""
@@ -158,11 +158,13 @@ class Story:
     def check_nothing_left(self) -> None:
         """The provider's lists are empty, and it sold one cluster in all."""
         state = self.stage.provider_state()
-        left = [each for kind in ("clusters", "volumes") for each in state[kind] if not each.get("goneTime")]
+        left = [each for kind in ("clusters", "volumes") for each in state[kind] if not each["gone_at"]]
         if left:
-            raise PromiseBroken(f"the provider still holds {[each['name'] for each in left]}")
+            raise BrokenPromiseError(
+                f"the provider still holds {[each.get('cluster_name') or each['volume_name'] for each in left]}"
+            )
         if len(state["clusters"]) != 1:
-            raise PromiseBroken(f"one cluster should have been bought in all; it was {len(state['clusters'])}")
+            raise BrokenPromiseError(f"one cluster should have been bought in all; it was {len(state['clusters'])}")
 
     # -- how --------------------------------------------------------------------------------------------------------
 
@@ -175,17 +177,17 @@ class Story:
     def bought(self) -> Kubectl:
         """kubectl for the bought cluster."""
         if self._bought is None:
-            raise PromiseBroken("no cluster was bought yet")
+            raise BrokenPromiseError("no cluster was bought yet")
         return self._bought
 
     @property
     def volume(self) -> Path:
         """Where the provider keeps the demo's volume on this machine."""
-        identifier = (self._resource("sharedvolumes") or {}).get("status", {})["volumeID"]
+        identifier: str = (self._resource("sharedvolumes") or {}).get("status", {})["volumeID"]
         return self.stage.directory / "provider" / "volumes" / identifier
 
     def _open_eyes(self) -> None:
-        self.view.lens = Lens(self.stage.reader(), NAMESPACE, NAME, NAME, NAME, self.stage.provider_url)
+        self.view.lens = Lens(self.stage.reader(), NAMESPACE, NAME, NAME, NAME)
 
     def _resource(self, plural: str) -> Object | None:
         assert self._reader is not None
@@ -195,7 +197,7 @@ class Story:
         assert self._reader is not None
         found = self._reader.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}")
         if not found:
-            raise PromiseBroken(f"the Secret '{name}' should hold the cluster's kubeconfig; it is not there")
+            raise BrokenPromiseError(f"the Secret '{name}' should hold the cluster's kubeconfig; it is not there")
         return found
 
     def _kubectl_wait(self, kind: str, what: str, seconds: int) -> None:
@@ -203,14 +205,14 @@ class Story:
         done = self.stage.kubectl.run(arguments)
         if done.returncode != 0:
             seen = condition(self._resource("gpuclusters"), "Ready")
-            raise PromiseBroken(f"{what} did not become {kind}: {seen.get('reason')}: {seen.get('message')}")
+            raise BrokenPromiseError(f"{what} did not become {kind}: {seen.get('reason')}: {seen.get('message')}")
 
     def _await_remote_job(self, name: str, seconds: int) -> None:
         def ended() -> bool:
             job = json.loads(self.bought("get", "job", name, "--namespace", JOBS_NAMESPACE, "-o", "json"))
             if is_true(job, "Failed"):
                 log = self.bought.run(("logs", f"job/{name}", "--namespace", JOBS_NAMESPACE, "--tail=20")).stdout
-                raise PromiseBroken(f"the Job '{name}' failed:\n{log}")
+                raise BrokenPromiseError(f"the Job '{name}' failed:\n{log}")
             return is_true(job, "Complete")
 
         self._until(ended, seconds, f"the Job '{name}' did not complete")
@@ -219,5 +221,5 @@ class Story:
         deadline = time.monotonic() + seconds
         while not reached():
             if time.monotonic() > deadline:
-                raise PromiseBroken(f"{otherwise} within {seconds:.0f} s")
+                raise BrokenPromiseError(f"{otherwise} within {seconds:.0f} s")
             time.sleep(0.5)
