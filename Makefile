@@ -36,6 +36,12 @@ generate: setup ## Write the CRDs, the contract's schemas and the reference page
 generate: setup ## Write what is generated anew: the trainer's contract
 	@$(PY) -m tunesmith_trainer.contract --write
 
+up: setup ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
+	@$(BIN)/tunesmith-devcluster up
+
+down: setup ## End exactly what `make up` started
+	@$(BIN)/tunesmith-devcluster down
+
 lock: setup ## Write the requirement locks anew
 	@tools/lock.sh
 

@@ -160,7 +160,7 @@ class Cluster:
     def stop(self) -> None:
         """End everything that runs for this cluster; its logs stay. Fine if nothing runs any more."""
         end_nodes(self._nodes())
-        processes.end([self.plane.layout.pid_file("kwok")], grace_seconds=1)
+        self.stop_kwok()
         self.plane.stop()
         slots.give_back(self.plane.layout.slot, self.directory)
 
@@ -174,6 +174,10 @@ class Cluster:
             log=layout.log("kwok"),
             environment=plain_environment(),
         )
+
+    def stop_kwok(self) -> None:
+        """End kwok; its nodes stay as objects and turn NotReady."""
+        processes.end([self.plane.layout.pid_file("kwok")], grace_seconds=1)
 
     def add_fake_nodes(self, specs: Iterable[NodeSpec]) -> None:
         """Make nodes that nothing runs on; returns at once, kwok makes them Ready."""
