@@ -12,25 +12,24 @@ runs the node, so our own images run from the checkout's `.venv`:
 import fnmatch
 import os
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 DEFAULT_TABLE = Path(__file__).with_name("images.yaml")
 
 
-class Image(BaseModel):
+@dataclass(frozen=True)
+class Image:
     """One entry of the table."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     image: str
-    command: list[str] = Field(default_factory=list)
-    args: list[str] = Field(default_factory=list)
-    path: list[str] = Field(default_factory=list)
-    environment: dict[str, str] = Field(default_factory=dict)
-    working_directory: str = Field(default="/", alias="workingDirectory")
+    command: list[str] = field(default_factory=list)
+    args: list[str] = field(default_factory=list)
+    path: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    working_directory: str = "/"
 
     def variables(self) -> dict[str, str]:
         """The environment that every container of this image begins with."""
@@ -46,9 +45,12 @@ class ImageTable:
 
     @classmethod
     def read(cls, path: Path = DEFAULT_TABLE) -> "ImageTable":
-        """Read a table; pydantic's ValidationError says which entry is wrong."""
-        text = path.read_text(encoding="utf-8").replace("${PREFIX}", sys.prefix)
-        return cls(TypeAdapter(list[Image]).validate_python(yaml.safe_load(text)))
+        """Read a table; ValueError says which entry is wrong."""
+        entries = yaml.safe_load(path.read_text(encoding="utf-8").replace("${PREFIX}", sys.prefix))
+        try:
+            return cls([Image(**entry) for entry in entries])
+        except TypeError as error:
+            raise ValueError(f"{path} is not a table of images: {error}") from error
 
     def find(self, name: str) -> Image | None:
         """The entry for an image name, with or without a registry host before it; None when there is none."""

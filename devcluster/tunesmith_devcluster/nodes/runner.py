@@ -251,7 +251,8 @@ class ContainerRunner:
 
     def _set_ended(self, ended: Terminated) -> Terminated:
         self.view.state = ended
-        self.view.ready = self.view.started = False
+        self.view.started = False
+        self.view.ready = self.view.role == "init" and ended.exit_code == 0
         self._home.changed()
         return ended
 

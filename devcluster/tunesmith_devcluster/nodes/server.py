@@ -6,15 +6,9 @@ TLS itself refuses everyone without a certificate of the cluster's CA.
 import json
 import ssl
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tunesmith_devcluster.nodes import logs
 from tunesmith_devcluster.nodes.pod_worker import PodWorker
@@ -87,35 +81,7 @@ class KubeletServer:
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "items": items}, dumps=json.dumps)
 
     def _tls(self) -> ssl.SSLContext:
-        certificate, key = self._directory / "kubelet.crt", self._directory / "kubelet.key"
-        if not certificate.exists():
-            write_self_signed(certificate, key)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=self._ca_pem.decode())
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(self._directory / "kubelet.crt", self._directory / "kubelet.key")
         context.verify_mode = ssl.CERT_REQUIRED
         return context
-
-
-def write_self_signed(certificate: Path, key: Path) -> None:
-    """A serving certificate for the loopback address, for a node that was given none."""
-    private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "process node")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=365))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(private, hashes.SHA256())
-    )
-    key.touch(mode=0o600)
-    key.write_bytes(
-        private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
