@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tunesmith_devcluster import binaries, progress, tools, up
+from tunesmith_devcluster import bars, binaries, tools, up
 from tunesmith_devcluster.errors import DevclusterError
 from tunesmith_devcluster.kubeconfig import KubernetesApi
 from tunesmith_devcluster.nodes.cli import node
@@ -35,7 +35,7 @@ def commands() -> None:
 @click.option("--nodes", default=2, show_default=True, help="How many GPU nodes.")
 def bring_up(directory: Path, kubeconfig: Path | None, nodes: int) -> None:
     """Have a cluster up, and print its kubeconfig's path."""
-    result = up.up(directory, given=kubeconfig, nodes=nodes, progress=progress.on_stderr())
+    result = up.up(directory, given=kubeconfig, nodes=nodes, progress=bars.on_stderr())
     click.echo(result.kubeconfig)
 
 
@@ -80,7 +80,7 @@ def kubeconfig(directory: Path) -> None:
 @commands.command("binaries")
 def get_binaries() -> None:
     """Only see to it that all programs are there: control plane, kwok, helm, kubectl."""
-    reporter = progress.on_stderr()
+    reporter = bars.on_stderr()
     programs, found = binaries.ensure(reporter), tools.ensure(reporter)
     kwok = binaries.ensure_kwok(reporter)
     for path in (*vars(programs).values(), kwok, found.helm, found.kubectl):
