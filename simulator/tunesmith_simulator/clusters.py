@@ -83,6 +83,11 @@ class AddOn:
     name: str
     config: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def enabled(self) -> bool:
+        """Whether it runs; one that was asked for without a word about it does."""
+        return all(part.get("enabled", True) for part in self.config.values())
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterOrder:

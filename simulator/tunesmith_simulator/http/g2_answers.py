@@ -21,7 +21,8 @@ def cluster_json(cluster: Cluster, world: World) -> Json:
     """A cluster, whole."""
     order = cluster.order
     answer: Json = {
-        "add_ons": [_add_on(add_on) for add_on in order.add_ons],
+        # provider: only add-ons that are enabled are returned
+        "add_ons": [_add_on(add_on) for add_on in order.add_ons if add_on.enabled],
         "allocated_preemptible_gpus": 0,
         "billing_type": order.billing.value,
         "cluster_id": cluster.cluster_id,
