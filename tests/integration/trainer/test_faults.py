@@ -1,4 +1,4 @@
-"""What happens to attempts that something happens to: nothing is lost, nothing is published twice or by the wrong one."""
+"""Attempts that something happens to: nothing is lost, and nothing is published twice or by the wrong one."""
 
 import os
 import shutil
