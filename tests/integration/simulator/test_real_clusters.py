@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import together
 from tunesmith_devcluster.kubeconfig import KubernetesApi
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.backing.bought_cluster import DELETE_FIRST_ANNOTATION
+from tunesmith_simulator.process import SimulatorProcess
 from tunesmith_simulator.server import Simulator
 
 ORDER: dict[str, Any] = {
@@ -143,4 +146,20 @@ async def test_the_end_of_the_simulator_is_the_end_of_its_clusters(tmp_path):
         await until(client, cluster.cluster_id, lambda seen: seen.kube_config)
         assert processes_that_mention(tmp_path)
         await client.close()
+    assert processes_that_mention(tmp_path) == []
+
+
+async def test_what_a_killed_simulator_left_behind_is_ended_at_the_next_start(tmp_path):
+    simulator = SimulatorProcess(tmp_path, scenario="demo", light=False).start()
+    client = together.AsyncTogether(api_key="simulated-key-demo", base_url=simulator.url, max_retries=0)
+    cluster = await client.clusters.create(**ORDER)
+    await until(client, cluster.cluster_id, lambda seen: seen.kube_config)
+    os.kill(simulator.pid, signal.SIGKILL)
+    simulator.stop()
+    await client.close()
+    assert processes_that_mention(tmp_path)
+
+    with simulator:
+        async with together.AsyncTogether(api_key="simulated-key-demo", base_url=simulator.url) as client:
+            assert (await client.clusters.list()).clusters == []
     assert processes_that_mention(tmp_path) == []

@@ -197,4 +197,4 @@ class Provider(RuleBasedStateMachine):
 
 
 TestProvider = Provider.TestCase
-TestProvider.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestProvider.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
