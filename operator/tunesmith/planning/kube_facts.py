@@ -126,8 +126,8 @@ def node_fact(raw: Mapping[str, Any]) -> NodeFact:
 def pod_fact(raw: Mapping[str, Any]) -> PodFact:
     """A core/v1 Pod as stored. Pods of ours have one container; of others only node and GPUs matter."""
     meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
-    containers = status.get("containerStatuses") or ({},)
-    state = containers[0].get("state") or {}
+    containers: list[Mapping[str, Any]] = list(status.get("containerStatuses") or ())
+    state: Mapping[str, Any] = containers[0].get("state") or {} if containers else {}
     waiting = state.get("waiting") or {}
     return PodFact(
         namespace=meta.get("namespace", ""),

@@ -17,7 +17,7 @@ from tunesmith.planning.placement import PodPlace, Tolerated, may_use, place
 
 @dataclass(frozen=True)
 class Request:
-    """A job that asks for GPUs. `avoid` are nodes that it blames; they are used only if the pool is too small without."""
+    """A job that asks for GPUs. It gets nodes that it blames (`avoid`) only if the others could never hold it."""
 
     uid: str
     name: str
@@ -178,8 +178,8 @@ def _too_small(request: Request, nodes: Iterable[NodeFact]) -> str:
     possible = sorted(n.gpus for n in nodes if may_use(n, request.node_selector, request.tolerations) and n.gpus)
     has = f"{len(possible)} node(s) with {sum(possible)} GPU(s)" if possible else "no node with GPUs"
     return (
-        f"The job needs {request.pods} pod(s) of {request.gpus_per_pod} GPU(s) each; the pool has {has} that it may use. "
-        "Make the cluster larger, or make a job that asks for less."
+        f"The job needs {request.pods} pod(s) of {request.gpus_per_pod} GPU(s) each; the pool has {has} that it may "
+        "use. Make the cluster larger, or make a job that asks for less."
     )
 
 
