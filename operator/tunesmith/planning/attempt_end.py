@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tunesmith.planning.contract import (
     SUCCESS,
+    UNCLASSIFIED,
     Retry,
     TerminationMessage,
     ending_of,
@@ -89,7 +90,7 @@ def _left_early(workload: Workload, attempt: int, pods: tuple[PodFact, ...]) -> 
         return Broke(
             "EndMessageLost",
             Retry.INFRASTRUCTURE,
-            "The trainer ended well, but its last message did not arrive; the next attempt finds out what it published.",
+            "The trainer ended well, but its last message was lost; the next attempt finds out what it published.",
         )
     if job is not None and job.failed:
         return Broke("PodsLost", Retry.INFRASTRUCTURE, job.failure_message or "The attempt's pods are gone.")
@@ -148,9 +149,11 @@ def _some_may_know_better(pods: Iterable[PodFact]) -> bool:
 
 
 def _weight(broke: Broke) -> int:
-    """The likelier cause first: a killed peer or a lost node makes the others fail in ways that name no class."""
-    order = (Retry.INFRASTRUCTURE, Retry.UNCLASSIFIED, Retry.UNCOUNTED)
-    return order.index(broke.retry) * 2 + (0 if broke.blamed else 1)
+    """The likelier cause first: what names a node or a class; then exits without class; then what peers only echo."""
+    if broke.blamed:
+        return 0
+    order = ("Stall", "OutOfMemory", UNCLASSIFIED.error_class, "Infrastructure", "Preempted")
+    return 1 + order.index(broke.error_class) if broke.error_class in order else 1
 
 
 def _said(pod: PodFact) -> TerminationMessage | None:
