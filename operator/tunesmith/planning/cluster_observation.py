@@ -15,10 +15,21 @@ from tunesmith.planning.ownership import Claim, annotated_name, own_name
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, ProviderCluster, ProviderView
 from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
-from tunesmith.resources.gpu_cluster import GPUCluster, GPUClusterSpec, GPUClusterStatus
-from tunesmith.resources.kinds import GPU_CLUSTER
+from tunesmith.resources.gpu_cluster import GPUCluster, GPUClusterSpec
+from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 
-CONDITIONS = GPU_CLUSTER.conditions
+CONDITIONS = (
+    "Ready",
+    "Reconciling",
+    "Stalled",
+    "Provisioned",
+    "KubeconfigAvailable",
+    "NodesHealthy",
+    "AcceptanceTested",
+    "Drifted",
+    "Idle",
+    "WithinBudget",
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +138,8 @@ class ClusterObservation:
         written = self.status.create_intent
         if written is None:
             return None
-        return Intent(name=written.name, nonce=written.nonce, started=written.started_time)
+        started = written.started_time or self.around.now  # without a time it is as young as can be
+        return Intent(name=written.name or str(self.name), nonce=written.nonce or "", started=started)
 
     @property
     def bought(self) -> ProviderCluster | None:
