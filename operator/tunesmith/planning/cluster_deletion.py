@@ -15,6 +15,7 @@ from tunesmith.planning.provider import Credential, Phase, ProviderCluster
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
+from tunesmith.resources.reasons import Reason
 
 ClusterDecision = Decision[GPUClusterStatus]
 
@@ -53,9 +54,9 @@ def abandoned(seen: ClusterObservation) -> ClusterDecision | None:
         return None
     if wish != target:
         message = f"The annotation '{ABANDON_ANNOTATION}' says '{wish}', but this resource is about '{target}'."
-        return stalled(seen, "AbandonMismatch", f"{message} Set it to '{target}' to let the resource go.")
+        return stalled(seen, Reason.ABANDON_MISMATCH, f"{message} Set it to '{target}' to let the resource go.")
     message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
-    return let_go(seen, EventNote(EventType.WARNING, "Abandoned", message))
+    return let_go(seen, EventNote(EventType.WARNING, Reason.ABANDONED, message))
 
 
 def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
@@ -65,12 +66,12 @@ def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
     if staying:
         named = ", ".join(f"'{name}'" for name in staying[:5])
         message = f"The cluster is held by the jobs {named}. Delete them, or wait for their end; then it is given back."
-        return working(seen, "InUse", message)
+        return working(seen, Reason.HELD_BY_JOBS, message)
     ends = [job.deleting_since + grace for job in seen.jobs if job.deleting_since is not None]
     if not ends or isinstance(seen.nodes, Unknown) or max(ends) <= seen.around.now:
         return None
     message = "Jobs that are being deleted are saving; the cluster is given back when they are done."
-    return working(seen, "JobsSaving", message, again=(max(ends) - seen.around.now) / timedelta(seconds=1))
+    return working(seen, Reason.JOBS_SAVING, message, again=(max(ends) - seen.around.now) / timedelta(seconds=1))
 
 
 def owned_by_another(seen: ClusterObservation) -> ClusterDecision | None:
@@ -92,7 +93,7 @@ def retained(seen: ClusterObservation) -> ClusterDecision | None:
     if seen.spec.deletion_policy is not DeletionPolicy.RETAIN or seen.status.cluster_id is None:
         return None
     message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) stays at the provider, and bills."
-    return let_go(seen, EventNote(EventType.NORMAL, "Retained", message))
+    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
 
 
 def not_seen_yet(seen: ClusterObservation) -> ClusterDecision | None:
@@ -124,7 +125,7 @@ def still_there(seen: ClusterObservation) -> ClusterDecision | None:
         return _deleting(seen, found)
     return working(
         seen,
-        "Deleting",
+        Reason.DELETING,
         _DELETING.format(name=found.name),
         DeleteCluster(found.id),
         status=seen.status.model_copy(update={"provider_status": found.status}),
@@ -141,7 +142,7 @@ def gone_for_certain(seen: ClusterObservation) -> ClusterDecision:
     settled = settled_at(intent, seen.memory, seen.around)
     if seen.around.monotonic < settled:
         message = "An order may still be on its way at the provider. The resource goes when its list stays clean."
-        return working(seen, "CreateAmbiguous", message, again=settled - seen.around.monotonic)
+        return working(seen, Reason.LOOKING_BEFORE_BUYING, message, again=settled - seen.around.monotonic)
     begun = seen.provider.begun
     if begun is None or begun < settled:
         return quietly(seen, LookAtProvider(settled))
@@ -176,7 +177,7 @@ def _found(seen: ClusterObservation) -> ProviderCluster | None:
 
 def _deleting(seen: ClusterObservation, found: ProviderCluster) -> ClusterDecision:
     status = seen.status.model_copy(update={"provider_status": found.status})
-    return working(seen, "Deleting", _DELETING.format(name=found.name), status=status)
+    return working(seen, Reason.DELETING, _DELETING.format(name=found.name), status=status)
 
 
 def _absence_of_id(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
@@ -193,14 +194,14 @@ def _absence_of_id(seen: ClusterObservation, cluster_id: str) -> ClusterDecision
 def _second_look(seen: ClusterObservation, target: str, begun: float) -> ClusterDecision:
     if is_absent_twice(seen.memory, target, begun, seen.around):
         message = f"The provider has nothing left of '{target}'."
-        return let_go(seen, EventNote(EventType.NORMAL, "Deleted", message))
+        return let_go(seen, EventNote(EventType.NORMAL, Reason.DELETED, message))
     since = seen.memory.absent_since if seen.memory.absent_target == target else None
     due = (since if since is not None else begun) + seen.around.installation.absence_interval_seconds
     message = f"The provider shows '{target}' no more. It is looked for once again before the resource goes."
     if seen.around.monotonic < due:
-        return working(seen, "ConfirmingAbsence", message, again=due - seen.around.monotonic)
+        return working(seen, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
     cluster_id = seen.status.cluster_id
-    return working(seen, "ConfirmingAbsence", message, LookAtProvider(due, cluster_id=cluster_id))
+    return working(seen, Reason.CONFIRMING_ABSENCE, message, LookAtProvider(due, cluster_id=cluster_id))
 
 
 def credential_can_tell(seen: ClusterObservation) -> bool:
@@ -221,4 +222,4 @@ def _unproven(seen: ClusterObservation, why: str, *actions: LookAtProvider) -> C
     if target is not None:
         message += f" Mend that; or set the annotation '{ABANDON_ANNOTATION}' to '{target}' to let the resource go, "
         message += "and see to the bill yourself."
-    return stalled(seen, "AbsenceUnproven", message, *actions)
+    return stalled(seen, Reason.ABSENCE_UNPROVEN, message, *actions)

@@ -27,12 +27,21 @@ from tunesmith.planning.purchase import (
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import ClusterCreateIntent, GPUClusterStatus
 from tunesmith.resources.purchase import Choice, Cost
+from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time
 
 ClusterDecision = Decision[GPUClusterStatus]
 
 WAITS_BY_ITSELF = frozenset({ErrorClass.OUT_OF_STOCK, ErrorClass.RATE_LIMITED})
 """Refusals that pass without anybody's doing; after the others somebody must do something."""
+
+_REASONS = {
+    ErrorClass.OUT_OF_STOCK: Reason.OUT_OF_STOCK,
+    ErrorClass.RATE_LIMITED: Reason.RATE_LIMITED,
+    ErrorClass.UNAUTHENTICATED: Reason.CREDENTIALS_REFUSED,
+    ErrorClass.FORBIDDEN: Reason.CREDENTIALS_REFUSED,
+    ErrorClass.NO_CREDIT: Reason.NO_CREDIT,
+}
 
 _WAY_OUT = {
     ErrorClass.OUT_OF_STOCK: "It is tried again after a growing pause.",
@@ -66,14 +75,14 @@ def choice_is_wrong(seen: ClusterObservation) -> ClusterDecision | None:
         offers = ", ".join(f"'{name}'" for name in sorted(regions)) or "none"
         return stalled(
             seen,
-            "RegionUnknown",
+            Reason.REGION_UNKNOWN,
             f"The provider has no region '{seen.spec.region}'. It has: {offers}. "
             "`spec.region` is immutable: make the resource again with one of these.",
         )
     if seen.spec.gpu_type not in region.gpu_types:
         return _type_not_in_region(seen, region, tuple(regions.values()))
     if isinstance(_driver(seen), str):
-        return stalled(seen, "DriverUnknown", str(_driver(seen)))
+        return stalled(seen, Reason.DRIVER_UNKNOWN, str(_driver(seen)))
     return None
 
 
@@ -98,14 +107,14 @@ def waits_for_volume(seen: ClusterObservation) -> ClusterDecision | None:
     name, volume = seen.spec.volume_ref.name, seen.volume
     if volume is None:
         message = f"SharedVolume '{name}' does not exist in this namespace. Create it; the cluster is bought then."
-        return working(seen, "VolumeNotFound", message)
+        return working(seen, Reason.WAITING_FOR_VOLUME, message)
     if volume.trouble is not None or volume.deleting:
         why = volume.trouble or "it is being deleted"
-        return working(seen, "VolumeNotReady", f"SharedVolume '{name}' cannot be attached: {why}")
+        return working(seen, Reason.WAITING_FOR_VOLUME, f"SharedVolume '{name}' cannot be attached: {why}")
     if volume.regions and seen.spec.region not in volume.regions:
         return stalled(
             seen,
-            "VolumeInAnotherRegion",
+            Reason.VOLUME_IN_ANOTHER_REGION,
             f"SharedVolume '{name}' is for {', '.join(volume.regions)}, the cluster for '{seen.spec.region}'. "
             "A volume attaches only in its own region: name another volume or region.",
         )
@@ -115,7 +124,7 @@ def waits_for_volume(seen: ClusterObservation) -> ClusterDecision | None:
         return None
     if volume.elected_uid is None:
         return quietly(seen)  # the volume's own pass elects a cluster and wakes it
-    return working(seen, "VolumeElsewhere", f"SharedVolume '{name}' is being made with another cluster.")
+    return working(seen, Reason.WAITING_FOR_VOLUME, f"SharedVolume '{name}' is being made with another cluster.")
 
 
 def buy(seen: ClusterObservation) -> ClusterDecision | None:
@@ -146,17 +155,19 @@ def record(
     """Write down that this cluster is ours."""
     named = ", ".join(f"'{other.name}' ({other.id})" for other in duplicates)
     events = [
-        EventNote(EventType.NORMAL, "Bought", f"Cluster '{cluster.name}' ({cluster.id}) belongs to this resource.")
+        EventNote(EventType.NORMAL, Reason.BOUGHT, f"Cluster '{cluster.name}' ({cluster.id}) belongs to this resource.")
     ]
-    verdicts = {"Provisioned": Verdict(False, "Provisioning", f"The provider has the cluster as '{cluster.status}'.")}
+    verdicts = {
+        "Provisioned": Verdict(False, Reason.PROVISIONING, f"The provider has the cluster as '{cluster.status}'.")
+    }
     if duplicates:
         message = f"The provider has more than one cluster of this resource; besides the oldest, kept: {named}. "
         message += "Look at them and delete them at the provider: they bill."
-        events.append(EventNote(EventType.WARNING, "DuplicateFound", message))
-        verdicts["Drifted"] = Verdict(True, "DuplicateFound", message)
+        events.append(EventNote(EventType.WARNING, Reason.DUPLICATE_FOUND, message))
+        verdicts["Drifted"] = Verdict(True, Reason.DUPLICATE_FOUND, message)
     return working(
         seen,
-        "Provisioning",
+        Reason.PROVISIONING,
         f"Cluster '{cluster.name}' ({cluster.id}) is bought; the provider is building it.",
         status=_with_bought(seen, cluster.id, cluster.name, cluster),
         verdicts=verdicts,
@@ -172,16 +183,16 @@ def record_id(seen: ClusterObservation, made_id: str) -> ClusterDecision:
     name = seen.intent.name if seen.intent is not None else str(seen.name)
     return working(
         seen,
-        "Provisioning",
+        Reason.PROVISIONING,
         f"Cluster '{name}' ({made_id}) is bought; the provider is building it.",
         status=_with_bought(seen, made_id, name, None),
-        events=(EventNote(EventType.NORMAL, "Bought", f"Cluster '{name}' ({made_id}) belongs to this resource."),),
+        events=(EventNote(EventType.NORMAL, Reason.BOUGHT, f"Cluster '{name}' ({made_id}) belongs to this resource."),),
     )
 
 
 def refused(seen: ClusterObservation, refusal: Failure, *, again: float | None = None) -> ClusterDecision:
     """The provider said no for certain: nothing was bought, and the intent is closed."""
-    reason = refusal.error.value
+    reason = _REASONS.get(refusal.error, Reason.PROVIDER_REFUSED)
     message = f"{refusal.message} Nothing was bought. {_WAY_OUT.get(refusal.error, _CHECK_SPEC)}"
     tell = working if refusal.error in WAITS_BY_ITSELF else stalled
     events: tuple[EventNote, ...] = ()
@@ -222,7 +233,12 @@ def _open_intent(seen: ClusterObservation) -> ClusterDecision:
         return Decision(status=after, actions=(hold,))
     message = f"Buying {seen.wanted_nodes} nodes of '{seen.spec.gpu_type}' in '{seen.spec.region}' as '{intent.name}'."
     return working(
-        seen, "Buying", message, hold, status=status, verdicts={"Provisioned": Verdict(False, "Buying", message)}
+        seen,
+        Reason.BUYING,
+        message,
+        hold,
+        status=status,
+        verdicts={"Provisioned": Verdict(False, Reason.BUYING, message)},
     )
 
 
@@ -304,7 +320,7 @@ def _ambiguous(seen: ClusterObservation, seconds: float) -> ClusterDecision:
         f"Whether the provider took the order of {since} is not known yet. Nothing else is bought until it would show "
         f"in the provider's list; then the order is found there, or made again."
     )
-    return working(seen, "CreateAmbiguous", message, again=seconds)
+    return working(seen, Reason.LOOKING_BEFORE_BUYING, message, again=seconds)
 
 
 def _waits_for_holder(seen: ClusterObservation, name: str, volume_id: str) -> ClusterDecision | None:
@@ -312,10 +328,10 @@ def _waits_for_holder(seen: ClusterObservation, name: str, volume_id: str) -> Cl
     holder = seen.provider.holder_of(volume_id)
     if holder is not None and holder.name != str(seen.name):
         message = f"SharedVolume '{name}' is held by cluster '{holder.name}' ({holder.id}) until that one is gone."
-        return working(seen, "VolumeInUse", message)
+        return working(seen, Reason.VOLUME_IN_USE, message)
     volume = seen.provider.volume(volume_id)
     if volume is not None and not volume.is_usable:
-        return working(seen, "VolumeNotReady", f"The provider has SharedVolume '{name}' as '{volume.status}'.")
+        return working(seen, Reason.WAITING_FOR_VOLUME, f"The provider has SharedVolume '{name}' as '{volume.status}'.")
     return None
 
 
@@ -324,7 +340,7 @@ def _type_not_in_region(seen: ClusterObservation, region: Region, regions: tuple
     where = f"It is offered in {', '.join(others)}." if others else "No region offers it."
     return stalled(
         seen,
-        "GPUTypeNotInRegion",
+        Reason.GPU_TYPE_UNAVAILABLE,
         f"Region '{region.name}' has no '{seen.spec.gpu_type}', only {', '.join(region.gpu_types) or 'nothing'}. {where} "
         "`spec.region` and `spec.gpuType` are immutable: make the resource again.",
     )

@@ -13,6 +13,7 @@ from tunesmith.planning.kube_facts import MANAGED_BY, MANAGED_BY_LABEL
 from tunesmith.planning.provider import AttachedVolume, ProviderCluster
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.resources.reasons import Reason
 
 ClusterDecision = Decision[GPUClusterStatus]
 
@@ -34,17 +35,17 @@ def kubeconfig_missing(seen: ClusterObservation) -> ClusterDecision | None:
         return None
     if not cluster.kubeconfig:
         message = "The provider has given no kubeconfig yet."
-        verdicts = {"KubeconfigAvailable": Verdict(False, "NotGivenYet", message)}
-        return working(seen, "KubeconfigNotGivenYet", message, verdicts=verdicts)
+        verdicts = {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_MISSING, message)}
+        return working(seen, Reason.KUBECONFIG_MISSING, message, verdicts=verdicts)
     if isinstance(seen.kubeconfig_secret, Unknown):
         message = f"Secret '{seen.secret_name}' could not be read: {seen.kubeconfig_secret.why}"
-        return working(seen, "SecretUnreadable", message)
+        return working(seen, Reason.KUBECONFIG_UNREADABLE, message)
     stored = seen.kubeconfig_secret.value
     if stored is not None and seen.resource.metadata.uid not in stored.owner_uids:
         message = f"Secret '{seen.secret_name}' exists and is not this resource's, so it is left alone. "
         message += "Delete or rename it; `spec.kubeconfigSecretName` cannot be changed."
-        verdicts = {"KubeconfigAvailable": Verdict(False, "SecretNotOurs", message)}
-        return stalled(seen, "SecretNotOurs", message, verdicts=verdicts)
+        verdicts = {"KubeconfigAvailable": Verdict(False, Reason.SECRET_NOT_OURS, message)}
+        return stalled(seen, Reason.SECRET_NOT_OURS, message, verdicts=verdicts)
     if stored != StoredSecret(frozenset({seen.resource.metadata.uid}), cluster.kubeconfig):
         return quietly(seen, ApplyObject(None, kubeconfig_secret(seen, cluster.kubeconfig)))
     return None
@@ -82,7 +83,10 @@ def not_reachable(seen: ClusterObservation) -> ClusterDecision | None:
         return None
     message = f"The cluster's own Kubernetes cannot be reached: {why}"
     return working(
-        seen, "ClusterUnreachable", message, verdicts={"NodesHealthy": Verdict(None, "Unreachable", message)}
+        seen,
+        Reason.CLUSTER_UNREACHABLE,
+        message,
+        verdicts={"NodesHealthy": Verdict(None, Reason.CLUSTER_UNREACHABLE, message)},
     )
 
 
@@ -157,4 +161,4 @@ def _without_claim(seen: ClusterObservation, volume: AttachedVolume) -> ClusterD
         f"The cluster has neither a PersistentVolume '{volume.name}' nor a StorageClass '{FALLBACK_CLASS}' yet, "
         "so its shared volume cannot be used. The provider makes them; ask its support if this lasts."
     )
-    return working(seen, "VolumeNotInCluster", message)
+    return working(seen, Reason.VOLUME_NOT_IN_CLUSTER, message)

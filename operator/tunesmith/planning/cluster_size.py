@@ -13,6 +13,7 @@ from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
 from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.resources.reasons import Reason
 
 ClusterDecision = Decision[GPUClusterStatus]
 
@@ -50,23 +51,25 @@ def nodes_not_ready(seen: ClusterObservation) -> ClusterDecision | None:
     )
     return working(
         seen,
-        "NodesNotReady",
+        Reason.NODES_NOT_READY,
         message,
         status=as_seen(seen, cluster),
-        verdicts={**built(cluster), "NodesHealthy": Verdict(False, "NodesNotReady", message)},
+        verdicts={**built(cluster), "NodesHealthy": Verdict(False, Reason.NODES_NOT_READY, message)},
     )
 
 
 def _shrink(seen: ClusterObservation, cluster: ProviderCluster) -> ClusterDecision:
     """Cordon the idle nodes that are to go, then ask for fewer; nodes that jobs hold never go."""
     if isinstance(seen.nodes, Unknown):
-        return working(seen, "ScaleDownWaits", "Which nodes are idle is not known; none is given back meanwhile.")
+        return working(
+            seen, Reason.SCALE_DOWN_WAITS, "Which nodes are idle is not known; none is given back meanwhile."
+        )
     held = frozenset().union(*(job.nodes for job in seen.jobs))
     surplus = (cluster.gpus - seen.wanted_gpus) // GPUS_PER_NODE
     idle = sorted((node for node in seen.nodes.value if node.name not in held), key=_leaves_first)
     if len(idle) < surplus:
         message = f"{surplus} nodes are to go, but jobs hold {len(held)}. They are given back as jobs end."
-        return working(seen, "ScaleDownWaits", message, status=with_counts(seen))
+        return working(seen, Reason.SCALE_DOWN_WAITS, message, status=with_counts(seen))
     uncordoned = [node for node in idle[:surplus] if not node.cordoned]
     if uncordoned:
         return quietly(seen, *(ApplyObject(seen.here, _cordoned(node)) for node in uncordoned))
@@ -96,8 +99,8 @@ def _resizing(seen: ClusterObservation, cluster: ProviderCluster, *actions: Resi
         drift = (
             f"Somebody changed the cluster to {now_nodes} nodes; `spec.nodes` is {seen.wanted_nodes} and is restored."
         )
-        verdicts["Drifted"] = Verdict(True, "SizeChangedOutside", drift)
-        if reason_of(seen.status.conditions, "Drifted") != "SizeChangedOutside":
-            events = (EventNote(EventType.WARNING, "SizeChangedOutside", drift),)
+        verdicts["Drifted"] = Verdict(True, Reason.SIZE_CHANGED_OUTSIDE, drift)
+        if reason_of(seen.status.conditions, "Drifted") != Reason.SIZE_CHANGED_OUTSIDE:
+            events = (EventNote(EventType.WARNING, Reason.SIZE_CHANGED_OUTSIDE, drift),)
     status = with_counts(seen)
-    return working(seen, "Resizing", message, *actions, status=status, verdicts=verdicts, events=events)
+    return working(seen, Reason.SCALING, message, *actions, status=status, verdicts=verdicts, events=events)

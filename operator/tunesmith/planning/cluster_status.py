@@ -13,6 +13,7 @@ from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, Provid
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
 from tunesmith.resources.purchase import Cost
+from tunesmith.resources.reasons import Reason
 
 
 def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterStatus:
@@ -37,20 +38,23 @@ def built(cluster: ProviderCluster) -> dict[str, Verdict]:
 
 
 def tested(cluster: ProviderCluster) -> dict[str, Verdict]:
+    """What the provider's acceptance tests said."""
     phases = {transition.phase for transition in cluster.phases}
     if any(phase.endswith("TESTS_FAILED") for phase in phases):
         message = "The provider's acceptance tests failed. See its console; delete and buy again, or ask its support."
-        return {"AcceptanceTested": Verdict(False, "TestsFailed", message)}
+        return {"AcceptanceTested": Verdict(False, Reason.TESTS_FAILED, message)}
     if cluster.phase in {Phase.READY, Phase.DEGRADED}:
-        return {"AcceptanceTested": Verdict(True, "TestsPassed", "The provider's acceptance tests let it pass.")}
-    return {"AcceptanceTested": Verdict(None, "NotTestedYet", "The provider tests the cluster before it is Ready.")}
+        return {"AcceptanceTested": Verdict(True, Reason.TESTS_PASSED, "The provider's acceptance tests let it pass.")}
+    return {
+        "AcceptanceTested": Verdict(None, Reason.NOT_TESTED_YET, "The provider tests the cluster before it is Ready.")
+    }
 
 
 def untold(cluster: ProviderCluster) -> dict[str, Verdict]:
     """Conditions of fields that are not acted on yet, told all the same."""
     return {
-        "Idle": Verdict(None, "NotMeasured", f"Whether '{cluster.name}' is idle is not measured."),
-        "WithinBudget": Verdict(True, "NoBudget", "No budget is set."),
+        "Idle": Verdict(None, Reason.NOT_MEASURED, f"Whether '{cluster.name}' is idle is not measured."),
+        "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
     }
 
 

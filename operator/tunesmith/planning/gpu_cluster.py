@@ -40,6 +40,7 @@ from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
 from tunesmith.resources.purchase import AdoptionPolicy
+from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time
 
 ClusterDecision = Decision[GPUClusterStatus]
@@ -93,7 +94,7 @@ def not_implemented_fields(seen: ClusterObservation) -> ClusterDecision | None:
     if not paths:
         return None
     named = ", ".join(f"`{path}`" for path in paths)
-    return stalled(seen, "NotImplemented", f"This version does not act on {named} yet. Remove them.")
+    return stalled(seen, Reason.NOT_IMPLEMENTED, f"This version does not act on {named} yet. Remove them.")
 
 
 def without_credential(seen: ClusterObservation) -> ClusterDecision | None:
@@ -102,7 +103,7 @@ def without_credential(seen: ClusterObservation) -> ClusterDecision | None:
         return None
     if isinstance(seen.credential, NoCredential):
         return stalled(seen, seen.credential.reason, seen.credential.message)
-    return working(seen, "CredentialUnreadable", f"The API key could not be read: {seen.credential.why}")
+    return working(seen, Reason.CREDENTIAL_UNREADABLE, f"The API key could not be read: {seen.credential.why}")
 
 
 def never_seen(seen: ClusterObservation) -> ClusterDecision | None:
@@ -116,8 +117,8 @@ def never_seen(seen: ClusterObservation) -> ClusterDecision | None:
     message = f"{failed.failure.message} It is asked again."
     if failed.failure.error in {ErrorClass.UNAUTHENTICATED, ErrorClass.FORBIDDEN}:
         message = f"{failed.failure.message} Put a valid API key into the credential's Secret."
-        return stalled(seen, "CredentialRefused", message, look)
-    return working(seen, "ProviderUnreachable", message, look)
+        return stalled(seen, Reason.CREDENTIALS_REFUSED, message, look)
+    return working(seen, Reason.PROVIDER_UNREACHABLE, message, look)
 
 
 def restored(seen: ClusterObservation) -> ClusterDecision | None:
@@ -126,13 +127,13 @@ def restored(seen: ClusterObservation) -> ClusterDecision | None:
         return None
     if seen.spec.adoption_policy is AdoptionPolicy.BUY_NEW and (seen.status.cluster_id or seen.status.create_intent):
         anew = GPUClusterStatus(conditions=seen.status.conditions)
-        return working(seen, "BuyingNew", "What the restored status speaks of is left to its owner.", status=anew)
+        return working(seen, Reason.BUYING_NEW, "What the restored status speaks of is left to its owner.", status=anew)
     if seen.spec.adoption_policy is not AdoptionPolicy.ASK:
         return None
     annotated = seen.resource.metadata.annotations[NAME_ANNOTATION]
     return stalled(
         seen,
-        "Restored",
+        Reason.RESTORED,
         f"This object was restored from a backup of another, which had bought '{annotated}'. Set "
         "`spec.adoptionPolicy` to 'SameIdentity' to take over what that one bought, or to 'BuyNew' to buy another.",
     )
@@ -154,7 +155,7 @@ def claimed_by_another(seen: ClusterObservation) -> ClusterDecision | None:
         return None
     return stalled(
         seen,
-        "AlreadyOwned",
+        Reason.ALREADY_OWNED,
         f"Cluster '{seen.status.cluster_id}' belongs to GPUCluster '{older.namespace}/{older.name}', which is older. "
         "This resource touches nothing and can be deleted.",
     )
@@ -170,14 +171,14 @@ def predecessor_found(seen: ClusterObservation) -> ClusterDecision | None:
     if seen.spec.adoption_policy is AdoptionPolicy.ASK:
         return stalled(
             seen,
-            "PredecessorFound",
+            Reason.PREDECESSOR_FOUND,
             f"Cluster '{found.name}' ({found.id}) was bought for a resource of this name before. Set "
             "`spec.adoptionPolicy` to 'SameIdentity' to take it over, or to 'BuyNew' to buy another.",
         )
     if found.parsed_name is None or not may_be_taken_over(found.parsed_name, seen.around.installation):
         return stalled(
             seen,
-            "PredecessorFound",
+            Reason.PREDECESSOR_FOUND,
             f"Cluster '{found.name}' ({found.id}) was bought by another installation of Tunesmith, so it is not taken "
             "over. If that one is no more, name it in the chart's `previousInstallationIDs`.",
         )
@@ -194,7 +195,7 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
     if not credential_can_tell(seen):
         return stalled(
             seen,
-            "CredentialMismatch",
+            Reason.CREDENTIAL_MISMATCH,
             f"The API key is not the one that bought cluster '{cluster_id}', and shows nothing of its project. Nothing "
             "is touched. Give the credential of the account that pays for it.",
         )
@@ -208,7 +209,7 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
     if begun is None or seen.around.monotonic >= due:
         return quietly(seen, look)
     message = f"The provider does not show cluster '{cluster_id}'. It is looked for once again."
-    return working(seen, "ConfirmingAbsence", message, again=due - seen.around.monotonic)
+    return working(seen, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
 
 
 def deleted_outside(seen: ClusterObservation) -> ClusterDecision | None:
@@ -217,12 +218,17 @@ def deleted_outside(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster is None or cluster.phase is not Phase.DELETING:
         return None
     message = f"Cluster '{cluster.name}' is being deleted at the provider, not by this resource."
-    verdict = Verdict(True, "DeletedOutside", message)
+    verdict = Verdict(True, Reason.DELETED_OUTSIDE, message)
     events: tuple[EventNote, ...] = ()
-    if reason_of(seen.status.conditions, "Drifted") != "DeletedOutside":
-        events = (EventNote(EventType.WARNING, "DeletedOutside", message),)
+    if reason_of(seen.status.conditions, "Drifted") != Reason.DELETED_OUTSIDE:
+        events = (EventNote(EventType.WARNING, Reason.DELETED_OUTSIDE, message),)
     return working(
-        seen, "DeletedOutside", message, status=as_seen(seen, cluster), verdicts={"Drifted": verdict}, events=events
+        seen,
+        Reason.DELETED_OUTSIDE,
+        message,
+        status=as_seen(seen, cluster),
+        verdicts={"Drifted": verdict},
+        events=events,
     )
 
 
@@ -232,7 +238,7 @@ def stopped_by_provider(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster is None or cluster.phase is not Phase.PAUSED:
         return None
     message = f"The provider has stopped the cluster ('{cluster.status}'). Settle the account there; it goes on then."
-    return stalled(seen, "StoppedByProvider", message, status=as_seen(seen, cluster))
+    return stalled(seen, Reason.STOPPED_BY_PROVIDER, message, status=as_seen(seen, cluster))
 
 
 def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
@@ -245,10 +251,10 @@ def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
     message = f"The provider is building the cluster: '{cluster.status}'{since}."
     return working(
         seen,
-        "Provisioning",
+        Reason.PROVISIONING,
         message,
         status=as_seen(seen, cluster),
-        verdicts={"Provisioned": Verdict(False, "Provisioning", message), **tested(cluster), **untold(cluster)},
+        verdicts={"Provisioned": Verdict(False, Reason.PROVISIONING, message), **tested(cluster), **untold(cluster)},
     )
 
 
@@ -262,16 +268,18 @@ def in_order(seen: ClusterObservation) -> ClusterDecision:
     message = f"{seen.wanted_nodes} nodes with {seen.wanted_gpus} GPUs are Ready."
     if status.first_ready_time is None:
         status = status.model_copy(update={"first_ready_time": seen.around.now})
-        events = (EventNote(EventType.NORMAL, "Ready", message),)
+        events = (EventNote(EventType.NORMAL, Reason.IN_ORDER, message),)
     return done(
         seen,
-        "Ready",
+        Reason.IN_ORDER,
         message,
         status=status,
         verdicts={
             **built(cluster),
-            "KubeconfigAvailable": Verdict(True, "Stored", f"The kubeconfig is in Secret '{seen.secret_name}'."),
-            "NodesHealthy": Verdict(True, "AllReady", message),
+            "KubeconfigAvailable": Verdict(
+                True, Reason.KUBECONFIG_WRITTEN, f"The kubeconfig is in Secret '{seen.secret_name}'."
+            ),
+            "NodesHealthy": Verdict(True, Reason.NODES_READY, message),
             "Drifted": _drift(seen, cluster),
         },
         events=events,
@@ -307,16 +315,16 @@ def _drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     if others:
         named = ", ".join(f"'{other.name}' ({other.id})" for other in others)
         text = f"The provider has more clusters of this resource: {named}. Delete them there: they bill."
-        return Verdict(True, "DuplicateFound", text)
+        return Verdict(True, Reason.DUPLICATE_FOUND, text)
     if (cluster.region, cluster.gpu_type) != (seen.spec.region, seen.spec.gpu_type):
         text = f"The cluster is '{cluster.gpu_type}' in '{cluster.region}', which is not what `spec` says."
-        return Verdict(True, "DifferentFromSpec", text)
-    return Verdict(False, "AsWanted", "The provider's cluster is as `spec` says.")
+        return Verdict(True, Reason.DRIFTED, text)
+    return Verdict(False, Reason.AS_WANTED, "The provider's cluster is as `spec` says.")
 
 
 def is_lost(seen: ClusterObservation) -> bool:
     """It was written down before that the cluster vanished."""
-    return reason_of(seen.status.conditions, "Ready") == "Lost"
+    return reason_of(seen.status.conditions, "Ready") == Reason.GONE
 
 
 def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
@@ -326,19 +334,19 @@ def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
     )
     events: tuple[EventNote, ...] = ()
     if not is_lost(seen):
-        events = (EventNote(EventType.WARNING, "Lost", message),)
+        events = (EventNote(EventType.WARNING, Reason.GONE, message),)
     status = seen.status.model_copy(update={"provider_status": None})
     if seen.status.cost is not None and seen.status.cost.hourly_usd:
         status = with_cost(seen, status, 0)
     return stalled(
         seen,
-        "Lost",
+        Reason.GONE,
         message,
         status=status,
         verdicts={
-            "Provisioned": Verdict(False, "Lost", message),
-            "Drifted": Verdict(True, "Lost", message),
-            "NodesHealthy": Verdict(None, "Lost", message),
+            "Provisioned": Verdict(False, Reason.GONE, message),
+            "Drifted": Verdict(True, Reason.GONE, message),
+            "NodesHealthy": Verdict(None, Reason.GONE, message),
         },
         events=events,
     )
