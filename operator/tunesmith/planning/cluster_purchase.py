@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from tunesmith.planning.actions import SetFinalizer
 from tunesmith.planning.circumstances import Known
-from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
+from tunesmith.planning.cluster_observation import ClusterObservation, NamedVolume, quietly, stalled, working
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, Failure
 from tunesmith.planning.drivers import DriverChoice, choose_driver
 from tunesmith.planning.money import hourly_usd
@@ -120,6 +120,11 @@ def waits_for_volume(seen: ClusterObservation) -> ClusterDecision | None:
         )
     if volume.volume_id is not None:
         return _waits_for_holder(seen, name, volume.volume_id)
+    return _waits_for_election(seen, volume)
+
+
+def _waits_for_election(seen: ClusterObservation, volume: NamedVolume) -> ClusterDecision | None:
+    name = volume.name
     if volume.elected_uid == seen.resource.metadata.uid:
         return None
     if volume.elected_uid is None:
@@ -142,11 +147,8 @@ def buy(seen: ClusterObservation) -> ClusterDecision | None:
             return record_id(seen, made_id)
         case CloseIntent(refusal):
             return refused(seen, refusal)
-        case Pause(seconds, None):
-            return _ambiguous(seen, seconds)
-        case Pause(seconds, refusal) if refusal is not None:
-            return refused(seen, refusal, again=seconds)
-    return None
+        case Pause(seconds, refusal):
+            return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
 
 
 def record(
@@ -157,9 +159,8 @@ def record(
     events = [
         EventNote(EventType.NORMAL, Reason.BOUGHT, f"Cluster '{cluster.name}' ({cluster.id}) belongs to this resource.")
     ]
-    verdicts = {
-        "Provisioned": Verdict(False, Reason.PROVISIONING, f"The provider has the cluster as '{cluster.status}'.")
-    }
+    told = f"The provider has the cluster as '{cluster.status}'."
+    verdicts = {"Provisioned": Verdict(False, Reason.PROVISIONING, told)}
     if duplicates:
         message = f"The provider has more than one cluster of this resource; besides the oldest, kept: {named}. "
         message += "Look at them and delete them at the provider: they bill."
@@ -341,6 +342,6 @@ def _type_not_in_region(seen: ClusterObservation, region: Region, regions: tuple
     return stalled(
         seen,
         Reason.GPU_TYPE_UNAVAILABLE,
-        f"Region '{region.name}' has no '{seen.spec.gpu_type}', only {', '.join(region.gpu_types) or 'nothing'}. {where} "
+        f"Region '{region.name}' has no '{seen.spec.gpu_type}', only {', '.join(region.gpu_types) or 'none'}. {where} "
         "`spec.region` and `spec.gpuType` are immutable: make the resource again.",
     )

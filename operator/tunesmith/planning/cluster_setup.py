@@ -10,15 +10,15 @@ from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, StoredSecret, quietly, stalled, working
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.kube_facts import MANAGED_BY, MANAGED_BY_LABEL
-from tunesmith.planning.provider import AttachedVolume, ProviderCluster
+from tunesmith.planning.provider import AttachedVolume
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.reasons import Reason
 
 ClusterDecision = Decision[GPUClusterStatus]
 
-SECRET_KEY = "value"  # noqa: S105 - the key that the Cluster API contract names
-SECRET_TYPE = "cluster.x-k8s.io/secret"  # noqa: S105
+KUBECONFIG_KEY = "value"  # the Cluster API contract names both
+KUBECONFIG_TYPE = "cluster.x-k8s.io/secret"
 CLUSTER_NAME_LABEL = "cluster.x-k8s.io/cluster-name"
 FALLBACK_CLASS = "shared-storage-class"  # provider: where older clusters have no static PersistentVolume
 NAMESPACE_LABELS = {
@@ -65,14 +65,14 @@ def kubeconfig_secret(seen: ClusterObservation, kubeconfig: str) -> dict[str, An
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "type": SECRET_TYPE,
+        "type": KUBECONFIG_TYPE,
         "metadata": {
             "name": seen.secret_name,
             "namespace": meta.namespace,
             "labels": {MANAGED_BY_LABEL: MANAGED_BY, CLUSTER_NAME_LABEL: meta.name},
             "ownerReferences": [owner],
         },
-        "data": {SECRET_KEY: base64.b64encode(kubeconfig.encode()).decode()},
+        "data": {KUBECONFIG_KEY: base64.b64encode(kubeconfig.encode()).decode()},
     }
 
 
@@ -97,7 +97,7 @@ def not_set_up(seen: ClusterObservation) -> ClusterDecision | None:
     labels = seen.inside.value.namespace_labels
     if labels is None or any(labels.get(key) != value for key, value in NAMESPACE_LABELS.items()):
         return quietly(seen, ApplyObject(seen.here, jobs_namespace(seen.around.installation.jobs_namespace)))
-    for volume in _volumes_of(seen, seen.bought):
+    for volume in seen.bought.volumes:
         answer = _without_claim(seen, volume)
         if answer is not None:
             return answer
@@ -136,11 +136,6 @@ def claim_name(seen: ClusterObservation, volume: AttachedVolume) -> str:
     if named is not None and named.volume_id is None and volume.name == named.order_name:
         return named.name
     return volume.name
-
-
-def _volumes_of(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[AttachedVolume, ...]:
-    """The attached volumes, once it is clear which of them is the named one."""
-    return cluster.volumes
 
 
 def _without_claim(seen: ClusterObservation, volume: AttachedVolume) -> ClusterDecision | None:
