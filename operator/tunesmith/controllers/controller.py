@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from tunesmith.planning.circumstances import Circumstances
-from tunesmith.planning.decision import Action, Decision
+from tunesmith.planning.decision import Action, Decision, Failure
 
 Raw = Mapping[str, Any]
 Seen = TypeVar("Seen")
@@ -20,6 +20,20 @@ class Key:
     kind: str
     namespace: str
     name: str
+
+
+def key_of(raw: Raw) -> Key:
+    """The key of a resource."""
+    meta = raw["metadata"]
+    return Key(str(raw["kind"]), str(meta.get("namespace", "")), str(meta["name"]))
+
+
+class ActionFailed(Exception):
+    """An action that did not succeed. What is raised otherwise is a fault of ours and backs off the whole key."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 class Controller(Protocol[Seen]):
@@ -36,7 +50,10 @@ class Controller(Protocol[Seen]):
         ...
 
     async def act(self, seen: Seen, action: Action) -> object:
-        """One request; returns the outcome's value or raises `ActionFailed`."""
+        """One request; returns the outcome's value or raises `ActionFailed` (a `KubeError` will do as well).
+
+        Only for actions of the kind's own: those of planning/actions.py are carried out by the reconciler.
+        """
         ...
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
@@ -45,4 +62,14 @@ class Controller(Protocol[Seen]):
 
     def forget(self, key: Key) -> None:
         """The resource is gone: drop what was remembered for it."""
+        ...
+
+
+class KeyWorker(Protocol):
+    """Work on keys that are no resources and have no status of their own, such as pools."""
+
+    kind: str
+
+    async def work(self, key: Key) -> float | None:
+        """One pass. Returns the seconds until the next one at the latest; None: only when woken."""
         ...

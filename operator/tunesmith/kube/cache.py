@@ -1,0 +1,114 @@
+"""The newest known state of the objects that we watch. Read your writes: an older version never replaces a newer one.
+
+Fed by kopf for our own kinds, by reflectors for the rest, and by the answers to our own writes. Holds no logic of any
+kind and does no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Raw = Mapping[str, Any]
+Address = tuple[str, str]  # namespace (empty when cluster-scoped), name
+Objects = list[Raw]
+
+
+class Cache:
+    """Objects by kind, namespace and name."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[Address, Raw]] = {}
+        # What was deleted, by uid: a late answer to one of our writes must not bring it back.
+        self._gone: dict[str, None] = {}
+        self._synced: set[str] = set()
+
+    def get(self, kind: str, namespace: str, name: str) -> Raw | None:
+        """The object, or None when it is not known."""
+        return self._objects.get(kind, {}).get((namespace, name))
+
+    def list(self, kind: str, namespace: str | None = None) -> Objects:
+        """All objects of the kind (in the namespace), ordered by namespace and name."""
+        found = self._objects.get(kind, {})
+        return [found[at] for at in sorted(found) if namespace is None or at[0] == namespace]
+
+    def count(self, kind: str) -> int:
+        """How many objects of the kind are known."""
+        return len(self._objects.get(kind, {}))
+
+    def observe(self, raw: Raw) -> bool:
+        """Take a state that was seen. False: it is not newer than what is known."""
+        kind, address = str(raw["kind"]), _address(raw)
+        if _uid(raw) in self._gone:
+            return False
+        known = self._objects.get(kind, {}).get(address)
+        if known is not None and _uid(known) == _uid(raw) and _version(raw) <= _version(known):
+            return False
+        if known is not None and _uid(known) != _uid(raw):
+            if _version(raw) < _version(known):
+                return False
+            self._bury(_uid(known))
+        self._objects.setdefault(kind, {})[address] = raw
+        return True
+
+    def remove(self, raw: Raw) -> bool:
+        """Take a deletion that was seen. False: nothing of that uid is known."""
+        kind, address = str(raw["kind"]), _address(raw)
+        self._bury(_uid(raw))
+        known = self._objects.get(kind, {}).get(address)
+        if known is None or _uid(known) != _uid(raw):
+            return False
+        del self._objects[kind][address]
+        return True
+
+    def drop(self, raw: Raw) -> bool:
+        """Stop keeping an object that still exists but is of no interest any more. False: it was not kept."""
+        known = self._objects.get(str(raw["kind"]), {}).get(_address(raw))
+        if known is None or _uid(known) != _uid(raw):
+            return False
+        del self._objects[str(raw["kind"])][_address(raw)]
+        return True
+
+    def replace(self, kind: str, listed: Iterable[Raw], resource_version: str) -> tuple[Objects, Objects]:
+        """Take a whole list of a kind, marking it synced. Returns what is new or newer, and what is gone.
+
+        What is known and not in the list is deleted, unless it is newer than the list: our own write since.
+        """
+        listed = tuple(listed)
+        present = {_uid(raw) for raw in listed}
+        as_of = int(resource_version or 0)
+        gone = [raw for raw in self.list(kind) if _uid(raw) not in present and _version(raw) <= as_of]
+        for raw in gone:
+            self.remove(raw)
+        changed = [raw for raw in listed if self.observe(raw)]
+        self._synced.add(kind)
+        return changed, gone
+
+    def mark_synced(self, kind: str) -> None:
+        """Say that everything of the kind that existed at some moment after the start has been taken in."""
+        self._synced.add(kind)
+
+    def synced(self, kind: str) -> bool:
+        """Whether a full list of the kind has been taken in since this process began to lead."""
+        return kind in self._synced
+
+    def _bury(self, uid: str) -> None:
+        if not uid:
+            return
+        self._gone[uid] = None
+        while len(self._gone) > 10_000:
+            del self._gone[next(iter(self._gone))]
+
+
+def _address(raw: Raw) -> Address:
+    meta = raw["metadata"]
+    return str(meta.get("namespace", "")), str(meta["name"])
+
+
+def _uid(raw: Raw) -> str:
+    return str(raw["metadata"].get("uid", ""))
+
+
+def _version(raw: Raw) -> int:
+    """Since Kubernetes 1.35 resourceVersions of one kind are promised to be comparable numbers; they always were."""
+    return int(raw["metadata"].get("resourceVersion") or 0)

@@ -1,0 +1,376 @@
+"""The verbs that the operator needs of a Kubernetes API: dictionaries in and out, every request limited in time.
+
+Not a model of Kubernetes: any kind goes through one generic path. Transport, TLS and token refresh are those of
+`kubernetes.aio`; nothing is retried here, because the work queue retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+
+from tunesmith.kube.errors import KubeError, from_status, unreachable
+from tunesmith.kube.kinds import POD, ObjectKind, kind_of
+
+FIELD_MANAGER = "tunesmith"
+REQUEST_SECONDS = 30.0
+CONNECT_SECONDS = 5.0
+PAGE_SIZE = 500
+LONGEST_ANSWER_BYTES = 64 * 2**20
+
+Raw = Mapping[str, Any]
+Answer = TypeVar("Answer")
+Objects = list[Raw]
+Operations = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A whole collection at one version."""
+
+    items: tuple[Raw, ...]
+    resource_version: str
+
+
+@dataclass(frozen=True)
+class WatchEvent:
+    """One line of a watch: ADDED, MODIFIED, DELETED or BOOKMARK, with the object."""
+
+    type: str
+    object: Raw
+
+
+# verb, kind, outcome ("ok" or the HTTP status or "unreachable"), seconds
+RequestObserver = Callable[[str, str, str, float], None]
+
+
+class Kube:
+    """One Kubernetes API server. All methods raise `KubeError`."""
+
+    def __init__(
+        self,
+        api: ApiClient,
+        *,
+        observer: RequestObserver | None = None,
+        gate: Callable[[str], None] | None = None,
+        request_seconds: float = REQUEST_SECONDS,
+        connector: aiohttp.BaseConnector | None = None,
+    ) -> None:
+        """`gate` is asked before each request, with what it is for, and may raise `KubeError`.
+
+        `connector` is one that was handed to `api`, which therefore leaves closing it to us.
+        """
+        self._api = api
+        self._observer = observer
+        self._gate = gate
+        self._request_seconds = request_seconds
+        self._connector = connector
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+        if self._connector is not None:
+            await self._connector.close()
+
+    async def get(self, kind: ObjectKind, namespace: str | None, name: str) -> Raw | None:
+        """The object, or None when the server says that it does not exist."""
+        try:
+            return await self._json("GET", kind.path(namespace, name), _what("get", kind, namespace, name), kind)
+        except KubeError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(
+        self,
+        kind: ObjectKind,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+    ) -> Listing:
+        """The whole collection, fetched in pages. A continuation that expires is answered by one unpaged list."""
+        query = _without_empty(labelSelector=label_selector, fieldSelector=field_selector)
+        accept = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io" if metadata_only else None
+        try:
+            return await self._list_pages(kind, namespace, {**query, "limit": str(PAGE_SIZE)}, accept)
+        except KubeError as error:
+            if not error.expired:
+                raise
+        return await self._list_pages(kind, namespace, query, accept)
+
+    async def create(self, manifest: Raw) -> Raw:
+        """Create an object; a `KubeError` of class Conflict says that it exists."""
+        kind, namespace, name = _address(manifest)
+        what = _what("create", kind, namespace, name)
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._json("POST", kind.path(namespace), what, kind, query=query, body=manifest)
+
+    async def apply(self, manifest: Raw) -> Raw:
+        """Server-side apply of a whole object under our field manager; conflicting fields become ours."""
+        kind, namespace, name = _address(manifest)
+        return await self._apply(kind.path(namespace, name), _what("apply", kind, namespace, name), kind, manifest)
+
+    async def patch_status(self, raw: Raw, status: Raw) -> Raw:
+        """Server-side apply of the whole status of `raw`, refused with Conflict if `raw` is no longer the newest."""
+        kind, namespace, name = _address(raw)
+        meta = raw["metadata"]
+        identity = {key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in meta}
+        body = {"apiVersion": raw["apiVersion"], "kind": raw["kind"], "metadata": identity, "status": status}
+        what = _what("write the status of", kind, namespace, name)
+        return await self._apply(kind.path(namespace, name, "status"), what, kind, body)
+
+    async def merge_patch(self, kind: ObjectKind, namespace: str | None, name: str, patch: Raw) -> Raw:
+        """JSON merge patch. With `metadata.resourceVersion` in it, a Conflict if the object has changed."""
+        return await self._patch(kind, namespace, name, patch, "application/merge-patch+json")
+
+    async def json_patch(self, kind: ObjectKind, namespace: str | None, name: str, patch: Operations) -> Raw:
+        """JSON patch: a list of operations. A failed `test` is class Invalid."""
+        return await self._patch(kind, namespace, name, patch, "application/json-patch+json")
+
+    async def delete(
+        self,
+        kind: ObjectKind,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        grace_period_seconds: int | None = None,
+    ) -> bool:
+        """Delete with background propagation. False: there was nothing (or, with `uid`, another object) to delete."""
+        preconditions = _without_empty(uid=uid or "", resourceVersion=resource_version or "")
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if preconditions:
+            body["preconditions"] = preconditions
+        if grace_period_seconds is not None:
+            body["gracePeriodSeconds"] = grace_period_seconds
+        try:
+            what = _what("delete", kind, namespace, name)
+            await self._json("DELETE", kind.path(namespace, name), what, kind, body=body)
+        except KubeError as error:
+            if error.status == 404 or (error.status == 409 and uid and not resource_version):
+                return False
+            raise
+        return True
+
+    async def watch(
+        self,
+        kind: ObjectKind,
+        namespace: str | None,
+        resource_version: str,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit_seconds: int = 290,
+        inactivity_seconds: float = 70.0,
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Changes after `resource_version`, until the server ends the stream after `limit_seconds`.
+
+        Silence (not even a bookmark, which the server sends every minute) for `inactivity_seconds` is an error, and so
+        is an ERROR line: its code becomes the status of the `KubeError` (410: list again).
+        """
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(limit_seconds),
+            **_without_empty(labelSelector=label_selector, fieldSelector=field_selector),
+        }
+        what = _what("watch", kind, namespace, None)
+        async with aclosing(self._lines(kind.path(namespace), what, kind, query, inactivity_seconds)) as lines:
+            async for line in lines:
+                event = _parsed(line, what)
+                if event.get("type") == "ERROR":
+                    status = event.get("object") or {}
+                    raise from_status(what, int(status.get("code") or 500), str(status.get("message", "")))
+                yield WatchEvent(str(event["type"]), event["object"])
+
+    async def logs(
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str = "",
+        follow: bool = True,
+        tail_lines: int | None = None,
+        since_seconds: int | None = None,
+        inactivity_seconds: float = 120.0,
+    ) -> AsyncGenerator[str, None]:
+        """Lines of a container's log without their line ends; ends when the container does (or at once, unfollowed)."""
+        query = _without_empty(
+            container=container,
+            follow="true" if follow else "",
+            tailLines="" if tail_lines is None else str(tail_lines),
+            sinceSeconds="" if since_seconds is None else str(since_seconds),
+        )
+        what = _what("read the log of", POD, namespace, pod)
+        path = POD.path(namespace, pod, "log")
+        async with aclosing(self._lines(path, what, POD, query, inactivity_seconds)) as lines:
+            async for line in lines:
+                yield line.decode("utf-8", "replace")
+
+    async def _list_pages(
+        self, kind: ObjectKind, namespace: str | None, query: dict[str, str], accept: str | None
+    ) -> Listing:
+        items: Objects = []
+        what = _what("list", kind, namespace, None)
+        while True:
+            page = await self._json("GET", kind.path(namespace), what, kind, query=query, accept=accept)
+            # Items of a list carry neither apiVersion nor kind, which everything else of ours relies on.
+            items += [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in page.get("items") or ()]
+            meta = page.get("metadata") or {}
+            if not meta.get("continue"):
+                return Listing(tuple(items), str(meta.get("resourceVersion", "")))
+            query = {**query, "continue": meta["continue"]}
+
+    async def _apply(self, path: str, what: str, kind: ObjectKind, body: Raw) -> Raw:
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        content = "application/apply-patch+yaml"
+        return await self._json("PATCH", path, what, kind, query=query, body=body, content_type=content)
+
+    async def _patch(self, kind: ObjectKind, namespace: str | None, name: str, patch: object, content_type: str) -> Raw:
+        query = {"fieldManager": FIELD_MANAGER}
+        path, what = kind.path(namespace, name), _what("patch", kind, namespace, name)
+        return await self._json("PATCH", path, what, kind, query=query, body=patch, content_type=content_type)
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        kind: ObjectKind,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        accept: str | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        """One request and its whole answer."""
+
+        async def exchange() -> dict[str, Any]:
+            headers = {"Accept": accept or "application/json", "Content-Type": content_type}
+            response = await self._send(method, path, query or {}, headers, body)
+            async with response:
+                await _raise_for_status(response, what)
+                data = await response.content.read(LONGEST_ANSWER_BYTES)
+            return _parsed(data, what)
+
+        return await self._measured(method, kind, what, exchange)
+
+    async def _lines(
+        self, path: str, what: str, kind: ObjectKind, query: Mapping[str, str], inactivity_seconds: float
+    ) -> AsyncGenerator[bytes, None]:
+        """The lines of a streamed answer."""
+
+        async def opened() -> aiohttp.ClientResponse:
+            response = await self._send("GET", path, query, {"Accept": "application/json, */*"}, None, streamed=True)
+            try:
+                await _raise_for_status(response, what)
+            except BaseException:
+                response.close()
+                raise
+            return response
+
+        response = await self._measured("WATCH", kind, what, opened)
+        try:
+            while True:
+                async with asyncio.timeout(inactivity_seconds):
+                    line = await response.content.readline()
+                if not line:
+                    return
+                if line.strip():
+                    yield line.rstrip(b"\r\n")
+        except TimeoutError as error:
+            raise unreachable(what, f"the stream was silent for {inactivity_seconds:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise unreachable(what, f"the stream broke ({type(error).__name__})") from error
+        finally:
+            response.close()
+
+    async def _measured(
+        self, verb: str, kind: ObjectKind, what: str, request: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """Run a request under the time limit, with every failure as `KubeError`."""
+        if self._gate is not None:
+            self._gate(what)
+        begun = time.monotonic()
+        outcome = "unreachable"
+        try:
+            async with asyncio.timeout(self._request_seconds):
+                answer = await request()
+            outcome = "ok"
+            return answer
+        except KubeError as error:
+            outcome = str(error.status)
+            raise
+        except TimeoutError as error:
+            raise unreachable(what, f"no answer within {self._request_seconds:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise unreachable(what, f"the API server cannot be reached ({type(error).__name__})") from error
+        finally:
+            if self._observer is not None:
+                self._observer(verb, kind.kind, outcome, time.monotonic() - begun)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: dict[str, str],
+        body: object,
+        *,
+        streamed: bool = False,
+    ) -> aiohttp.ClientResponse:
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        url = f"{self._api.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        total = None if streamed else self._request_seconds
+        limits = aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS)
+        answer = await self._api.call_api(method, url, header_params=headers, body=body, _request_timeout=limits)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+async def _raise_for_status(response: aiohttp.ClientResponse, what: str) -> None:
+    if response.status < 300:
+        return
+    message = ""
+    with suppress(ValueError, AttributeError):
+        message = str(json.loads(await response.content.read(2**16)).get("message", ""))
+    raise from_status(what, response.status, message, _retry_after_seconds(response.headers.get("Retry-After")))
+
+
+def _retry_after_seconds(header: str | None) -> float | None:
+    """Only the form in seconds: Kubernetes sends no dates."""
+    return float(header) if header and header.isdigit() else None
+
+
+def _parsed(data: bytes, what: str) -> dict[str, Any]:
+    parsed = json.loads(data)
+    if not isinstance(parsed, dict):
+        raise unreachable(what, "the API server's answer is not an object")
+    return parsed
+
+
+def _address(raw: Raw) -> tuple[ObjectKind, str | None, str]:
+    meta = raw["metadata"]
+    return kind_of(raw["apiVersion"], raw["kind"]), meta.get("namespace"), meta["name"]
+
+
+def _what(verb: str, kind: ObjectKind, namespace: str | None, name: str | None) -> str:
+    where = "/".join(part for part in (namespace, name) if part)
+    return f"{verb} {kind.kind} {where}".rstrip()
+
+
+def _without_empty(**query: str) -> dict[str, str]:
+    return {key: value for key, value in query.items() if value}

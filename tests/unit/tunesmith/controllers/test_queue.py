@@ -1,0 +1,169 @@
+"""The work queue, by sentences and against a model."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tunesmith.controllers.controller import Key
+from tunesmith.controllers.queue import WorkQueue
+
+
+class ManualTime:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def a_queue() -> tuple[WorkQueue, ManualTime]:
+    time = ManualTime()
+    return WorkQueue(time, lambda: 0.0), time
+
+
+A, B = Key("GPUCluster", "team", "a"), Key("GPUCluster", "team", "b")
+
+
+def test_a_key_added_often_is_taken_once() -> None:
+    queue, _ = a_queue()
+    for _ in range(5):
+        queue.add(A)
+    assert queue.take_ready() == A
+    queue.done(A)
+    assert queue.take_ready() is None
+
+
+def test_a_key_in_flight_is_not_handed_out_again_until_it_is_done() -> None:
+    queue, _ = a_queue()
+    queue.add(A)
+    queue.take_ready()
+    queue.add(A)
+    assert queue.take_ready() is None
+    queue.done(A)
+    assert queue.take_ready() == A
+
+
+def test_of_several_delayed_wishes_the_earliest_counts() -> None:
+    queue, time = a_queue()
+    queue.add_after(A, 30)
+    queue.add_after(A, 10)
+    queue.add_after(A, 20)
+    time.seconds = 9.9
+    assert queue.take_ready() is None
+    time.seconds = 10
+    assert queue.take_ready() == A
+    queue.done(A)
+    time.seconds = 100
+    assert queue.take_ready() is None
+
+
+def test_an_immediate_wish_overtakes_a_delayed_one() -> None:
+    queue, time = a_queue()
+    queue.add_after(A, 30)
+    queue.add(A)
+    assert queue.take_ready() == A
+    queue.done(A)
+    time.seconds = 31
+    assert queue.take_ready() is None
+
+
+def test_failures_in_a_row_grow_the_pause_up_to_five_minutes() -> None:
+    queue, time = a_queue()
+    pauses = []
+    for _ in range(12):
+        queue.add_failed(A)
+        due = queue.next_due()
+        assert due is not None
+        pauses.append(due - time.seconds)
+        time.seconds = due
+        assert queue.take_ready() == A
+        queue.done(A)
+    assert pauses[:3] == [0.5, 1.0, 2.0]
+    assert pauses[-1] == 150.0
+
+
+def test_after_a_success_the_pause_is_short_again() -> None:
+    queue, time = a_queue()
+    for _ in range(4):
+        queue.add_failed(A)
+        time.seconds += 100
+        queue.take_ready()
+        queue.done(A)
+    queue.succeeded(A)
+    queue.add_failed(A)
+    assert queue.next_due() == time.seconds + 0.5
+
+
+def test_a_forgotten_key_is_not_taken_later() -> None:
+    queue, time = a_queue()
+    queue.add_after(A, 5)
+    queue.forget(A)
+    time.seconds = 10
+    assert queue.take_ready() is None
+
+
+async def test_take_waits_for_a_key_and_wakes_as_many_workers_as_there_are_keys() -> None:
+    queue = WorkQueue(asyncio.get_running_loop().time, lambda: 0.0)
+    workers = [asyncio.create_task(queue.take()) for _ in range(2)]
+    await asyncio.sleep(0)
+    queue.add(A)
+    queue.add_after(B, 0.01)
+    async with asyncio.timeout(30):
+        assert set(await asyncio.gather(*workers)) == {A, B}
+
+
+class QueueAgainstModel(RuleBasedStateMachine):
+    """Whatever is done: nothing that was wished for is lost, nothing is in flight twice, nothing comes early."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue, self.time = a_queue()
+        self.wished: dict[Key, float] = {}  # key -> earliest moment of a wish not yet answered
+        self.flying: set[Key] = set()
+
+    keys = st.sampled_from([A, B, Key("Pool", "team", "a")])
+
+    def _wish(self, key: Key, due: float) -> None:
+        self.wished[key] = min(due, self.wished.get(key, due))
+
+    @rule(key=keys)
+    def add(self, key: Key) -> None:
+        self.queue.add(key)
+        self._wish(key, self.time.seconds)
+
+    @rule(key=keys, seconds=st.integers(0, 20))
+    def add_after(self, key: Key, seconds: int) -> None:
+        self.queue.add_after(key, seconds)
+        self._wish(key, self.time.seconds + seconds)
+
+    @rule(seconds=st.integers(1, 15))
+    def time_passes(self, seconds: int) -> None:
+        self.time.seconds += seconds
+
+    @rule()
+    def take(self) -> None:
+        due = {key for key, at in self.wished.items() if at <= self.time.seconds and key not in self.flying}
+        taken = self.queue.take_ready()
+        assert (taken in due) if due else (taken is None)
+        if taken is not None:
+            self.flying.add(taken)
+            del self.wished[taken]
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data())
+    def done(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.flying)))
+        self.flying.discard(key)
+        self.queue.done(key)
+
+    @invariant()
+    def counts_agree(self) -> None:
+        assert self.queue.in_flight == len(self.flying)
+
+
+TestQueueAgainstModel = QueueAgainstModel.TestCase
+TestQueueAgainstModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,77 @@
+"""The cache never goes back in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith.kube.cache import Cache
+
+
+def a_pod(name: str = "a", version: int = 1, uid: str = "u1", **labels: str) -> dict[str, Any]:
+    metadata = {"namespace": "team", "name": name, "uid": uid, "resourceVersion": str(version), "labels": labels}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+
+
+def test_an_older_state_does_not_replace_a_newer_one() -> None:
+    cache = Cache()
+    assert cache.observe(a_pod(version=9))
+    assert not cache.observe(a_pod(version=8))
+    assert not cache.observe(a_pod(version=9))
+    assert cache.get("Pod", "team", "a") == a_pod(version=9)
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    cache = Cache()
+    cache.observe(a_pod(version=9))
+    assert cache.observe(a_pod(version=10))
+
+
+def test_what_was_deleted_does_not_come_back_with_a_late_answer() -> None:
+    cache = Cache()
+    cache.observe(a_pod(version=1))
+    assert cache.remove(a_pod(version=2))
+    assert not cache.observe(a_pod(version=3))
+    assert cache.get("Pod", "team", "a") is None
+
+
+def test_the_deletion_of_an_earlier_object_of_the_name_leaves_its_successor() -> None:
+    cache = Cache()
+    cache.observe(a_pod(version=5, uid="second"))
+    assert not cache.remove(a_pod(version=4, uid="first"))
+    assert cache.get("Pod", "team", "a") is not None
+
+
+def test_a_successor_of_the_same_name_replaces_its_predecessor_for_good() -> None:
+    cache = Cache()
+    cache.observe(a_pod(version=1, uid="first"))
+    assert cache.observe(a_pod(version=5, uid="second"))
+    assert not cache.observe(a_pod(version=6, uid="first"))
+
+
+def test_a_list_tells_what_a_gap_in_the_watch_hid() -> None:
+    cache = Cache()
+    for name in "abc":
+        cache.observe(a_pod(name, version=1, uid=name))
+    changed, gone = cache.replace("Pod", [a_pod("a", 1, "a"), a_pod("b", 7, "b"), a_pod("d", 8, "d")], "9")
+    assert [raw["metadata"]["name"] for raw in changed] == ["b", "d"]
+    assert [raw["metadata"]["name"] for raw in gone] == ["c"]
+    assert cache.synced("Pod")
+
+
+def test_our_own_write_after_the_list_was_made_survives_the_list() -> None:
+    cache = Cache()
+    cache.observe(a_pod("mine", version=20, uid="mine"))
+    _, gone = cache.replace("Pod", [], "10")
+    assert not gone
+    assert cache.get("Pod", "team", "mine") is not None
+
+
+@given(st.permutations(list(range(1, 8))))
+def test_in_whatever_order_states_arrive_the_newest_remains(order: list[int]) -> None:
+    cache = Cache()
+    for version in order:
+        cache.observe(a_pod(version=version))
+    assert cache.get("Pod", "team", "a") == a_pod(version=7)
