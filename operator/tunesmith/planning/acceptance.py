@@ -8,7 +8,9 @@ from tunesmith.planning.attempt import on_storage
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.manifests import DATASETS_MAX_BYTES
 from tunesmith.resources.catalog_model import CatalogModel
-from tunesmith.resources.fine_tune_job import ModelType, PlacementType, StorageType
+from tunesmith.resources.fine_tune_job_inputs import ModelType
+from tunesmith.resources.fine_tune_job_running import PlacementType
+from tunesmith.resources.fine_tune_job_training import StorageType
 
 GPUS_PER_NODE = 8  # provider: one node is 8 GPUs
 VALUES_NAMED = 12
@@ -100,7 +102,7 @@ def _model_path(seen: JobObservation) -> str | Refusal:
     if spec.model.type is ModelType.PATH and spec.model.path is not None:
         return on_storage(spec.model.path)
     name = spec.model.catalog.name if spec.model.catalog is not None else ""
-    if seen.model is None:
+    if spec.model.type is ModelType.CATALOG and seen.model is None:
         return Refusal(
             "ModelUnknown",
             f"There is no CatalogModel '{name}'. `kubectl get catalogmodels` prints those there are; "
@@ -108,8 +110,7 @@ def _model_path(seen: JobObservation) -> str | Refusal:
         )
     if spec.weights_path is not None:
         return on_storage(spec.weights_path)
-    weights = seen.model.spec.weights
-    if weights is None or weights.hugging_face is None:
+    if seen.model is None or seen.model.spec.weights is None:
         return Refusal(
             "WeightsUnknown",
             f"It is not known where the weights of '{name}' are published. Put them on the job's storage and name the "
@@ -133,8 +134,8 @@ def _limits(seen: JobObservation) -> Refusal | None:
             "ContextTooLong",
             f"`spec.training.contextLength` is {context}; this model is trained with at most {most} tokens.",
         )
-    rank = spec.tuning.lora.rank if spec.tuning.lora is not None else None
-    if rank is not None and limits.max_lora_rank is not None and rank > limits.max_lora_rank:
+    rank = spec.tuning.adapter.rank
+    if limits.max_lora_rank is not None and rank > limits.max_lora_rank:
         return Refusal(
             "RankTooHigh", f"`spec.tuning.lora.rank` is {rank}; this model allows at most {limits.max_lora_rank}."
         )
@@ -144,8 +145,8 @@ def _limits(seen: JobObservation) -> Refusal | None:
 def _shape(seen: JobObservation) -> tuple[int, int] | Refusal:
     """Pods, and GPUs of each."""
     wanted = seen.spec.resources
-    gpus = (wanted.gpus if wanted is not None else None) or _default_gpus(seen)
-    per_pod = (wanted.gpus_per_pod if wanted is not None else None) or min(gpus, GPUS_PER_NODE)
+    gpus = wanted.gpus or _default_gpus(seen)
+    per_pod = wanted.gpus_per_pod or min(gpus, GPUS_PER_NODE)
     if gpus % per_pod:
         return Refusal(
             "GPUsDoNotDivide",

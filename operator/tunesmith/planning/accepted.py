@@ -9,7 +9,9 @@ from tunesmith.planning.acceptance import Plan, plan_of
 from tunesmith.planning.configuration import config_hash, configuration, dataset_hashes
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.verdict import Verdict
-from tunesmith.resources.fine_tune_job import DatasetType, Pinned, TrainingPlan
+from tunesmith.resources.fine_tune_job_inputs import DatasetType
+from tunesmith.resources.fine_tune_job_status import Pinned
+from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
 
 
 def accepted_changes(seen: JobObservation) -> dict[str, Any]:
@@ -41,13 +43,13 @@ def ready_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
     return {**accepted_verdicts(seen), "ClusterReady": cluster}
 
 
-def _written_plan(seen: JobObservation, plan: Plan) -> TrainingPlan:
+def _written_plan(seen: JobObservation, plan: Plan) -> WrittenPlan:
     """A micro batch that was made smaller after running out of memory stays so."""
     before = seen.status.plan
     shrunk = before is not None and before.gradient_accumulation is not None and before.gradient_accumulation > 1
     micro = before.micro_batch if shrunk and before is not None and before.micro_batch else plan.micro_batch
     accumulation = plan.batch_size // (plan.world * micro)
-    return (before or TrainingPlan()).model_copy(
+    return (before or WrittenPlan()).model_copy(
         update={
             "pods": plan.pods,
             "gpus_per_pod": plan.gpus_per_pod,

@@ -11,7 +11,7 @@ from tunesmith.planning.attempt import CONFIGURATION_DIRECTORY, MASTER_PORT, STO
 from tunesmith.planning.contract import API_VERSION
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.acceptance import Plan
-from tunesmith.resources.fine_tune_job import DatasetSource, DatasetType
+from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
 
 # What another attempt may have otherwise without another outcome.
 NOT_HASHED = frozenset({"microBatch", "gradientAccumulation"})
@@ -29,13 +29,13 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
         "method": {"type": "SFT"},
         "tuning": _tuning(seen),
         "training": _training(seen, plan, micro),
-        "evaluations": {"count": spec.training.evaluations.count if spec.training.evaluations is not None else 0},
-        "checkpoints": _checkpoints(seen),
+        "evaluations": {"count": spec.training.evaluations.count},
+        "checkpoints": {"count": spec.training.checkpoints.count, "keep": spec.training.checkpoints.keep},
         "storage": {
             "root": STORAGE_ROOT,
             "jobPath": job_path(seen.identity),
             "attempt": attempt,
-            "outputPath": output_path(seen.identity, spec.output.path, attempt),
+            "outputPath": output_path(seen.identity, spec.output.path or f"outputs/{seen.identity.name}", attempt),
         },
         "world": {
             "pods": plan.pods,
@@ -70,10 +70,10 @@ def _file_name(role: str) -> str:
 
 
 def _data(seen: JobObservation) -> dict[str, Any]:
-    dataset, sft = seen.spec.dataset, seen.spec.method.sft
+    dataset = seen.spec.dataset
     data: dict[str, Any] = {
         "training": {"path": _path("training", dataset.training)},
-        "trainOnInputs": sft.train_on_inputs.value if sft is not None else "Auto",
+        "trainOnInputs": seen.spec.method.train_on_inputs.value,
         "onUnstableTemplate": dataset.on_unstable_template.value,
     }
     if dataset.validation is not None:
@@ -85,3 +85,47 @@ def _path(role: str, source: DatasetSource) -> str:
     if source.type is DatasetType.CONFIG_MAP:
         return f"{CONFIGURATION_DIRECTORY}/{_file_name(role)}"
     return on_storage(source.path or "")
+
+
+def _tuning(seen: JobObservation) -> dict[str, Any]:
+    adapter = seen.spec.tuning.adapter
+    return {
+        "type": "LoRA",
+        "rank": adapter.rank,
+        "alpha": adapter.scale_alpha,
+        "dropout": float(adapter.dropout),
+        "targetModules": list(adapter.target_modules) or ["all-linear"],
+    }
+
+
+def _training(seen: JobObservation, plan: Plan, micro_batch: int) -> dict[str, Any]:
+    training = seen.spec.training
+    scheduler = {"type": training.scheduler.type.value, "minRatio": float(training.scheduler.min_ratio)}
+    if training.scheduler.cycles is not None:
+        scheduler["cycles"] = float(training.scheduler.cycles)
+    written = {
+        "epochs": training.epochs,
+        "learningRate": float(training.learning_rate),
+        "scheduler": scheduler,
+        "warmupRatio": float(training.warmup_ratio),
+        "weightDecay": float(training.weight_decay),
+        "maxGradNorm": float(training.max_grad_norm),
+        "microBatch": micro_batch,
+        "gradientAccumulation": plan.batch_size // (plan.world * micro_batch),
+        "globalBatch": plan.batch_size,
+        "contextLength": plan.context_length,
+        "packing": training.packing,
+        "seed": training.seed,
+        "precision": _precision(seen),
+    }
+    return written if training.max_steps is None else {**written, "maxSteps": training.max_steps}
+
+
+def _precision(seen: JobObservation) -> str:
+    """The user's word, else the model's row; on simulated GPUs the CPU computes, and it is best at FP32."""
+    if seen.spec.training.precision is not None:
+        return seen.spec.training.precision.value
+    if seen.around.installation.simulated_gpus:
+        return "FP32"
+    row = seen.model.spec.precision if seen.model is not None else None
+    return row.value if row is not None else "AMP"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tunesmith.planning.acceptance import Plan, Refusal, files_too_large, plan_of
+from tunesmith.planning.acceptance import Refusal, files_too_large, plan_of
+from tunesmith.planning.accepted import accepted_changes, accepted_verdicts, ready_verdicts
 from tunesmith.planning.configuration import dataset_hashes, travelling_files
 from tunesmith.planning.decision import EventNote, EventType, first_answer
 from tunesmith.planning.job_cluster import cluster_of_the_template, cluster_not_ready
@@ -20,7 +21,7 @@ from tunesmith.planning.running import (
 )
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.verdict import Verdict
-from tunesmith.resources.fine_tune_job import Admission, AdmittedPod, FineTuneJobPlan, Pinned, QueueStatus
+from tunesmith.resources.fine_tune_job_status import Admission, AdmittedPod, QueueStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
 
 PAUSED_ANNOTATION = "tunesmith.dev/paused"
@@ -72,12 +73,12 @@ def not_implemented_fields(seen: JobObservation) -> JobDecision | None:
 
 
 def past_its_deadline(seen: JobObservation) -> JobDecision | None:
-    """`activeDeadlineSeconds` counts from the creation of the job, whatever it waited for."""
-    limit, created = seen.spec.active_deadline_seconds, seen.job.metadata.creation_timestamp
-    if limit is None or created is None or (seen.around.now - created).total_seconds() < limit:
+    """`activeDeadlineSeconds` counts from when its GPUs were first granted, over all attempts."""
+    limit, started = seen.spec.active_deadline_seconds, seen.status.start_time
+    if limit is None or started is None or (seen.around.now - started).total_seconds() < limit:
         return None
     message = f"The job did not end within `spec.activeDeadlineSeconds` ({limit} s)."
-    return failed(seen, "DeadlineExceeded", "DeadlineExceeded", message)
+    return failed(seen, "User", "DeadlineExceeded", message)
 
 
 def refused(seen: JobObservation) -> JobDecision | None:
@@ -103,7 +104,15 @@ def planned_only(seen: JobObservation) -> JobDecision | None:
     if not seen.spec.dry_run:
         return None
     message = "The plan is in `status.plan`. Set `spec.dryRun` to false to carry it out."
-    return done(seen, "Planned", "Planned", message, **_accepted(seen), again=None)
+    return done(
+        seen,
+        "Planned",
+        "Planned",
+        message,
+        changes=accepted_changes(seen),
+        verdicts=accepted_verdicts(seen),
+        again=None,
+    )
 
 
 def dataset_missing(seen: JobObservation) -> JobDecision | None:
@@ -118,8 +127,8 @@ def dataset_missing(seen: JobObservation) -> JobDecision | None:
             "Waiting",
             "DatasetNotFound",
             message,
-            changes=_accepted_changes(seen),
-            verdicts={**_accepted_verdicts(), "DatasetReady": Verdict(False, "DatasetNotFound", message)},
+            changes=accepted_changes(seen),
+            verdicts={**accepted_verdicts(seen), "DatasetReady": Verdict(False, "DatasetNotFound", message)},
             again=MISSING_DATASET_SECONDS,
         )
     pinned = seen.status.pinned
@@ -140,7 +149,8 @@ def without_finalizer(seen: JobObservation) -> JobDecision | None:
         "Accepted",
         "The job was accepted.",
         SetMetadata(finalizers=(*seen.job.metadata.finalizers, FINALIZER)),
-        **_accepted(seen),
+        changes=accepted_changes(seen),
+        verdicts=accepted_verdicts(seen),
     )
 
 
@@ -158,8 +168,8 @@ def not_admitted(seen: JobObservation) -> JobDecision | None:
             queue = QueueStatus(position=position, blocked_by=line.blocked_by[:256])
             return _waits(seen, "WaitingForGPUs", line.blocked_by, queue=queue)
         case NeverFits() as small:
-            verdicts = {**_ready_verdicts(seen), "Admitted": Verdict(False, "PoolTooSmall", small.why)}
-            changes = {**_accepted_changes(seen), "queue": None}
+            verdicts = {**ready_verdicts(seen), "Admitted": Verdict(False, "PoolTooSmall", small.why)}
+            changes = {**accepted_changes(seen), "queue": None}
             return stalled(
                 seen, "Waiting", "PoolTooSmall", small.why, *leftovers(seen), verdicts=verdicts, changes=changes
             )
@@ -184,16 +194,17 @@ def _admitted(seen: JobObservation, granted: Granted) -> JobDecision:
     pool = seen.cluster_name or "local"
     pods = tuple(AdmittedPod(node=place.node, gpus=place.gpus) for place in granted.pods)
     changes = {
-        **_accepted_changes(seen),
+        **accepted_changes(seen),
         "admission": Admission(pool=pool, pods=pods, time=seen.around.now),
         "attempt": seen.attempt + 1,
         "queue": None,
         "cluster_name": seen.cluster_name,
+        "start_time": seen.status.start_time or seen.around.now,
     }
     nodes = ", ".join(dict.fromkeys(place.node for place in granted.pods))
     message = f"Attempt {seen.attempt + 1} was granted {sum(p.gpus for p in granted.pods)} GPU(s) on {nodes}."
     verdicts = {
-        **_ready_verdicts(seen),
+        **ready_verdicts(seen),
         "Admitted": Verdict(True, "Granted", message),
         "PodsReady": Verdict(False, "NotMade", "The attempt's pods are not made yet."),
     }
@@ -210,6 +221,6 @@ def _admitted(seen: JobObservation, granted: Granted) -> JobDecision:
 
 
 def _waits(seen: JobObservation, reason: str, message: str, queue: QueueStatus | None = None) -> JobDecision:
-    verdicts = {**_ready_verdicts(seen), "Admitted": Verdict(False, reason, message)}
-    changes = {**_accepted_changes(seen), "queue": queue}
+    verdicts = {**ready_verdicts(seen), "Admitted": Verdict(False, reason, message)}
+    changes = {**accepted_changes(seen), "queue": queue}
     return working(seen, "Queued", reason, message, *leftovers(seen), verdicts=verdicts, changes=changes)

@@ -12,7 +12,7 @@ from tunesmith.planning.decision import Action
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition
-from tunesmith.resources.fine_tune_job import PlacementType
+from tunesmith.resources.fine_tune_job_running import PlacementType
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.metadata import API_VERSION
 from tunesmith.resources.schema import to_raw

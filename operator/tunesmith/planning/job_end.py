@@ -14,7 +14,8 @@ from tunesmith.planning.job_observation import FINALIZER, JobDecision, JobObserv
 from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition, is_true
-from tunesmith.resources.fine_tune_job import Failure, OnDelete
+from tunesmith.resources.fine_tune_job_running import OnDelete
+from tunesmith.resources.fine_tune_job_status import Failure
 from tunesmith.resources.metadata import API_VERSION
 
 AT_ONCE_SECONDS = 1  # kubernetes: 0 would take the pod out of the API while its processes may go on
@@ -69,6 +70,7 @@ def failed(seen: JobObservation, error_class: str, reason: str, message: str, **
             "failure": Failure(class_=error_class, reason=reason, message=message),
             "log_tail": "\n".join(tail[-LOG_TAIL_LINES:])[-TAIL_CHARACTERS:] or None,
             "queue": None,
+            "completion_time": seen.around.now,
             **changes,
         },
         verdicts={

@@ -15,11 +15,11 @@ from tunesmith.planning.pool import PoolAnswer
 from tunesmith.planning.progress import Report
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
 from tunesmith.resources.catalog_model import CatalogModel
-from tunesmith.resources.fine_tune_job import FineTuneJob, FineTuneJobSpec, FineTuneJobStatus, PlacementType
+from tunesmith.resources.fine_tune_job import CONDITIONS, FineTuneJob, FineTuneJobSpec
+from tunesmith.resources.fine_tune_job_running import PlacementType
+from tunesmith.resources.fine_tune_job_status import FineTuneJobStatus
 from tunesmith.resources.gpu_cluster import GPUCluster
-from tunesmith.resources.kinds import FINE_TUNE_JOB
 
-CONDITIONS = FINE_TUNE_JOB.conditions
 FINALIZER = "tunesmith.dev/finalizer"
 LOOK_AGAIN_SECONDS = 30.0
 NOT_LOOKED = Unknown("Nobody has looked yet.")

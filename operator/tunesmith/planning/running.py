@@ -120,3 +120,137 @@ def training(seen: JobObservation) -> JobDecision:
     return working(
         seen, "Training", "Training", message, *leftovers(seen), changes=changes, verdicts=verdicts, again=FOLLOW_SECONDS
     )
+
+
+def _succeeded(seen: JobObservation, end: Succeeded) -> JobDecision:
+    said = end.said
+    path = from_storage(said.path or "")
+    message = f"All {said.total_steps} steps are done; the result is at '{path}' on the storage."
+    verdicts = {
+        "Succeeded": Verdict(True, "Published", message),
+        "Failed": Verdict(False, "Published", message),
+        "Progressing": Verdict(False, "Published", "The training is over."),
+        "PodsReady": Verdict(False, "Ended", "The attempt's pods have ended."),
+    }
+    changes = {
+        **progress_changes(seen, last=True),
+        "progress": finished_progress(seen, said),
+        "output": (seen.status.output or OutputStatus()).model_copy(
+            update={"path": path, "sha256": said.result_sha256}
+        ),
+        "completion_time": seen.around.now,
+        "queue": None,
+    }
+    note = EventNote(EventType.NORMAL, "Succeeded", message)
+    return done(seen, "Succeeded", "Succeeded", message, changes=changes, verdicts=verdicts, events=(note,), again=0.0)
+
+
+def _broke(seen: JobObservation, broke: Broke) -> JobDecision:
+    """User errors end the job; the rest is tried again, from the newest checkpoint, as often as the job allows."""
+    restarts = seen.status.restarts or Restarts()
+    recovery = seen.spec.recovery
+    infrastructure, unclassified = restarts.infrastructure or 0, restarts.unclassified or 0
+    match broke.retry:
+        case Retry.NEVER:
+            return failed(seen, "User", broke.error_class, broke.message)
+        case Retry.INFRASTRUCTURE if infrastructure >= recovery.max_infrastructure_restarts:
+            return failed(seen, "Infrastructure", "TooManyInfrastructureRestarts", _gave_up(infrastructure, broke))
+        case Retry.UNCLASSIFIED if unclassified >= recovery.max_restarts:
+            return failed(seen, "Unclassified", "TooManyRestarts", _gave_up(unclassified, broke))
+        case Retry.INFRASTRUCTURE:
+            restarts = restarts.model_copy(update={"infrastructure": infrastructure + 1})
+        case Retry.UNCLASSIFIED:
+            restarts = restarts.model_copy(update={"unclassified": unclassified + 1})
+    plan = seen.status.plan
+    if broke.error_class == OUT_OF_MEMORY_CLASS and plan is not None:
+        smaller = with_smaller_micro_batch(plan)
+        if smaller is None:
+            help_ = "The micro batch is 1 already: make `contextLength` or the LoRA rank smaller, or take larger GPUs."
+            return failed(seen, "User", "OutOfMemory", f"{broke.message} {help_}")
+        plan = smaller
+    return _again(seen, broke, restarts, plan)
+
+
+def _again(seen: JobObservation, broke: Broke, restarts: Restarts, plan: WrittenPlan | None) -> JobDecision:
+    """The admission goes back; the pool grants anew, off the blamed nodes."""
+    blamed = tuple(dict.fromkeys((*seen.status.blamed_nodes, *broke.blamed)))[-BLAMED_NODES_KEPT:]
+    message = f"Attempt {seen.attempt} ended: {broke.message} It goes on from the newest complete checkpoint."
+    verdicts = {
+        "Admitted": Verdict(False, "Restarting", message),
+        "PodsReady": Verdict(False, broke.error_class, broke.message),
+        "Progressing": Verdict(False, broke.error_class, broke.message),
+    }
+    changes = {
+        **progress_changes(seen, last=True),
+        "admission": None,
+        "blamed_nodes": blamed,
+        "restarts": restarts,
+        "plan": plan,
+        "pods": (),
+    }
+    note = EventNote(EventType.WARNING, "AttemptEnded", message[:1000])
+    return working(
+        seen, "Restarting", "Restarting", message, changes=changes, verdicts=verdicts, events=(note,), again=0.0
+    )
+
+
+def _gave_up(restarts: int, broke: Broke) -> str:
+    return f"After {restarts} restart(s) of this kind the job gives up. Last: {broke.message}"
+
+
+def _lost(seen: JobObservation, workload: Workload) -> Broke | None:
+    """The attempt's Job was there, and somebody took it away: its number is used up."""
+    if workload.job_of(seen.attempt) is not None or not _was_made(seen):
+        return None
+    return Broke("JobDeleted", Retry.INFRASTRUCTURE, "The attempt's Job was deleted by somebody else.")
+
+
+def _was_made(seen: JobObservation) -> bool:
+    """Pods were seen of it: PodsReady says more than that they are not made."""
+    condition = find_condition(seen.status.conditions, "PodsReady")
+    return condition is not None and condition.reason not in {NOT_MADE, "NotYetObserved"}
+
+
+def _attempt(seen: JobObservation) -> Attempt | JobDecision:
+    """The attempt's manifests' ingredients; or why it cannot be made any more (the model's row was deleted, say)."""
+    plan = plan_of(seen)
+    if not isinstance(plan, Plan):
+        return stalled(seen, "Waiting", plan.reason, plan.message, verdicts={"Accepted": Verdict(False, *_of(plan))})
+    missing = [role for role, text in seen.files.items() if text is None]
+    if missing:
+        message = f"The ConfigMap of the {' and '.join(missing)} data is gone. Create it again; the attempt waits for it."
+        verdict = Verdict(False, "DatasetNotFound", message)
+        return working(seen, "Waiting", "DatasetNotFound", message, verdicts={"DatasetReady": verdict}, again=15.0)
+    placement, storage = seen.spec.placement.local, seen.spec.storage
+    name = storage.claim.name if storage.claim is not None else ""
+    return Attempt(
+        job=seen.identity,
+        number=seen.attempt,
+        where=seen.where,
+        namespace=seen.namespace,
+        pods=plan.pods,
+        gpus_per_pod=plan.gpus_per_pod,
+        image=seen.spec.image or seen.around.installation.trainer_image,
+        claim=name if seen.where is None else claim_of_volume(storage),
+        grace_seconds=seen.around.installation.save_grace_seconds,
+        configuration=configuration(seen, plan, seen.attempt),
+        datasets=travelling_files(seen),
+        tolerations=tolerations_of(seen.job),
+        pod_labels=(placement.pod_labels or {}) if placement is not None else {},
+        pod_annotations=(placement.pod_annotations or {}) if placement is not None else {},
+    )
+
+
+def _of(refusal: Refusal) -> tuple[str, str]:
+    return refusal.reason, refusal.message
+
+
+def _workload(seen: JobObservation) -> Workload:
+    """What is there. Asked only after `cannot_be_seen`."""
+    return Workload() if isinstance(seen.workload, Unknown) else seen.workload.value
+
+
+def _starting_reason(pods: tuple[PodFact, ...]) -> str:
+    """Kubernetes' own word where a container waits for something that will not come by itself."""
+    words = (pod.waiting_reason for pod in pods)
+    return next((word for word in words if word and word not in {"ContainerCreating", "PodInitializing"}), "Starting")
