@@ -1,0 +1,99 @@
+"""What the operator reports about a GPUCluster."""
+
+from typing import Annotated
+
+from tunesmith.resources.metadata import Status
+from tunesmith.resources.purchase import Choice, Cost, CreateIntent
+from tunesmith.resources.schema import Count, Line, ListOf, StatusPart, Text, Time, Word, doc, items
+
+
+class ClusterCreateIntent(CreateIntent):
+    """The open purchase of a cluster, with all that adoption will compare."""
+
+    gpu_type: Annotated[Line | None, doc("The GPU type that is asked for.")] = None
+
+
+class NodeCounts(StatusPart):
+    """Nodes of the cluster."""
+
+    desired: Annotated[Count | None, doc("How many the provider was asked for.")] = None
+    ready: Annotated[Count | None, doc("How many are Ready in the cluster's own Kubernetes.")] = None
+
+
+class GPUCounts(StatusPart):
+    """GPUs of the cluster."""
+
+    desired: Annotated[Count | None, doc("How many the provider was asked for.")] = None
+    allocated: Annotated[Count | None, doc("How many are held by admitted jobs.")] = None
+    ready: Annotated[Count | None, doc("How many are on Ready nodes.")] = None
+
+
+class Release(StatusPart):
+    """Why the cluster was given back while the resource stays."""
+
+    reason: Annotated[Word | None, doc("'Idle', 'Expired', 'Schedule' or 'Budget'.")] = None
+    time: Annotated[Time | None, doc("When it was given back.")] = None
+
+
+class AttachedVolume(StatusPart):
+    """A volume that the provider attached."""
+
+    id: Annotated[Line, doc("The provider's id of the volume.")]
+    name: Annotated[Line | None, doc("Its name at the provider, and of its PersistentVolume in the cluster.")] = None
+
+
+class RepairRecord(StatusPart):
+    """One repair of a node."""
+
+    id: Annotated[Line, doc("The provider's id of the repair.")]
+    node: Annotated[Line | None, doc("The node.")] = None
+    mode: Annotated[Word | None, doc("What is done.")] = None
+    outcome: Annotated[Word | None, doc("How far it is, in the provider's words.")] = None
+    time: Annotated[Time | None, doc("When it was asked for.")] = None
+
+
+class SuspectNode(StatusPart):
+    """A node that jobs have blamed."""
+
+    name: Annotated[Line, doc("The node.")]
+    reason: Annotated[Text | None, doc("What it is blamed for.")] = None
+    time: Annotated[Time | None, doc("Since when.")] = None
+
+
+class GPUClusterStatus(Status):
+    """What is known about the cluster."""
+
+    provider_name: Annotated[Line | None, doc("The cluster's name at the provider.")] = None
+    cluster_id: Annotated[Line | None, doc("The provider's id of the cluster.")] = None
+    project_id: Annotated[Line | None, doc("The provider's project that pays.")] = None
+    credential_fingerprint: Annotated[Word | None, doc("Which credential bought it; a hash, never the key.")] = None
+    incarnation: Annotated[Count | None, doc("Counts up after each confirmed absence; part of the name.")] = None
+    create_intent: Annotated[ClusterCreateIntent | None, doc("The purchase that is under way.")] = None
+    provider_status: Annotated[Line | None, doc("The state in the provider's own words.")] = None
+    choice: Annotated[Choice | None, doc("Which of the alternatives was bought.")] = None
+    nodes: Annotated[NodeCounts | None, doc("Nodes, as asked for and as they are.")] = None
+    gpus: Annotated[GPUCounts | None, doc("GPUs, as asked for and as they are.")] = None
+    selector: Annotated[Line | None, doc("Label selector of the cluster's pods, for the `/scale` subresource.")] = None
+    cost: Annotated[Cost | None, doc("What it costs and has cost.")] = None
+    release: Annotated[Release | None, doc("Set while the cluster is given back and this resource stays.")] = None
+    idle_since: Annotated[Time | None, doc("Since when nothing is known to use the cluster.")] = None
+    first_ready_time: Annotated[Time | None, doc("When this incarnation was first Ready.")] = None
+    volumes: Annotated[
+        tuple[AttachedVolume, ...],
+        doc("Volumes that the provider attached."),
+        items(16, least=0),
+        ListOf("map", keys=("id",)),
+    ] = ()
+    repairs: Annotated[
+        tuple[RepairRecord, ...], doc("The newest repairs."), items(16, least=0), ListOf("map", keys=("id",))
+    ] = ()
+    suspect_nodes: Annotated[
+        tuple[SuspectNode, ...], doc("Nodes that jobs have blamed."), items(64, least=0), ListOf("map", keys=("name",))
+    ] = ()
+    kubeconfig_secret_name: Annotated[Line | None, doc("The Secret that holds the kubeconfig.")] = None
+    last_handled_reconcile_time: Annotated[
+        Line | None, doc("The value of the annotation `tunesmith.dev/reconcile-requested-at` that was answered last.")
+    ] = None
+    last_handled_reacquire_time: Annotated[
+        Line | None, doc("The value of the annotation `tunesmith.dev/reacquire-requested-at` that was answered last.")
+    ] = None

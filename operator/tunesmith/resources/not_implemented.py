@@ -1,0 +1,106 @@
+"""The one table of fields that nothing acts on yet, and the question which of them a resource sets.
+
+A resource that sets one is refused (`Stalled`, reason `NotImplemented`, the field's path) rather than half obeyed. A value equal
+to the default is not "set". An entry is removed in the change that makes its field work.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from tunesmith.resources.parsing import AnyResource
+from tunesmith.resources.schema import camel_case
+
+# A path names a field and all that is below it.
+FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "GPUCluster": (
+        "spec.clusterType",
+        "spec.alternatives",
+        "spec.maxNodes",
+        "spec.scaleDownPolicy",
+        "spec.billing.type",
+        "spec.billing.durationDays",
+        "spec.billing.startTime",
+        "spec.billing.endTime",
+        "spec.billing.reservedNodes",
+        "spec.billing.preemptibleNodes",
+        "spec.billing.capacityPool",
+        "spec.slurm",
+        "spec.components",
+        "spec.addOns",
+        "spec.oidc",
+        "spec.acceptanceTests",
+        "spec.managementPolicy",
+        "spec.adopt",
+        "spec.recreatePolicy",
+        "spec.idle",
+        "spec.expireAfterSeconds",
+        "spec.schedule",
+        "spec.budget",
+        "spec.repair",
+    ),
+    "SharedVolume": (
+        "spec.regions",
+        "spec.growth",
+        "spec.managementPolicy",
+        "spec.adopt",
+    ),
+    "FineTuneJob": (
+        "spec.model.huggingFace",
+        "spec.method.type",
+        "spec.method.dpo",
+        "spec.tuning.type",
+        "spec.tuning.lora.baseQuantization",
+        "spec.dataset.training.huggingFace",
+        "spec.dataset.training.http",
+        "spec.dataset.training.s3",
+        "spec.dataset.validation.huggingFace",
+        "spec.dataset.validation.http",
+        "spec.dataset.validation.s3",
+        "spec.dataset.onUnstableTemplate",
+        "spec.training.evaluations.earlyStopping",
+        "spec.training.checkpoints.mirror",
+        "spec.continueFrom",
+        "spec.output.mergeModel",
+        "spec.output.publish",
+        "spec.resources.gpuType",
+        "spec.resources.preemptible",
+        "spec.placement.selector",
+        "spec.placement.template.alternatives",
+        "spec.placement.template.components",
+        "spec.placement.template.addOns",
+        "spec.placement.template.acceptanceTests",
+        "spec.placement.template.budget",
+        "spec.placement.onClusterLost",
+        "spec.queue",
+        "spec.suspend",
+        "spec.recovery.lowUtilization",
+        "spec.recovery.holdOnFailureSeconds",
+        "spec.preflight",
+        "spec.budget",
+        "spec.retention",
+        "spec.tracking",
+    ),
+}
+
+
+def set_but_not_implemented(resource: AnyResource) -> tuple[str, ...]:
+    """The paths of the table that the resource sets to something other than their default."""
+    return tuple(path for path in FIELDS.get(resource.kind, ()) if _differs(resource, path.split(".")))
+
+
+def _differs(part: BaseModel, path: list[str]) -> bool:
+    name, *rest = path
+    attribute, default = _field(part, name)
+    value: Any = getattr(part, attribute)
+    if not rest:
+        return bool(value != default)
+    return isinstance(value, BaseModel) and _differs(value, rest)
+
+
+def _field(part: BaseModel, name: str) -> tuple[str, Any]:
+    for attribute, field in type(part).model_fields.items():
+        if (field.alias or camel_case(attribute)) == name:
+            return attribute, field.get_default(call_default_factory=True, validated_data={})
+    raise KeyError(f"{type(part).__name__} has no field '{name}': mend the table in not_implemented.py")

@@ -1,0 +1,76 @@
+"""The parts of a spec and status that whatever is bought from the provider has in common: identity, adoption, the open intent."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from tunesmith.resources.schema import (
+    Dollars,
+    Line,
+    Part,
+    ProviderName,
+    StatusPart,
+    Time,
+    Word,
+    doc,
+)
+
+
+class ManagementPolicy(StrEnum):
+    """How much of the provider's object is ours to change."""
+
+    MANAGE = "Manage"
+    OBSERVE = "Observe"
+
+
+class AdoptionPolicy(StrEnum):
+    """What to do about an object of our identity that another resource or installation bought."""
+
+    ASK = "Ask"
+    SAME_IDENTITY = "SameIdentity"
+    BUY_NEW = "BuyNew"
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of the provider's object when the resource is deleted."""
+
+    DELETE = "Delete"
+    RETAIN = "Retain"
+
+
+class Alternative(Part):
+    """A second choice of where and what to buy."""
+
+    region: Annotated[ProviderName, doc("Region to try, in the provider's words; see `kubectl get gpuregions`.")]
+    gpu_type: Annotated[ProviderName, doc("GPU type to try there, in the provider's words, such as 'H100_SXM'.")]
+
+
+class Choice(StatusPart):
+    """Which of the alternatives was bought."""
+
+    region: Annotated[Line | None, doc("The region that was taken.")] = None
+    gpu_type: Annotated[Line | None, doc("The GPU type that was taken.")] = None
+
+
+class Cost(StatusPart):
+    """Money, as far as the installation's prices tell."""
+
+    hourly_usd: Annotated[Dollars | None, doc("What the running hour costs, in US dollars.")] = None
+    compute_usd: Annotated[Dollars | None, doc("What was spent over the resource's life up to `asOfTime`.")] = None
+    idle_usd: Annotated[Dollars | None, doc("The part of it that was spent while nothing used the resource.")] = None
+    uncertain_usd: Annotated[
+        Dollars | None, doc("What may have been spent on top while the provider could not be asked.")
+    ] = None
+    as_of_time: Annotated[Time | None, doc("The time up to which the sums count.")] = None
+
+
+class CreateIntent(StatusPart):
+    """A purchase that was begun: written before the provider is asked, so that no crash can buy twice."""
+
+    name: Annotated[Line | None, doc("The name under which it is bought; the only mark that we can put on it.")] = None
+    nonce: Annotated[
+        Word | None, doc("Marks the one attempt; only the process that wrote it may send the request.")
+    ] = None
+    started_time: Annotated[Time | None, doc("When the intent was written.")] = None
+    region: Annotated[Line | None, doc("The region that is asked for.")] = None
+    project_id: Annotated[Line | None, doc("The provider's project that is asked for.")] = None
+    credential_fingerprint: Annotated[Word | None, doc("Which credential buys; a hash, never the key.")] = None

@@ -1,0 +1,160 @@
+"""Every reason that a condition or an Event may carry, each with the line that `docs/reference/reasons.md` shows.
+
+Reasons are words for programs: once published they do not change. A message beside them says what happened, why, and what to do.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Reason(StrEnum):
+    """A reason and what it means."""
+
+    meaning: str
+
+    def __new__(cls, word: str, meaning: str) -> Self:
+        """A reason is its word; the meaning comes along."""
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.meaning = meaning
+        return member
+
+    # All kinds
+    NOT_YET_OBSERVED = "NotYetObserved", "The operator has not looked at this yet."
+    IN_ORDER = "InOrder", "Everything is as the spec wants it."
+    PAUSED = "Paused", "The annotation `tunesmith.dev/paused` says to leave the resource alone. Remove it to go on."
+    DELETING = "Deleting", "The resource is being deleted; what it bought is being given back."
+    INVALID = "Invalid", "The resource cannot be read; the message names the field."
+    NOT_IMPLEMENTED = (
+        "NotImplemented",
+        "A field is set that this version does not act on. Remove it, or use a version that does.",
+    )
+    NOT_APPLICABLE = "NotApplicable", "This does not concern the resource as it is."
+
+    # What is bought
+    CREDENTIALS_MISSING = (
+        "CredentialsMissing",
+        "There is no Secret with `apiKey`, or the installation's may not be used in this namespace.",
+    )
+    CREDENTIALS_REFUSED = "CredentialsRefused", "The provider refuses the key. Put a valid one into the Secret."
+    CREDENTIAL_MISMATCH = (
+        "CredentialMismatch",
+        "The key is of another account than the one that bought this. Nothing is touched.",
+    )
+    PROVIDER_UNREACHABLE = "ProviderUnreachable", "The provider does not answer; it is tried again."
+    PROVIDER_REFUSED = "ProviderRefused", "The provider refuses the request, in the words of the message."
+    RATE_LIMITED = "RateLimited", "The provider asks to slow down; it is tried again."
+    REGION_UNKNOWN = "RegionUnknown", "The provider has no such region. See `kubectl get gpuregions`."
+    GPU_TYPE_UNAVAILABLE = "GPUTypeUnavailable", "The region does not have this GPU type. See `kubectl get gpuregions`."
+    DRIVER_UNKNOWN = "DriverUnknown", "The region has no such driver. See `kubectl get gpuregions -o yaml`."
+    OUT_OF_STOCK = "OutOfStock", "The provider has no such GPUs left; it is tried again."
+    BUYING = "Buying", "The intent is written; the provider is asked next."
+    LOOKING_BEFORE_BUYING = (
+        "LookingBeforeBuying",
+        "A request may have reached the provider; its lists are read before anything else is bought.",
+    )
+    PROVISIONING = "Provisioning", "The provider is making it."
+    PROVISION_FAILED = "ProvisionFailed", "The provider says that it could not be made."
+    BOUGHT = "Bought", "The provider has made it."
+    DEGRADED = "Degraded", "The provider says that something of it does not work."
+    DRIFTED = "Drifted", "The provider's object differs from the spec in the fields of the message."
+    PREDECESSOR_FOUND = (
+        "PredecessorFound",
+        "One that was bought for this resource before still exists. Set `spec.adoptionPolicy` to decide.",
+    )
+    DUPLICATE_FOUND = (
+        "DuplicateFound",
+        "The provider has two of this name. The older one is kept; delete the younger one.",
+    )
+    RESTORED = (
+        "Restored",
+        "The resource was restored from a backup of another object. Set `spec.adoptionPolicy` to decide.",
+    )
+    ALREADY_OWNED = "AlreadyOwned", "An older resource owns the provider's object."
+    ADOPTED = "Adopted", "An existing object of the provider was taken over."
+    ADOPTION_MISMATCH = (
+        "AdoptionMismatch",
+        "The object to adopt differs from the spec in a field that cannot be changed.",
+    )
+    GONE = "Gone", "The provider no longer has it."
+    ABSENCE_UNPROVEN = (
+        "AbsenceUnproven",
+        "Whether it still exists cannot be told. Mend the credential, or use the annotation `tunesmith.dev/abandon`.",
+    )
+    ABANDONED = "Abandoned", "A user let the resource go without proof that nothing bills."
+    DELETED = "Deleted", "The provider confirmed that it is gone."
+    RETAINED = "Retained", "It was kept at the provider, as `spec.deletionPolicy` says."
+    DELETION_PROTECTED = "DeletionProtected", "The annotation `tunesmith.dev/deletion-protection` holds the deletion."
+    PRICE_UNKNOWN = "PriceUnknown", "The installation knows no price for it."
+
+    # GPUCluster
+    NAMED = "Named", "The finalizer and the name are written."
+    CLUSTER_STARTING = "ClusterStarting", "The provider has made the cluster; its Kubernetes does not answer yet."
+    CLUSTER_UNREACHABLE = "ClusterUnreachable", "The cluster's Kubernetes does not answer."
+    KUBECONFIG_MISSING = "KubeconfigMissing", "The provider has not given a kubeconfig yet."
+    KUBECONFIG_REFUSED = "KubeconfigRefused", "The kubeconfig holds what is not allowed, such as `exec` or file paths."
+    KUBECONFIG_WRITTEN = "KubeconfigWritten", "The Secret holds the kubeconfig."
+    SECRET_NOT_OURS = (
+        "SecretNotOurs",
+        "A Secret of the wanted name exists and is not ours. Choose another in `spec.kubeconfigSecretName`.",
+    )
+    NODES_NOT_READY = "NodesNotReady", "Some nodes of the cluster are not Ready."
+    NODES_READY = "NodesReady", "All nodes of the cluster are Ready."
+    SCALING = "Scaling", "The provider is changing the number of nodes."
+    HELD_BY_JOBS = "HeldByJobs", "Jobs hold GPUs of the cluster; it waits for them."
+    WAITING_FOR_VOLUME = "WaitingForVolume", "The SharedVolume is not there, or not ready to be attached."
+    VOLUME_IN_USE = "VolumeInUse", "Another cluster has the SharedVolume attached."
+    NO_BUDGET = "NoBudget", "No budget is set."
+
+    # SharedVolume
+    WAITING_FOR_CLUSTER = "WaitingForCluster", "The volume is made with the first cluster that names it."
+    ELECTED = "Elected", "The cluster of the message makes the volume with itself."
+    IN_USE = "InUse", "A cluster has the volume attached."
+    NOT_IN_USE = "NotInUse", "No cluster has the volume attached."
+    RESIZING = "Resizing", "The provider is growing the volume."
+
+    # FineTuneJob
+    MODEL_UNKNOWN = "ModelUnknown", "The catalogue has no such model. See `kubectl get catalogmodels`."
+    WEIGHTS_UNKNOWN = (
+        "WeightsUnknown",
+        "Where the model's weights are is not known. Set `spec.weightsPath`, or use another model.",
+    )
+    BATCH_SIZE_OUT_OF_RANGE = "BatchSizeOutOfRange", "The model does not allow this batch size for the method."
+    CONTEXT_TOO_LONG = "ContextTooLong", "The model does not allow this context length for the method."
+    RANK_TOO_HIGH = "RankTooHigh", "The model does not allow an adapter of this rank."
+    IMAGE_NOT_ALLOWED = "ImageNotAllowed", "The image is not on the installation's list."
+    STORAGE_MISMATCH = "StorageMismatch", "The job's SharedVolume is not the one of the cluster."
+    STORAGE_NOT_FOUND = "StorageNotFound", "The SharedVolume or claim does not exist."
+    CLUSTER_NOT_FOUND = "ClusterNotFound", "The GPUCluster does not exist."
+    CLUSTER_NOT_READY = "ClusterNotReady", "The GPUCluster is not ready to take jobs."
+    ACCEPTED = "Accepted", "The job is within the model's limits."
+    DRY_RUN = "DryRun", "The plan is in the status; nothing is made, as `spec.dryRun` says."
+    DATASET_MISSING = "DatasetMissing", "The dataset is not where the job says."
+    DATASET_INVALID = "DatasetInvalid", "The dataset cannot be used; the message names the row."
+    DATASET_CHECKED = "DatasetChecked", "The dataset was read and can be used."
+    FETCHING = "Fetching", "Weights and data are brought to the storage."
+    CHECKING = "Checking", "The data is being checked."
+    QUEUED = "Queued", "The job waits for GPUs."
+    POOL_TOO_SMALL = "PoolTooSmall", "The job asks for more GPUs than the cluster will ever have."
+    ADMITTED = "Admitted", "GPUs are held for the job."
+    PODS_STARTING = "PodsStarting", "The pods are being started."
+    PODS_RUNNING = "PodsRunning", "All pods run."
+    IMAGE_PULL_FAILED = "ImagePullFailed", "The image cannot be pulled."
+    TRAINING = "Training", "The model is being trained."
+    PROGRESS_UNKNOWN = "ProgressUnknown", "The trainer's log cannot be read."
+    STALLED_TRAINING = "TrainingStalled", "The trainer makes no progress."
+    SAVING = "Saving", "The trainer writes a checkpoint before it stops."
+    RESTARTING = "Restarting", "The attempt failed; the next one goes on from the newest complete checkpoint."
+    NODE_LOST = "NodeLost", "A node of the attempt is gone or not Ready."
+    POD_FAILED = "PodFailed", "A pod of the attempt failed."
+    OUT_OF_MEMORY = "OutOfMemory", "The trainer ran out of memory."
+    GPUS_MISSING = "GPUsMissing", "A pod was given GPUs and found none."
+    USER_ERROR = "UserError", "The job cannot work as it is written; the message has the trainer's words."
+    RESTARTS_EXHAUSTED = "RestartsExhausted", "The job failed more often than `spec.recovery` allows."
+    DEADLINE_EXCEEDED = "DeadlineExceeded", "The job ran longer than `spec.activeDeadlineSeconds`."
+    SUCCEEDED = "Succeeded", "The training is complete and its result was read again."
+    FAILED = "Failed", "The job failed; the condition `Failed` says why."
+
+    # CatalogModel, GPURegion
+    CATALOGUED = "Catalogued", "The row can be used by jobs."
+    REFRESHED = "Refreshed", "The provider was asked and has answered."
