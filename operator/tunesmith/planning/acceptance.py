@@ -1,4 +1,4 @@
-"""Whether a job can be done as it is written, and if so its plan: sizes, batch, paths. All of it before GPUs are taken."""
+"""Whether a job can be done as it is written, and if so its plan: sizes, batch, paths; before GPUs are taken."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _placement(seen: JobObservation) -> Refusal | None:
     if local and storage.type is not StorageType.CLAIM:
         return Refusal(
             "StorageNotLocal",
-            "A job with placement 'Local' needs `spec.storage.type: Claim`: a SharedVolume exists only on its GPUCluster.",
+            "A job with placement 'Local' needs `spec.storage.type: Claim`: a SharedVolume is only on its GPUCluster.",
         )
     if not local and storage.type is not StorageType.SHARED_VOLUME:
         return Refusal(
@@ -184,8 +184,8 @@ def _batch_message(wanted: int | None, world: int, least: int, most: int | None,
     named = ", ".join(map(str, allowed[:VALUES_NAMED]))
     rest = f", and so on in steps of {world}" if len(allowed) > VALUES_NAMED or most is None else ""
     return (
-        f"`spec.training.batchSize` is {wanted}; this model allows {limits}, and {world} processes must share it evenly: "
-        f"{named}{rest}."
+        f"`spec.training.batchSize` is {wanted}; this model allows {limits}, and {world} processes must share it "
+        f"evenly: {named}{rest}."
     )
 
 

@@ -89,7 +89,10 @@ def tolerations_of(job: FineTuneJob) -> tuple[Tolerated, ...]:
         return ()
     return tuple(
         Tolerated(
-            one.key, one.operator.value, one.value or "", one.effect.value if one.effect is not None else "",
+            one.key,
+            one.operator.value,
+            one.value or "",
+            one.effect.value if one.effect is not None else "",
             one.toleration_seconds,
         )
         for one in local.tolerations

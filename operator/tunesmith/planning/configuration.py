@@ -7,10 +7,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.planning.attempt import CONFIGURATION_DIRECTORY, MASTER_PORT, STORAGE_ROOT, job_path, on_storage, output_path
+from tunesmith.planning.acceptance import Plan
+from tunesmith.planning.attempt import (
+    CONFIGURATION_DIRECTORY,
+    MASTER_PORT,
+    STORAGE_ROOT,
+    job_path,
+    on_storage,
+    output_path,
+)
 from tunesmith.planning.contract import API_VERSION
 from tunesmith.planning.job_observation import JobObservation
-from tunesmith.planning.acceptance import Plan
 from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
 
 # What another attempt may have otherwise without another outcome.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tunesmith.planning.acceptance import Refusal, files_too_large, plan_of
 from tunesmith.planning.accepted import accepted_changes, accepted_verdicts, ready_verdicts
+from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.configuration import dataset_hashes, travelling_files
 from tunesmith.planning.decision import EventNote, EventType, first_answer
-from tunesmith.planning.job_cluster import cluster_of_the_template, cluster_not_ready
-from tunesmith.planning.job_end import being_deleted, finished, failed, leftovers
+from tunesmith.planning.job_cluster import cluster_not_ready, cluster_of_the_template
+from tunesmith.planning.job_end import being_deleted, failed, finished, leftovers
 from tunesmith.planning.job_observation import FINALIZER, JobDecision, JobObservation, done, stalled, working
-from tunesmith.planning.actions import SetMetadata
-from tunesmith.planning.pool import Granted, GoesBack, InLine, NeverFits, FIRST_POSITIONS_SHOWN
+from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
 from tunesmith.planning.running import (
     attempt_ended,
     attempt_not_made,
@@ -19,8 +20,8 @@ from tunesmith.planning.running import (
     pods_at_the_gate,
     training,
 )
-from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.verdict import Verdict
+from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.fine_tune_job_status import Admission, AdmittedPod, QueueStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
 
@@ -95,7 +96,7 @@ def refused(seen: JobObservation) -> JobDecision | None:
         refusal.reason,
         refusal.message,
         verdicts={"Accepted": Verdict(False, refusal.reason, refusal.message)},
-        events=_once(seen, "Accepted", refusal),
+        events=_refusal_event(seen, refusal),
     )
 
 
@@ -185,9 +186,7 @@ def granted_nodes_lost(seen: JobObservation) -> JobDecision | None:
         return None
     why = seen.answer.value.why
     verdicts = {"Admitted": Verdict(False, "AdmissionReturned", why)}
-    return working(
-        seen, "Queued", "AdmissionReturned", why, verdicts=verdicts, changes={"admission": None}, again=0.0
-    )
+    return working(seen, "Queued", "AdmissionReturned", why, verdicts=verdicts, changes={"admission": None}, again=0.0)
 
 
 def _admitted(seen: JobObservation, granted: Granted) -> JobDecision:
@@ -224,3 +223,18 @@ def _waits(seen: JobObservation, reason: str, message: str, queue: QueueStatus |
     verdicts = {**ready_verdicts(seen), "Admitted": Verdict(False, reason, message)}
     changes = {**accepted_changes(seen), "queue": queue}
     return working(seen, "Queued", reason, message, *leftovers(seen), verdicts=verdicts, changes=changes)
+
+
+def _refusal_event(seen: JobObservation, refusal: Refusal) -> tuple[EventNote, ...]:
+    """Told once per reason, not at every pass."""
+    before = find_condition(seen.status.conditions, "Accepted")
+    if before is not None and before.reason == refusal.reason:
+        return ()
+    return (EventNote(EventType.WARNING, refusal.reason, refusal.message),)
+
+
+def _source(seen: JobObservation, role: str) -> str:
+    dataset = seen.spec.dataset
+    source = dataset.training if role == "training" else dataset.validation
+    reference = source.config_map if source is not None else None
+    return f"ConfigMap '{reference.name}' with key '{reference.key}'" if reference is not None else role

@@ -41,22 +41,35 @@ def cluster_not_ready(seen: JobObservation) -> JobDecision | None:
     """The job waits for its cluster. One broken node does not matter here: the pool judges nodes."""
     if seen.where is None or seen.status.admission is not None:
         return None
-    cluster = seen.cluster
-    if cluster is None:
+    if seen.cluster is None:
         message = f"There is no GPUCluster '{seen.cluster_name}' in this namespace. Create it; the job waits."
         return _waits_for_it(seen, "ClusterNotFound", message)
+    return _without_its_storage(seen, seen.cluster) or _without_pods(seen, seen.cluster)
+
+
+def _without_its_storage(seen: JobObservation, cluster: GPUCluster) -> JobDecision | None:
+    """The job's volume must be the cluster's own: it cannot come later."""
     wanted = seen.spec.storage.shared_volume.name if seen.spec.storage.shared_volume is not None else None
     attached = cluster.spec.volume_ref.name if cluster.spec.volume_ref is not None else None
-    if wanted != attached:
-        has = f"SharedVolume '{attached}'" if attached else "no volume"
-        message = (
-            f"GPUCluster '{cluster.metadata.name}' has {has}, the job's storage is SharedVolume '{wanted}'. "
-            "A volume is attached only when a cluster is created: name the cluster's own volume, or another cluster."
-        )
-        verdict = Verdict(False, "StorageNotOnCluster", message)
-        return stalled(
-            seen, "Invalid", "StorageNotOnCluster", message, verdicts={**accepted_verdicts(seen), "ClusterReady": verdict}
-        )
+    if wanted == attached:
+        return None
+    has = f"SharedVolume '{attached}'" if attached else "no volume"
+    message = (
+        f"GPUCluster '{cluster.metadata.name}' has {has}, the job's storage is SharedVolume '{wanted}'. "
+        "A volume is attached only when a cluster is created: name the cluster's own volume, or another cluster."
+    )
+    verdict = Verdict(False, "StorageNotOnCluster", message)
+    return stalled(
+        seen,
+        "Invalid",
+        "StorageNotOnCluster",
+        message,
+        verdicts={**accepted_verdicts(seen), "ClusterReady": verdict},
+    )
+
+
+def _without_pods(seen: JobObservation, cluster: GPUCluster) -> JobDecision | None:
+    """It will take pods later, or again."""
     if cluster.metadata.is_being_deleted:
         return _waits_for_it(seen, "ClusterDeleting", f"GPUCluster '{cluster.metadata.name}' is being deleted.")
     if not can_take_pods(cluster):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from tunesmith.planning.actions import DeleteObject, SetMetadata
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action, EventNote, EventType
 from tunesmith.planning.job_cluster import give_back_the_template_cluster
-from tunesmith.planning.job_observation import FINALIZER, JobDecision, JobObservation, done, stalled, working
+from tunesmith.planning.job_observation import FINALIZER, JobDecision, JobObservation, stalled, working
 from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition, is_true

@@ -29,7 +29,7 @@ NOT_LOOKED = Unknown("Nobody has looked yet.")
 class JobObservation:
     """One FineTuneJob and the world round it.
 
-    `files` are the ConfigMap keys that the dataset names, by role (`training`, `validation`); None: there is no such key.
+    `files` are the ConfigMap keys that the dataset names, by role (`training`, `validation`); None: no such key.
     `answer` is what the job's pool says to its request; None: the pool has not judged it yet.
     """
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Any
-
-from tunesmith.planning.acceptance import Plan, plan_of
+from tunesmith.planning.acceptance import Plan, Refusal, plan_of
 from tunesmith.planning.actions import ApplyObject, ReleasePod
+from tunesmith.planning.admission import tolerations_of
 from tunesmith.planning.attempt import Attempt, from_storage
 from tunesmith.planning.attempt_end import Broke, Succeeded, Workload, end_of
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.configuration import configuration, travelling_files
 from tunesmith.planning.contract import Retry
-from tunesmith.planning.decision import EventNote, EventType
+from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.job_end import failed, leftovers
 from tunesmith.planning.job_observation import JobDecision, JobObservation, done, stalled, working
+from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
-from tunesmith.planning.placement import Tolerated
 from tunesmith.planning.progress import stalled as silent_too_long
 from tunesmith.planning.verdict import Verdict
-from tunesmith.planning.written_progress import pods_written, progress_changes, progressing
+from tunesmith.planning.written_progress import finished_progress, pods_written, progress_changes, progressing
 from tunesmith.resources.conditions import find_condition
+from tunesmith.resources.fine_tune_job_status import OutputStatus, Restarts
+from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
 
+OUT_OF_MEMORY_CLASS = "OutOfMemory"
 NOT_MADE = "NotMade"
 BLAMED_NODES_KEPT = 16
 FOLLOW_SECONDS = 15.0
@@ -65,7 +66,7 @@ def attempt_not_made(seen: JobObservation) -> JobDecision | None:
     if _workload(seen).job_of(seen.attempt) is not None:
         return None
     attempt = _attempt(seen)
-    if isinstance(attempt, JobDecision):
+    if isinstance(attempt, Decision):
         return attempt
     message = f"Attempt {seen.attempt} is being made."
     actions = (*leftovers(seen), ApplyObject(attempt.where, training_job(attempt)))
@@ -76,11 +77,13 @@ def pods_at_the_gate(seen: JobObservation) -> JobDecision | None:
     """ConfigMap and Service first, then every pod gets the node that was granted to its index."""
     workload = _workload(seen)
     job = workload.job_of(seen.attempt)
-    waiting = [pod for pod in workload.pods_of(seen.attempt) if pod.gated and not pod.deleting and pod.index is not None]
+    waiting = [
+        pod for pod in workload.pods_of(seen.attempt) if pod.gated and not pod.deleting and pod.index is not None
+    ]
     if job is None or not waiting:
         return None
     attempt = _attempt(seen)
-    if isinstance(attempt, JobDecision):
+    if isinstance(attempt, Decision):
         return attempt
     admission = seen.status.admission
     places = admission.pods if admission is not None else ()
@@ -111,14 +114,28 @@ def training(seen: JobObservation) -> JobDecision:
     if len(running) < wanted:
         why = next((f" {p.waiting_reason}: {p.waiting_message}" for p in pods if p.waiting_reason), "")
         message = f"{len(running)} of {wanted} pods run.{why}"[:1000]
-        verdicts = {"PodsReady": Verdict(False, _starting_reason(pods), message), **_no_progress_yet()}
+        verdicts = {"PodsReady": Verdict(False, _starting_reason(pods), message)}
         return working(
-            seen, "Starting", "Starting", message, *leftovers(seen), changes=changes, verdicts=verdicts, again=FOLLOW_SECONDS
+            seen,
+            "Starting",
+            "Starting",
+            message,
+            *leftovers(seen),
+            changes=changes,
+            verdicts=verdicts,
+            again=FOLLOW_SECONDS,
         )
     message = f"Attempt {seen.attempt} runs on {wanted} pod(s)."
     verdicts = {"PodsReady": Verdict(True, "Running", f"All {wanted} pods run."), "Progressing": progressing(seen)}
     return working(
-        seen, "Training", "Training", message, *leftovers(seen), changes=changes, verdicts=verdicts, again=FOLLOW_SECONDS
+        seen,
+        "Training",
+        "Training",
+        message,
+        *leftovers(seen),
+        changes=changes,
+        verdicts=verdicts,
+        again=FOLLOW_SECONDS,
     )
 
 
@@ -218,11 +235,14 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
         return stalled(seen, "Waiting", plan.reason, plan.message, verdicts={"Accepted": Verdict(False, *_of(plan))})
     missing = [role for role, text in seen.files.items() if text is None]
     if missing:
-        message = f"The ConfigMap of the {' and '.join(missing)} data is gone. Create it again; the attempt waits for it."
+        message = (
+            f"The ConfigMap of the {' and '.join(missing)} data is gone. Create it again; the attempt waits for it."
+        )
         verdict = Verdict(False, "DatasetNotFound", message)
         return working(seen, "Waiting", "DatasetNotFound", message, verdicts={"DatasetReady": verdict}, again=15.0)
     placement, storage = seen.spec.placement.local, seen.spec.storage
-    name = storage.claim.name if storage.claim is not None else ""
+    # The GPUCluster's plan makes one claim for its volume, named like the SharedVolume.
+    storage_name = storage.claim or storage.shared_volume
     return Attempt(
         job=seen.identity,
         number=seen.attempt,
@@ -231,13 +251,14 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
         pods=plan.pods,
         gpus_per_pod=plan.gpus_per_pod,
         image=seen.spec.image or seen.around.installation.trainer_image,
-        claim=name if seen.where is None else claim_of_volume(storage),
+        claim=storage_name.name if storage_name is not None else "",
         grace_seconds=seen.around.installation.save_grace_seconds,
         configuration=configuration(seen, plan, seen.attempt),
         datasets=travelling_files(seen),
         tolerations=tolerations_of(seen.job),
         pod_labels=(placement.pod_labels or {}) if placement is not None else {},
         pod_annotations=(placement.pod_annotations or {}) if placement is not None else {},
+        rdma_resource=placement.rdma_resource if placement is not None else None,
     )
 
 
@@ -254,3 +275,13 @@ def _starting_reason(pods: tuple[PodFact, ...]) -> str:
     """Kubernetes' own word where a container waits for something that will not come by itself."""
     words = (pod.waiting_reason for pod in pods)
     return next((word for word in words if word and word not in {"ContainerCreating", "PodInitializing"}), "Starting")
+
+
+def with_smaller_micro_batch(plan: WrittenPlan) -> WrittenPlan | None:
+    """The same batch in smaller bites: the next smaller micro batch that divides it; None when it is 1 already."""
+    micro, accumulation = plan.micro_batch or 1, plan.gradient_accumulation or 1
+    share = micro * accumulation
+    smaller = next((size for size in range(micro // 2, 0, -1) if share % size == 0), None)
+    if smaller is None:
+        return None
+    return plan.model_copy(update={"micro_batch": smaller, "gradient_accumulation": share // smaller})

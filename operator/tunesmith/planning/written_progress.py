@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from tunesmith.planning.attempt import from_storage
@@ -114,7 +115,7 @@ def _checkpoint(seen: JobObservation, said: Progress) -> written.CheckpointStatu
 
 def _decimal(number: float | None) -> Decimal | None:
     """With as many digits as mean something; the API takes no exponents."""
-    if number is None or number != number or number in {float("inf"), float("-inf")}:
+    if number is None or not isfinite(number):
         return None
     short = Decimal(f"{number:.{SIGNIFICANT_DIGITS}g}")
     return Decimal(format(short, "f"))
