@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tunesmith.planning.actions import RemoteCluster
@@ -15,10 +15,8 @@ from tunesmith.planning.ownership import Claim, annotated_name, own_name
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, ProviderCluster, ProviderView
 from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
-from tunesmith.resources.gpu_cluster import GPUCluster, GPUClusterSpec, GPUClusterStatus
-from tunesmith.resources.kinds import GPU_CLUSTER
-
-CONDITIONS = GPU_CLUSTER.conditions
+from tunesmith.resources.gpu_cluster import CONDITIONS, GPUCluster, GPUClusterSpec
+from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,8 @@ class ClusterObservation:
         written = self.status.create_intent
         if written is None:
             return None
-        return Intent(name=written.name, nonce=written.nonce, started=written.started_time)
+        started = written.started_time or self.around.now  # without a time it is as young as can be
+        return Intent(name=written.name or str(self.name), nonce=written.nonce or "", started=started)
 
     @property
     def bought(self) -> ProviderCluster | None:
@@ -161,7 +160,8 @@ def working(
     again: float | None = None,
 ) -> Decision[GPUClusterStatus]:
     """It goes on by itself: not Ready, Reconciling."""
-    return _told(seen, Summary(Standing.WORKING, reason, message), actions, status, verdicts, events, again)
+    decision = _told(seen, Summary(Standing.WORKING, reason, message), status, verdicts)
+    return replace(decision, actions=actions, events=events, look_again_seconds=again)
 
 
 def stalled(
@@ -175,7 +175,8 @@ def stalled(
     again: float | None = None,
 ) -> Decision[GPUClusterStatus]:
     """Somebody must do something: not Ready, Stalled."""
-    return _told(seen, Summary(Standing.STALLED, reason, message), actions, status, verdicts, events, again)
+    decision = _told(seen, Summary(Standing.STALLED, reason, message), status, verdicts)
+    return replace(decision, actions=actions, events=events, look_again_seconds=again)
 
 
 def done(
@@ -189,7 +190,8 @@ def done(
     again: float | None = None,
 ) -> Decision[GPUClusterStatus]:
     """Nothing is left to do: Ready."""
-    return _told(seen, Summary(Standing.DONE, reason, message), actions, status, verdicts, events, again)
+    decision = _told(seen, Summary(Standing.DONE, reason, message), status, verdicts)
+    return replace(decision, actions=actions, events=events, look_again_seconds=again)
 
 
 def quietly(seen: ClusterObservation, *actions: Action, again: float | None = None) -> Decision[GPUClusterStatus]:
@@ -200,11 +202,8 @@ def quietly(seen: ClusterObservation, *actions: Action, again: float | None = No
 def _told(
     seen: ClusterObservation,
     summary: Summary,
-    actions: tuple[Action, ...],
     status: GPUClusterStatus | None,
     verdicts: Mapping[str, Verdict] | None,
-    events: tuple[EventNote, ...],
-    again: float | None,
 ) -> Decision[GPUClusterStatus]:
     after = told(
         status if status is not None else seen.status,
@@ -214,4 +213,4 @@ def _told(
         generation=seen.resource.metadata.generation,
         now=seen.around.now,
     )
-    return Decision(status=after, actions=actions, events=events, look_again_seconds=again)
+    return Decision(status=after)

@@ -1,4 +1,4 @@
-"""Whose a provider object is: the name annotation, its own, foreign or restored, and competing claims. For both kinds."""
+"""Whose a provider object is: the name annotation, its own, foreign or restored, and competing claims."""
 
 from __future__ import annotations
 

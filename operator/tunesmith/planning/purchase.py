@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, ErrorClass, Failure
+from tunesmith.planning.provider import ProviderView
 
 DEFINITE_REFUSALS = frozenset(
     {
@@ -122,6 +123,25 @@ class PurchaseMemory:
         if begun is None or self.absent_target == target:
             return self
         return replace(self, absent_target=target, absent_since=begun)
+
+
+def after_looking(
+    memory: PurchaseMemory, view: ProviderView, *, bought_id: str | None, intent: Intent | None, around: Circumstances
+) -> PurchaseMemory:
+    """The memory after an observation: which nonce it showed, and whether what is looked for was there.
+
+    An id is absent when the provider said 404; an intended name when lists lacked it that were begun after `settle`.
+    """
+    memory = memory.with_intent_seen(None if intent is None else intent.nonce, around.monotonic)
+    if bought_id is not None:
+        present = view.cluster(bought_id) is not None or view.volume(bought_id) is not None
+        return memory.with_look(bought_id, begun=view.not_found.get(bought_id), present=present)
+    if intent is None:
+        return memory.with_look(None, begun=None, present=False)
+    names = {cluster.name for cluster in view.seen_clusters()} | {volume.name for volume in view.seen_volumes()}
+    begun = view.begun
+    settled = begun if begun is not None and begun >= settled_at(intent, memory, around) else None
+    return memory.with_look(intent.name, begun=settled, present=intent.name in names)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,45 @@ class Reason(StrEnum):
     BOUGHT = "Bought", "The provider has made it."
     DEGRADED = "Degraded", "The provider says that something of it does not work."
     DRIFTED = "Drifted", "The provider's object differs from the spec in the fields of the message."
+    CONFIRMING_ABSENCE = (
+        "ConfirmingAbsence",
+        "The provider shows it no more; it is looked for once again before that is believed.",
+    )
+    DELETED_OUTSIDE = "DeletedOutside", "Somebody else is deleting it at the provider."
+    SIZE_CHANGED_OUTSIDE = (
+        "SizeChangedOutside",
+        "Somebody else changed its size at the provider; the size of the spec is restored.",
+    )
+    STOPPED_BY_PROVIDER = (
+        "StoppedByProvider",
+        "The provider has stopped it, as it does when credit runs out. Settle the account.",
+    )
+    CREDENTIAL_UNREADABLE = "CredentialUnreadable", "The Secret with the API key could not be read; it is tried again."
+    KUBECONFIG_UNREADABLE = (
+        "KubeconfigUnreadable",
+        "The Secret with the kubeconfig could not be read; it is tried again.",
+    )
+    NO_CREDIT = "NoCredit", "The provider wants payment first. Settle the account there."
+    ABANDON_MISMATCH = (
+        "AbandonMismatch",
+        "The annotation `tunesmith.dev/abandon` must name what the resource may have bought.",
+    )
+    JOBS_SAVING = "JobsSaving", "Jobs that are being deleted are saving; the cluster is given back after that."
+    BUYING_NEW = "BuyingNew", "A restored object leaves what its backup speaks of to its owner, and buys anew."
+    VOLUME_IN_ANOTHER_REGION = (
+        "VolumeInAnotherRegion",
+        "The SharedVolume is of another region than the cluster, so it cannot be attached.",
+    )
+    VOLUME_NOT_IN_CLUSTER = (
+        "VolumeNotInCluster",
+        "The cluster's Kubernetes has neither the volume nor a storage class for it yet.",
+    )
+    SCALE_DOWN_WAITS = "ScaleDownWaits", "Nodes that are to go are held by jobs; they go as jobs end."
+    NOT_MEASURED = "NotMeasured", "This is not measured."
+    AS_WANTED = "AsWanted", "The provider's object is as the spec says."
+    TESTS_PASSED = "TestsPassed", "The provider's acceptance tests let the cluster pass."
+    TESTS_FAILED = "TestsFailed", "The provider's acceptance tests failed."
+    NOT_TESTED_YET = "NotTestedYet", "The provider tests the cluster before it is Ready."
     PREDECESSOR_FOUND = (
         "PredecessorFound",
         "One that was bought for this resource before still exists. Set `spec.adoptionPolicy` to decide.",
