@@ -21,5 +21,11 @@ check: setup ## Format, lint, types, imports, generated files current
 test: setup ## What CI runs: units, properties, real training, a real Kubernetes
 	@$(PY) -m pytest -m "not prove"
 
+up: setup ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
+	@$(BIN)/tunesmith-devcluster up
+
+down: setup ## End exactly what `make up` started
+	@$(BIN)/tunesmith-devcluster down
+
 lock: setup ## Write the requirement locks anew
 	@tools/lock.sh

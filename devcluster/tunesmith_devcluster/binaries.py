@@ -1,4 +1,7 @@
-"""Finds the control plane's programs, or has them built: what is there and new enough is taken."""
+"""Finds the control plane's programs, or has them built: what is there and new enough is taken.
+
+`python3 -m tunesmith_devcluster.binaries` does this with nothing installed, so it can run beside the installation.
+"""
 
 from __future__ import annotations
 
@@ -51,3 +54,8 @@ def _present(module: go_build.Module, oldest: Version, progress: Lines) -> Mappi
             return paths
         progress.say(f"{', '.join(paths)} of {place} are {version or 'not usable'}; {oldest} or newer is needed")
     return None
+
+
+if __name__ == "__main__":
+    ensure(Lines(print))
+    ensure_kwok(Lines(print))

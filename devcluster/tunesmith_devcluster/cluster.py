@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tunesmith_devcluster import binaries, processes, slots
-from tunesmith_devcluster.components import Layout
+from tunesmith_devcluster import binaries, kwok, processes, slots
+from tunesmith_devcluster.components import Binaries, Layout, Ports
 from tunesmith_devcluster.control_plane import ControlPlane
+from tunesmith_devcluster.environment import plain_environment
 from tunesmith_devcluster.errors import DevclusterError
 from tunesmith_devcluster.kubeconfig import KubernetesApi
 from tunesmith_devcluster.node_process import NodeDirectory, end_nodes
@@ -48,22 +49,23 @@ class Cluster:
         nodes: Sequence[NodeSpec] = (),
         slot: int | None = None,
         say: Callable[[str], None] = in_silence,
+        programs: Binaries | None = None,
+        dead_node_seconds: int = 8,
     ) -> Cluster:
         """Start a control plane and these nodes in a new directory, and wait until the nodes are Ready.
 
+        `programs` are found or built unless given; a node counts as dead after `dead_node_seconds` without heartbeat.
         A directory of an earlier cluster that has ended is used anew. Raises `DevclusterError`, with nothing left
         running, when anything does not start.
         """
         directory = directory.resolve()
-        programs = binaries.ensure(Lines(say))
+        programs = programs or binaries.ensure(Lines(say))
         _make_room(directory)
         taken = slots.take(directory, slot)
         try:
-            plane = ControlPlane.prepare(directory, name=name, slot=taken)
-            ports = [plane.layout.api_port, plane.layout.controller_manager_port, plane.layout.scheduler_port]
-            record = {"name": name, "slot": taken.number, "ports": ports}
-            processes.write_atomically(directory / RECORD, json.dumps(record))
+            plane = ControlPlane.prepare(directory, name=name, slot=taken, dead_node_seconds=dead_node_seconds)
             cluster = cls(directory, name, plane)
+            cluster._write_record()
             say(f"starting the control plane of {name}")
             plane.start(programs, say)
         except BaseException:
@@ -79,12 +81,27 @@ class Cluster:
     @classmethod
     def open(cls, directory: Path) -> Cluster:
         """Attach to a cluster that runs, whoever started it. Raises `DevclusterError` if none runs there."""
-        directory = directory.resolve()
-        if not _is_running(directory):
+        if not cls.runs_in(directory):
             raise DevclusterError(f"No cluster runs in {directory}. 'tunesmith-devcluster up' starts one.")
-        record = json.loads((directory / RECORD).read_text())
-        layout = Layout(directory, slots.of_number(record["slot"]), *record["ports"])
-        return cls(directory, record["name"], ControlPlane.attach(layout))
+        return cls._read_record(directory.resolve())
+
+    @classmethod
+    def runs_in(cls, directory: Path) -> bool:
+        """Whether the API server of this directory's cluster runs."""
+        process = processes.recorded(directory / "apiserver.pid")
+        return (directory / RECORD).exists() and process is not None and process.alive
+
+    @classmethod
+    def is_left_in(cls, directory: Path) -> bool:
+        """Whether any process of this directory's cluster runs, a half-started cluster's too."""
+        found = map(processes.recorded, slots.pid_files(directory))
+        return (directory / RECORD).exists() and any(process is not None and process.alive for process in found)
+
+    @classmethod
+    def end(cls, directory: Path) -> None:
+        """End whatever still runs of the cluster in this directory, even if its control plane has died."""
+        if (directory / RECORD).exists():
+            cls._read_record(directory.resolve()).stop()
 
     @property
     def kubeconfig(self) -> Path:
@@ -149,8 +166,46 @@ class Cluster:
     def stop(self) -> None:
         """End everything that runs for this cluster; its logs stay. Fine if nothing runs any more."""
         end_nodes(self._nodes())
+        self.stop_kwok()
         self.plane.stop()
         slots.give_back(self.plane.layout.slot, self.directory)
+
+    def start_kwok(self) -> None:
+        """Start kwok, which keeps fake nodes Ready and plays their pods; they are added by `add_fake_nodes`."""
+        program = binaries.ensure_kwok(Lines(in_silence))
+        layout = self.plane.layout
+        processes.start(
+            kwok.command(program, self.kubeconfig, lease_seconds=layout.dead_node_seconds),
+            pid_file=layout.pid_file("kwok"),
+            log=layout.log("kwok"),
+            environment=plain_environment(),
+        )
+
+    def stop_kwok(self) -> None:
+        """End kwok; its nodes stay as objects and turn NotReady."""
+        processes.end([self.plane.layout.pid_file("kwok")], grace_seconds=1)
+
+    def add_fake_nodes(self, specs: Iterable[NodeSpec]) -> None:
+        """Make nodes that nothing runs on; returns at once, kwok makes them Ready."""
+        with self.api() as api:
+            kwok.add_nodes(api, specs)
+
+    def _write_record(self) -> None:
+        layout = self.plane.layout
+        record = {
+            "name": self.name,
+            "slot": layout.slot.number,
+            "ports": layout.ports,
+            "dead_node_seconds": layout.dead_node_seconds,
+        }
+        processes.write_atomically(self.directory / RECORD, json.dumps(record))
+
+    @classmethod
+    def _read_record(cls, directory: Path) -> Cluster:
+        record = json.loads((directory / RECORD).read_text())
+        slot = slots.of_number(record["slot"])
+        layout = Layout(directory, slot, Ports(*record["ports"]), record["dead_node_seconds"])
+        return cls(directory, record["name"], ControlPlane.attach(layout))
 
     def _nodes(self) -> list[NodeDirectory]:
         return [NodeDirectory(file.parent) for file in sorted((self.directory / "nodes").glob("*/spec.json"))]
@@ -173,18 +228,11 @@ class Cluster:
             yield
 
 
-def _is_running(directory: Path) -> bool:
-    process = processes.recorded(directory / "apiserver.pid")
-    return (directory / RECORD).exists() and process is not None and process.alive
-
-
 def _make_room(directory: Path) -> None:
     if directory.exists() and any(directory.iterdir()):
         if not (directory / RECORD).exists():
             raise DevclusterError(f"{directory} is not empty and holds no cluster of ours. Choose another directory.")
-        if any(
-            process is not None and process.alive for process in map(processes.recorded, slots.pid_files(directory))
-        ):
+        if Cluster.is_left_in(directory):
             raise DevclusterError(f"A cluster runs in {directory} already. 'tunesmith-devcluster down' ends it.")
         shutil.rmtree(directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)

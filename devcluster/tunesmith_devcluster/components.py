@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tunesmith_devcluster.slots import Slot
 
@@ -26,6 +27,14 @@ class Binaries:
     etcd: Path
 
 
+class Ports(NamedTuple):
+    """Where the components listen, on 127.0.0.1."""
+
+    api: int
+    controller_manager: int
+    scheduler: int
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where the files of one control plane lie, all under one directory but for etcd's socket.
@@ -35,9 +44,8 @@ class Layout:
 
     directory: Path
     slot: Slot
-    api_port: int
-    controller_manager_port: int
-    scheduler_port: int
+    ports: Ports
+    dead_node_seconds: int
 
     @property
     def pki(self) -> Path:
@@ -67,7 +75,7 @@ class Layout:
     @property
     def server(self) -> str:
         """The API server's address."""
-        return f"https://127.0.0.1:{self.api_port}"
+        return f"https://127.0.0.1:{self.ports.api}"
 
     def pid_file(self, component: str) -> Path:
         """Who runs as this component."""
@@ -107,7 +115,7 @@ def apiserver(binaries: Binaries, layout: Layout) -> list[str | Path]:
         f"--etcd-servers=unix://{layout.etcd_socket}",
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
-        f"--secure-port={layout.api_port}",
+        f"--secure-port={layout.ports.api}",
         f"--service-cluster-ip-range={layout.slot.service_range}",
         # Endpoints may not hold loopback addresses, so the Service `kubernetes` gets none.
         "--endpoint-reconciler-type=none",
@@ -133,15 +141,15 @@ def apiserver(binaries: Binaries, layout: Layout) -> list[str | Path]:
 
 
 def controller_manager(binaries: Binaries, layout: Layout) -> list[str | Path]:
-    """All controllers; a dead node shows within some ten seconds instead of a minute."""
+    """All controllers; a dead node shows after `dead_node_seconds` instead of a minute."""
     return [
         binaries.controller_manager,
-        *_client_flags(layout, "controller-manager", layout.controller_manager_port),
+        *_client_flags(layout, "controller-manager", layout.ports.controller_manager),
         f"--service-account-private-key-file={layout.pki / 'service-accounts.key'}",
         f"--root-ca-file={layout.pki / 'ca.crt'}",
         "--use-service-account-credentials=true",
         "--node-monitor-period=1s",
-        "--node-monitor-grace-period=8s",
+        f"--node-monitor-grace-period={layout.dead_node_seconds}s",
         "--node-startup-grace-period=20s",
         "--kube-api-qps=100",
         "--kube-api-burst=200",
@@ -152,7 +160,7 @@ def scheduler(binaries: Binaries, layout: Layout) -> list[str | Path]:
     """The default scheduler."""
     return [
         binaries.scheduler,
-        *_client_flags(layout, "scheduler", layout.scheduler_port),
+        *_client_flags(layout, "scheduler", layout.ports.scheduler),
         "--kube-api-qps=100",
         "--kube-api-burst=200",
     ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tunesmith_devcluster import components, processes
-from tunesmith_devcluster.components import Binaries, Layout
+from tunesmith_devcluster.components import Binaries, Layout, Ports
 from tunesmith_devcluster.environment import plain_environment
 from tunesmith_devcluster.errors import DevclusterError
 from tunesmith_devcluster.kubeconfig import KubernetesApi, render
@@ -28,10 +28,9 @@ class ControlPlane:
         self.authority = authority
 
     @classmethod
-    def prepare(cls, directory: Path, *, name: str, slot: Slot) -> ControlPlane:
+    def prepare(cls, directory: Path, *, name: str, slot: Slot, dead_node_seconds: int) -> ControlPlane:
         """Write every file that the components need into an empty or new directory."""
-        ports = slot.free_ports(3)
-        layout = Layout(directory, slot, *ports)
+        layout = Layout(directory, slot, Ports(*slot.free_ports(len(Ports._fields))), dead_node_seconds)
         layout.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
         layout.logs.mkdir(mode=0o700, exist_ok=True)
         plane = cls(layout, Authority.create(f"tunesmith-devcluster {name}"))

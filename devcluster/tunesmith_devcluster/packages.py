@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +15,15 @@ REQUIREMENTS = TREE / "requirements"
 
 def install(lock: Path, directory: Path) -> None:
     """Install what a requirement lock names, without its dependencies, into this directory."""
+    # uv is there once the tree is set up, and pip before that; both understand these.
+    installer = ["uv", "pip"] if importlib.util.find_spec("uv") else ["pip"]
     command = [
-        *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+        *(sys.executable, "-m", *installer, "install", "--quiet", "--no-deps", "--require-hashes"),
         *("--target", str(directory), "--requirement", str(lock)),
     ]
     answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if answer.returncode != 0:
         raise DevclusterError(
-            f"Installing {lock.name} failed; uv said:\n{answer.stderr.strip()}\n"
+            f"Installing {lock.name} failed; the installer said:\n{answer.stderr.strip()}\n"
             "It needs the Python package index that pip uses on this machine."
         )

@@ -57,7 +57,7 @@ def _carried(progress: Lines) -> dict[str, Path]:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise DevclusterError(
             f"helm {versions.OLDEST_HELM} or newer and a kubectl of the server's version must be on PATH here: the "
-            "package that carries them has them for Linux on x86-64 only. Install them, then run the same command again."
+            "package that carries them has them for Linux on x86-64 only. Install them and try again."
         )
 
     def make(draft: Path) -> None:
