@@ -68,7 +68,9 @@ class Playground:
         end = time.monotonic() + PATIENCE_SECONDS
         while not (answer := holds()):
             if time.monotonic() > end:
-                pytest.fail(f"not within {PATIENCE_SECONDS} s: {what}; pods: {self.api.get(self.path + '/pods')}")
+                pods = self.api.get(f"{self.path}/pods")["items"]
+                seen = {pod["metadata"]["name"]: pod.get("status") for pod in pods}
+                pytest.fail(f"not within {PATIENCE_SECONDS} s: {what}; pods: {seen}")
             time.sleep(0.1)
         return answer
 

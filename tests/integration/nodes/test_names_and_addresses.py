@@ -39,8 +39,11 @@ def test_the_pods_of_a_job_find_each_other_by_name_and_talk(playground):
 
 def test_a_name_leaves_the_running_pods_hosts_file_with_its_pod(playground):
     spec = {"subdomain": "ring", "hostname": "other"}
-    playground.pod("watcher", "until grep -q other.ring /etc/hosts; do sleep 0.1; done; echo there;"
-                   "while grep -q other.ring /etc/hosts; do sleep 0.1; done; echo gone", spec={"subdomain": "ring"})  # fmt: skip
+    script = (
+        "until grep -q other.ring /etc/hosts; do sleep 0.1; done; echo there;"
+        "while grep -q other.ring /etc/hosts; do sleep 0.1; done; echo gone"
+    )
+    playground.pod("watcher", script, spec={"subdomain": "ring"})
     playground.pod("other", "sleep 600", spec={**spec, "terminationGracePeriodSeconds": 0})
     playground.until(lambda: playground.container("watcher").get("containerID"), "the watcher runs")
     playground.until(lambda: "there" in playground.log("watcher"), "the name is there")

@@ -32,8 +32,9 @@ def test_http_and_tcp_probes_ask_the_pods_own_address(playground):
 
 def test_an_exec_probe_runs_inside_the_container(playground):
     mount = {"volumeMounts": [{"name": "here", "mountPath": "/only/here"}]}
+    probe = {"exec": {"command": ["test", "-e", "/only/here/up"]}, **QUICK}
     playground.pod(
-        "p", "touch /only/here/up; sleep 600", readinessProbe={"exec": {"command": ["test", "-e", "/only/here/up"]}, **QUICK},
+        "p", "touch /only/here/up; sleep 600", readinessProbe=probe,
         spec={"volumes": [{"name": "here", "emptyDir": {}}], "terminationGracePeriodSeconds": 0}, **mount,
     )  # fmt: skip
     playground.until_container("p", lambda c: c.get("ready"))

@@ -144,7 +144,10 @@ def test_read_only_mounts_and_mounts_inside_mounts(playground, tmp_path):
         {"name": "given", "mountPath": "/data/scratch/given", "readOnly": True},
         {"name": "given", "mountPath": "/etc/only/one", "subPath": "x"},
     ]
-    script = "cat /data/scratch/given/x /etc/only/one; echo; touch /data/scratch/y && touch /data/scratch/given/y || echo refused"
+    script = (
+        "cat /data/scratch/given/x /etc/only/one; echo;"
+        "touch /data/scratch/y && touch /data/scratch/given/y || echo refused"
+    )
     playground.pod("p", script, spec={"volumes": volumes}, volumeMounts=mounts)
     said = playground.said("p").splitlines()
     assert (said[0], said[-1]) == ("givengiven", "refused")
