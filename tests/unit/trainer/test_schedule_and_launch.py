@@ -6,7 +6,7 @@ import pytest
 
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.contract.configuration import Scheduler
-from tunesmith_trainer.launch import torchrun_arguments
+from tunesmith_trainer.launch import threads, torchrun_arguments
 from tunesmith_trainer.schedule import rate_factor
 from tunesmith_trainer.testing import tiny_configuration
 
@@ -45,3 +45,11 @@ def test_torchrun_gets_the_pods_place_from_the_environment():
         "--master-port=29400",
         "--max-restarts=0",
     ]
+
+
+def test_processes_on_simulated_nodes_share_the_cores():
+    document = tiny_configuration(Path("/s"), training={"globalBatch": 8}, world={"pods": 2})
+    real, simulated = (Configuration.model_validate({**document, "simulatedGPUs": told}) for told in (False, True))
+    assert threads(real, cores=8) == {}
+    assert threads(simulated, cores=8) == {"OMP_NUM_THREADS": "4"}
+    assert threads(simulated, cores=1) == {"OMP_NUM_THREADS": "1"}
