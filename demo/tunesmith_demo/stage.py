@@ -162,12 +162,17 @@ class Stage:
         """What an installation against a simulated provider needs."""
         return {
             "installationID": "demo01",
-            "image": {"repository": "tunesmith/operator", "tag": "dev", "pullPolicy": "IfNotPresent"},
-            "replicas": 1,
-            "provider": {"baseURL": self.provider_url, "existingSecret": {"name": CREDENTIAL_SECRET, "key": "apiKey"}},
-            "purchase": {"settleSeconds": 6, "createWindowSeconds": 3, "absenceIntervalSeconds": 1},
+            "apiKey": {"existingSecret": CREDENTIAL_SECRET},
+            "provider": {"baseURL": self.provider_url, "gpuHourUSD": {"H100_SXM": "3.99"}, "tibMonthUSD": "163.84"},
+            "image": {"tag": "dev"},
             "trainer": {"image": "tunesmith/trainer:dev"},
-            "developer": {"allowLoopback": True, "simulatedGPUs": True},
+            "developer": {
+                "allowLoopback": True,
+                "simulatedGPUs": True,
+                "createWindowSeconds": 3,
+                "settleSeconds": 6,
+                "absenceIntervalSeconds": 1,
+            },
         }
 
     def _tool_environment(self) -> dict[str, str]:

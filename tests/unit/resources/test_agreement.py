@@ -1,4 +1,4 @@
-"""Python's judgement and the API server's are one: both take what is written or both refuse it, with the same defaults."""
+"""Python's judgement and the API server's are one: both take what is written or both refuse it, same defaults."""
 
 import copy
 from typing import Any
