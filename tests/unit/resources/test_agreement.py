@@ -1,4 +1,4 @@
-"""Python's judgement and the API server's are one: both take what is written or both refuse it, with the same defaults."""
+"""Python and the API server judge alike: both take what is written or both refuse it, with the same defaults."""
 
 import copy
 from typing import Any
