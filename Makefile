@@ -17,6 +17,7 @@ check: setup ## Format, lint, types, imports, generated files current
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy operator trainer simulator devcluster demo
 	@$(BIN)/lint-imports
+	@$(PY) -m tunesmith.resources.generator --check
 
 test: setup ## What CI runs: units, properties, real training, a real Kubernetes
 	@$(PY) -m pytest -m "not prove"
@@ -26,6 +27,9 @@ up: setup ## A Kubernetes to develop against: given, by kind, or of binaries; pr
 
 down: setup ## End exactly what `make up` started
 	@$(BIN)/tunesmith-devcluster down
+
+generate: setup ## Write crds/, the chart's copies and the page of reasons anew
+	@$(PY) -m tunesmith.resources.generator
 
 lock: setup ## Write the requirement locks anew
 	@tools/lock.sh
