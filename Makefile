@@ -17,13 +17,15 @@ check: setup ## Format, lint, types, imports, generated files current
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy operator trainer simulator devcluster demo
 	@$(BIN)/lint-imports
-	@$(PY) -m tunesmith_trainer.contract --check
 
 test: setup ## What CI runs: units, properties, real training, a real Kubernetes
 	@$(PY) -m pytest -m "not prove"
 
-generate: setup ## Write what is generated anew: the trainer's contract
-	@$(PY) -m tunesmith_trainer.contract --write
+up: setup ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
+	@$(BIN)/tunesmith-devcluster up
+
+down: setup ## End exactly what `make up` started
+	@$(BIN)/tunesmith-devcluster down
 
 lock: setup ## Write the requirement locks anew
 	@tools/lock.sh

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision, Failure
 
@@ -26,6 +27,14 @@ def key_of(raw: Raw) -> Key:
     """The key of a resource."""
     meta = raw["metadata"]
     return Key(str(raw["kind"]), str(meta.get("namespace", "")), str(meta["name"]))
+
+
+POOL = "Pool"
+
+
+def pool_key(where: RemoteCluster | None) -> Key:
+    """The key of a bought cluster's pool, or of the pool of all local GPU nodes."""
+    return Key(POOL, "", "local") if where is None else Key(POOL, where.namespace, where.name)
 
 
 class ActionFailed(Exception):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from tunesmith.controllers.controller import ActionFailed
-from tunesmith.kube.cache import Cache
 from tunesmith.kube.client import Kube
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import POD, ObjectKind, kind_of
@@ -27,10 +26,10 @@ class RemoteKubes(Protocol):
 
 
 class KubeActions:
-    """The hands of every kind for Kubernetes objects. Answers to local writes go into the cache."""
+    """The hands of every kind for Kubernetes objects. `wrote` takes the answers to local writes."""
 
-    def __init__(self, cache: Cache, kube: Kube, remotes: RemoteKubes) -> None:
-        self._cache = cache
+    def __init__(self, kube: Kube, remotes: RemoteKubes, wrote: Callable[[Raw], None]) -> None:
+        self._wrote = wrote
         self._kube = kube
         self._remotes = remotes
 
@@ -65,16 +64,13 @@ class KubeActions:
             changes["annotations"] = dict(action.annotations)
         kind = kind_of(raw["apiVersion"], raw["kind"])
         stored = await self._kube.merge_patch(kind, meta.get("namespace"), meta["name"], {"metadata": changes})
-        if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
-            self._cache.remove(stored)
-        else:
-            self._cache.observe(stored)
+        self._wrote(stored)
         return stored
 
     async def _apply(self, action: ApplyObject) -> Raw:
         stored = await (await self._at(action.where)).apply(action.manifest)
-        if action.where is None and self._cache.synced(str(stored["kind"])):
-            self._cache.observe(stored)
+        if action.where is None:
+            self._wrote(stored)
         return stored
 
     async def _delete(self, action: DeleteObject) -> bool:
@@ -119,8 +115,8 @@ class KubeActions:
             return found
         patch = _release_patch(found, action.node)
         stored = await kube.json_patch(POD, action.namespace, action.name, patch)
-        if action.where is None and self._cache.synced("Pod"):
-            self._cache.observe(stored)
+        if action.where is None:
+            self._wrote(stored)
         return stored
 
 

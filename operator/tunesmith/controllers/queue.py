@@ -29,6 +29,9 @@ class WorkQueue:
         self._again: set[Key] = set()  # added while in flight
         self._failures: dict[Key, int] = {}
         self._changed = asyncio.Event()
+        self._closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def add(self, key: Key) -> None:
         """Want a pass over this key as soon as possible; once more, if it is being worked on."""
@@ -68,14 +71,23 @@ class WorkQueue:
         self._failures.pop(key, None)
         self._later.pop(key, None)
 
+    def close(self) -> None:
+        """Hand out no further keys: the process is ending."""
+        self._closed = True
+
+    async def idle(self) -> None:
+        """Wait until no key is being worked on."""
+        await self._idle.wait()
+
     def take_ready(self) -> Key | None:
         """The next key that is due, now in flight until `done`; None when none is."""
         self._promote()
-        if not self._ready:
+        if self._closed or not self._ready:
             return None
         key = next(iter(self._ready))
         del self._ready[key]
         self._in_flight.add(key)
+        self._idle.clear()
         return key
 
     async def take(self) -> Key:
@@ -88,7 +100,7 @@ class WorkQueue:
                 return key
             self._changed.clear()
             due = self.next_due()
-            pause = None if due is None else max(0.0, due - self._monotonic())
+            pause = None if due is None or self._closed else max(0.0, due - self._monotonic())
             try:
                 await asyncio.wait_for(self._changed.wait(), pause)
             except TimeoutError:
@@ -97,6 +109,8 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         """The pass over this key is over; if it was added meanwhile, it is due again."""
         self._in_flight.discard(key)
+        if not self._in_flight:
+            self._idle.set()
         if key in self._again:
             self._again.discard(key)
             self.add(key)

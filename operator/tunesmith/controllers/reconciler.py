@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from tunesmith.controllers.controller import ActionFailed, Controller, Key
+from tunesmith.controllers.intake import Intake
 from tunesmith.controllers.kube_actions import KubeActions
 from tunesmith.controllers.ports import Clock
 from tunesmith.kube.cache import Cache
@@ -82,6 +83,7 @@ class Reconciler:
         self,
         *,
         cache: Cache,
+        intake: Intake,
         kube: Kube,
         kube_actions: KubeActions,
         installation: Installation,
@@ -91,6 +93,7 @@ class Reconciler:
         refusal: Refusal,
     ) -> None:
         self._cache = cache
+        self._intake = intake
         self._kube = kube
         self._kube_actions = kube_actions
         self._installation = installation
@@ -104,10 +107,7 @@ class Reconciler:
     def register(self, controller: Controller[Any]) -> None:
         """Make a kind known."""
         self._controllers[controller.kind] = controller
-
-    def controller(self, kind: str) -> Controller[Any] | None:
-        """The controller of a kind, if it has one."""
-        return self._controllers.get(kind)
+        self._intake.serve(controller.kind, controller.wakes)
 
     async def reconcile(self, key: Key) -> Pass:
         """One pass. Raises what went wrong unexpectedly; the caller backs off."""
@@ -188,16 +188,16 @@ class Reconciler:
                 raise
             await self._refresh(raw)
             return None
-        self._cache.observe(stored)
+        self._intake.wrote(stored)
         return stored
 
     async def _refresh(self, raw: Raw) -> None:
         meta = raw["metadata"]
         newest = await self._kube.get(kind_of(raw["apiVersion"], raw["kind"]), meta.get("namespace"), meta["name"])
         if newest is None:
-            self._cache.remove(raw)
+            self._intake.absent(raw)
         else:
-            self._cache.observe(newest)
+            self._intake.seen(newest)
 
     async def _act(
         self, controller: Controller[Any], memory: _Memory, seen: object, actions: tuple[Action, ...], raw: Raw

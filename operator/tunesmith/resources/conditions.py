@@ -1,7 +1,7 @@
 """Conditions: one true statement each about a resource, kept as a list by type, and the few rules for changing them.
 
-`lastTransitionTime` moves only when `status` does. The order of the list is fixed per kind, with `Reconciling` and `Stalled` as
-kstatus reads them (it walks the list in order), and the two are never true together.
+`lastTransitionTime` moves only when `status` does. The order of the list is fixed per kind, with `Reconciling` and
+`Stalled` as kstatus reads them (it walks the list in order), and the two are never true together.
 """
 
 from collections.abc import Iterable
@@ -70,7 +70,7 @@ def set_condition(
     now: datetime,
     observed_generation: int,
 ) -> tuple[Condition, ...]:
-    """The list with this one set: its transition time kept when the status is the same, its place kept when it was there.
+    """The list with this one set: its transition time is kept while the status is the same.
 
     `status` may be a bool, or None for 'Unknown'. Messages over the limit are cut.
     """

@@ -110,7 +110,7 @@ class SFT(Part):
 
 
 class DPO(Part):
-    """Direct preference optimization and its relatives: the model learns to prefer the chosen answer to the rejected one.
+    """Direct preference optimization and its relatives: the model learns to prefer the chosen answer.
 
     Plain DPO by default; LN-DPO with `normalizeLogratiosByLength`; DPO+NLL with `rpoAlpha`; SimPO with `simpoGamma`.
     """

@@ -1,4 +1,4 @@
-"""Where and under which rules a FineTuneJob runs: resources, placement, queue, recovery, budget, what stays, who is told."""
+"""Where and under which rules a FineTuneJob runs: resources, placement, queue, recovery, budget, what stays."""
 
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -30,8 +30,8 @@ from tunesmith.resources.schema import (
     union,
 )
 
-Labels = dict[LabelKey, LabelValue]
-Annotations = dict[LabelKey, AnnotationValue]
+Labels = dict[str, LabelValue]
+Annotations = dict[str, AnnotationValue]
 
 
 class Output(Part):

@@ -1,4 +1,4 @@
-"""GPURegion: one region of the provider, as the operator last read it. It has no spec: nobody writes it but the operator."""
+"""GPURegion: one region of the provider, as the operator last read it; nobody writes it but the operator."""
 
 from typing import Annotated, Literal
 

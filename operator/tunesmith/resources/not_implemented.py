@@ -1,7 +1,7 @@
 """The one table of fields that nothing acts on yet, and the question which of them a resource sets.
 
-A resource that sets one is refused (`Stalled`, reason `NotImplemented`, the field's path) rather than half obeyed. A value equal
-to the default is not "set". An entry is removed in the change that makes its field work.
+A resource that sets one is refused (`Stalled`, reason `NotImplemented`, the field's path) rather than half obeyed. A
+value equal to the default is not "set". An entry is removed in the change that makes its field work.
 """
 
 from collections.abc import Mapping

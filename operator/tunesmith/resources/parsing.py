@@ -32,7 +32,7 @@ class Invalid:
 
 
 def parse(raw: Mapping[str, Any]) -> AnyResource | Invalid:
-    """The typed resource, or the first thing that is wrong. Fields of a status that a newer version wrote are let pass."""
+    """The typed resource, or the first thing that is wrong. Unknown fields of a status are let pass."""
     kind = raw.get("kind")
     model = MODELS.get(kind) if isinstance(kind, str) else None
     if model is None:

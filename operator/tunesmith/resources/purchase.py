@@ -1,4 +1,4 @@
-"""The parts of a spec and status that whatever is bought from the provider has in common: identity, adoption, the open intent."""
+"""What everything that is bought from the provider has in common: identity, adoption, cost, the open intent."""
 
 from enum import StrEnum
 from typing import Annotated

@@ -1,7 +1,7 @@
 """The vocabulary in which resources are written: base classes, bounded types, and markers that the CRD generator reads.
 
-A `Rule` carries both of its forms, the CEL expression for the API server and its Python twin for everybody else, side by side
-where the fields stand. It holds no resource of its own.
+A `Rule` carries both of its forms, the CEL expression for the API server and its Python twin for everybody else, side
+by side where the fields stand. It holds no resource of its own.
 """
 
 import re
@@ -51,7 +51,7 @@ _ACRONYMS = {
 
 
 def camel_case(name: str) -> str:
-    """The API's name of a Python attribute: `project_id` is `projectID`, `size_tib` is `sizeTiB`, `gpu_type` is `gpuType`."""
+    """The API's name of a Python attribute: `project_id` is `projectID`, `size_tib` is `sizeTiB`."""
     first, *rest = name.split("_")
     return first + "".join(_ACRONYMS.get(word, word.capitalize()) for word in rest)
 
@@ -60,8 +60,8 @@ def camel_case(name: str) -> str:
 class Rule:
     """One CEL rule of a node.
 
-    `holds` is the same rule over the parsed node; it is absent exactly for transition rules (those that name `oldSelf`), which
-    only the API server can judge. `field_path` points kubectl at the field, relative to the node.
+    `holds` is the same rule over the parsed node; it is absent exactly for transition rules (those that name
+    `oldSelf`), which only the API server can judge. `field_path` points kubectl at the field, relative to the node.
     """
 
     cel: str
@@ -134,7 +134,7 @@ class Part(BaseModel):
     def all_rules(cls) -> tuple[Rule, ...]:
         """The node's own rules and those that its immutable fields make."""
         frozen = (
-            _immutability(field.alias or name, always_present=field.is_required() or field.default is not None)
+            _immutability(field.alias or name, always_present=field.is_required() or field.default not in (None, ()))
             for name, field in cls.model_fields.items()
             if any(isinstance(marker, Immutable) for marker in field.metadata)
         )
@@ -152,7 +152,7 @@ class Part(BaseModel):
 
 
 class StatusPart(Part):
-    """A node of a status: like `Part`, but a field of a newer version is let pass, so that a rolled back operator can read on."""
+    """A node of a status: like `Part`, but unknown fields are let pass: a newer operator may have written them."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -172,7 +172,8 @@ def _immutability(name: str, *, always_present: bool) -> Rule:
 def union(values: type[StrEnum], *, needed: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> tuple[Rule, ...]:
     """The rules of a union: `type`, and at most one member, named like it.
 
-    `needed` are the types whose member must be there, `optional` those whose member may be left out; names are values of the enum.
+    `needed` are the types whose member must be there, `optional` those whose member may be left out; names are values
+    of the enum.
     """
     rules: list[Rule] = []
     for value in (*needed, *optional):
@@ -270,7 +271,8 @@ def _decimal(pattern: str) -> tuple[Any, ...]:
     return (BeforeValidator(_text_must_match(pattern)), plain, WithJsonSchema(schema))
 
 
-# Decimals are strings in the API, because a JSON number is a double. Fractions have room for what `format(value, "f")` writes.
+# Decimals are strings in the API, because a JSON number is a double. Fractions have room for what
+# `format(value, "f")` writes.
 _EXPONENT = "([eE]-?[0-9])?"
 _ABOVE_ZERO = _decimal(rf"^([1-9][0-9]{{0,8}}(\.[0-9]{{1,24}})?|0\.0{{0,23}}[1-9][0-9]{{0,23}}){_EXPONENT}$")
 _NOT_NEGATIVE = _decimal(rf"^[0-9]{{1,9}}(\.[0-9]{{1,24}})?{_EXPONENT}$")
@@ -326,7 +328,7 @@ Text = Annotated[str, StringConstraints(max_length=4096)]
 LongText = Annotated[str, StringConstraints(max_length=16384)]
 URL = Annotated[str, StringConstraints(min_length=8, max_length=2048, pattern=r"^https?://[^\s@]+$")]
 SHA256 = Annotated[str, StringConstraints(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$")]
-# A path below the root of the storage; that it does not climb out with `..` is a rule of each field's parent or of the planner.
+# A path below the root of the storage; the pattern has no room for `..`, so no path climbs out.
 StoragePath = Annotated[
     str,
     StringConstraints(
@@ -341,7 +343,7 @@ AnnotationValue = Annotated[str, StringConstraints(max_length=4096)]
 
 
 def to_raw(part: BaseModel) -> dict[str, Any]:
-    """The node as the API writes it: camelCase, decimals and times as strings, nothing that is absent, no empty lists."""
+    """The node as the API writes it: camelCase, decimals and times as strings, nothing absent, no empty lists."""
     raw = part.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {name: _without_empty_lists(value) for name, value in raw.items() if value != []}
 

@@ -1,4 +1,4 @@
-"""Times as Kubernetes writes them (RFC 3339) and as Python knows them (aware `datetime`), both ways. It reads no clock."""
+"""Times as Kubernetes writes them (RFC 3339) and as Python knows them, both ways. It reads no clock."""
 
 import re
 from datetime import UTC, datetime

@@ -12,7 +12,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from tunesmith.controllers.controller import ActionFailed, Key
+from tunesmith.controllers.intake import Intake
 from tunesmith.controllers.kube_actions import KubeActions
+from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.errors import from_status
@@ -138,6 +140,7 @@ class ToyController:
     acted: list[Action] = field(default_factory=list)
     failing: dict[str, Failure] = field(default_factory=dict)
     forgotten: list[Key] = field(default_factory=list)
+    dependents: list[Key] = field(default_factory=list)
 
     async def observe(self, key: Key, raw: Raw, around: Circumstances) -> ToySeen:
         return ToySeen(raw, around)
@@ -153,7 +156,7 @@ class ToyController:
         return "done"
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
-        return ()
+        return self.dependents
 
     def forget(self, key: Key) -> None:
         self.forgotten.append(key)
@@ -164,6 +167,8 @@ class Shell:
     """A reconciler with everything around it."""
 
     cache: Cache
+    queue: WorkQueue
+    intake: Intake
     kube: MemoryKube
     clock: ManualClock
     toy: ToyController
@@ -203,10 +208,13 @@ def a_resource(**status: Any) -> dict[str, Any]:
 def shell() -> Shell:
     cache, kube, clock, toy = Cache(), MemoryKube(), ManualClock(), ToyController()
     events: list[EventNote] = []
+    queue = WorkQueue(clock.monotonic, lambda: 0.0)
+    intake = Intake(cache, queue)
     reconciler = Reconciler(
         cache=cache,
+        intake=intake,
         kube=kube,
-        kube_actions=KubeActions(cache, kube, remotes=None),
+        kube_actions=KubeActions(kube, remotes=None, wrote=intake.wrote),
         installation=Installation(id="abc123"),
         clock=clock,
         chance=Chance(jitter=lambda: 0.0, nonce=lambda: "nonce"),
@@ -215,4 +223,4 @@ def shell() -> Shell:
     )
     reconciler.register(toy)
     cache.observe(kube.put(a_resource()))
-    return Shell(cache, kube, clock, toy, reconciler, events)
+    return Shell(cache, queue, intake, kube, clock, toy, reconciler, events)

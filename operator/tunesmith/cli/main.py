@@ -1,0 +1,59 @@
+"""The command `tunesmith`: runs the operator, or says its version."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from tunesmith.main import run as run_operator
+from tunesmith.settings import Settings
+
+
+@click.group()
+def main() -> None:
+    """Tunesmith: GPU clusters and fine-tuning jobs as Kubernetes resources."""
+
+
+@main.command()
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Run outside the cluster with this kubeconfig. Default: KUBECONFIG, or the pod's service account.",
+)
+def run(kubeconfig: Path | None) -> None:
+    """Run the operator until it is asked to end. Everything is set by TUNESMITH_... environment variables."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        click.echo(f"The settings cannot be used:\n{_problems(error)}", err=True)
+        sys.exit(2)
+    asyncio.run(run_operator(settings, kubeconfig or _kubeconfig_of_environment()))
+
+
+@main.command(name="version")
+def show_version() -> None:
+    """Print the version."""
+    click.echo(version("tunesmith"))
+
+
+def _kubeconfig_of_environment() -> Path | None:
+    """In a pod the service account counts."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return None
+    path = Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
+    return path if path.exists() else None
+
+
+def _problems(error: ValidationError) -> str:
+    """Which variable, and what is wrong with it; never its value."""
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        name = "_".join(str(part) for part in problem["loc"]).upper()
+        lines.append(f"  TUNESMITH_{name}: {problem['msg']}" if name else f"  {problem['msg']}")
+    return "\n".join(lines)

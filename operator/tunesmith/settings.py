@@ -1,0 +1,131 @@
+"""What the administrator sets: environment variables `TUNESMITH_...`, which the chart writes from its values."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import logging
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tunesmith.planning.circumstances import Installation, Prices
+
+log = logging.getLogger(__name__)
+
+InstallationID = Annotated[str, Field(pattern=r"^[a-z0-9]{6}$")]
+
+
+class Settings(BaseSettings):
+    """All of them, with their defaults. Lists and maps are JSON. Durations are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="TUNESMITH_", frozen=True, env_ignore_empty=True)
+
+    installation_id: InstallationID | None = None  # None: derived from kube-system's UID and the release
+    previous_installation_ids: tuple[InstallationID, ...] = ()
+    release: str = "tunesmith"
+    operator_namespace: str = "tunesmith-system"
+    jobs_namespace: str = "tunesmith-jobs"
+
+    base_url: str = "https://api.together.ai/v1"
+    api_key_file: Path | None = None
+    project_id: str | None = None
+    credential_namespaces: tuple[str, ...] | None = None
+
+    trainer_image: str = ""
+    allowed_images: tuple[str, ...] = ()
+    simulated_gpus: bool = False
+
+    create_window_seconds: float = Field(default=30, gt=0)
+    settle_seconds: float = Field(default=300, gt=0)
+    absence_interval_seconds: float = Field(default=30, gt=0)
+    save_grace_seconds: int = Field(default=180, ge=0)
+    resync_seconds: float = Field(default=600, gt=0)
+    gpu_hour_usd: dict[str, Decimal] = Field(default_factory=dict)
+    tib_month_usd: Decimal | None = None
+
+    workers: int = Field(default=32, ge=1)
+    lease_name: str = "tunesmith"
+    pod_name: str = ""  # part of the lease's identity; empty: the machine's name
+    listen_address: str = "127.0.0.1"
+    listen_port: int = Field(default=8080, ge=0, le=65535)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    allow_loopback: bool = False  # for developers: provider and bought clusters on this machine
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _base_url_is_safe(self) -> Settings:
+        """The API key goes there, so it is https, except on this machine for developers."""
+        url = urlsplit(self.base_url)
+        if not url.hostname or url.username or url.password or url.query or url.fragment:
+            raise ValueError("TUNESMITH_BASE_URL must be a URL of scheme, host, port and path only")
+        if self.allow_loopback and url.scheme == "http" and _is_loopback(url.hostname):
+            return self
+        if url.scheme != "https":
+            raise ValueError(
+                "TUNESMITH_BASE_URL must begin with https://, because the API key is sent there. "
+                "A simulator on this machine is allowed with TUNESMITH_ALLOW_LOOPBACK=true."
+            )
+        return self
+
+    def installation(self, derived_id: str) -> Installation:
+        """What decisions know of the installation; `derived_id` counts when none is set."""
+        return Installation(
+            id=self.installation_id or derived_id,
+            previous_ids=self.previous_installation_ids,
+            operator_namespace=self.operator_namespace,
+            credential_namespaces=self.credential_namespaces,
+            has_credential=self.api_key_file is not None,
+            jobs_namespace=self.jobs_namespace,
+            trainer_image=self.trainer_image,
+            allowed_images=self.allowed_images,
+            simulated_gpus=self.simulated_gpus,
+            create_window_seconds=self.create_window_seconds,
+            settle_seconds=self.settle_seconds,
+            absence_interval_seconds=self.absence_interval_seconds,
+            save_grace_seconds=self.save_grace_seconds,
+            prices=Prices(gpu_hour_usd=self.gpu_hour_usd, tib_month_usd=self.tib_month_usd),
+        )
+
+
+def derived_installation_id(kube_system_uid: str, release: str) -> str:
+    """Six characters that stay the same as long as the cluster and the release do."""
+    return hashlib.sha256(f"{kube_system_uid}/{release}".encode()).hexdigest()[:6]
+
+
+class ApiKeyFile:
+    """The installation's API key, read again when its file changes, so that a rotation needs no restart."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._key: SecretStr | None = None
+
+    def read(self) -> SecretStr | None:
+        """The key; None when there is none. A file that cannot be read leaves the key as it was."""
+        if self._path is None:
+            return None
+        try:
+            stat = self._path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+            if stamp != self._stamp:
+                text = self._path.read_text(encoding="utf-8").strip()
+                self._key, self._stamp = (SecretStr(text) if text else None), stamp
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("The API key file cannot be read.", extra={"why": type(error).__name__})
+        return self._key
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
