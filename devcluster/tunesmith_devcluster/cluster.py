@@ -92,6 +92,12 @@ class Cluster:
         return (directory / RECORD).exists() and process is not None and process.alive
 
     @classmethod
+    def is_left_in(cls, directory: Path) -> bool:
+        """Whether any process of this directory's cluster runs, a half-started cluster's too."""
+        found = map(processes.recorded, slots.pid_files(directory))
+        return (directory / RECORD).exists() and any(process is not None and process.alive for process in found)
+
+    @classmethod
     def end(cls, directory: Path) -> None:
         """End whatever still runs of the cluster in this directory, even if its control plane has died."""
         if (directory / RECORD).exists():
@@ -226,9 +232,7 @@ def _make_room(directory: Path) -> None:
     if directory.exists() and any(directory.iterdir()):
         if not (directory / RECORD).exists():
             raise DevclusterError(f"{directory} is not empty and holds no cluster of ours. Choose another directory.")
-        if any(
-            process is not None and process.alive for process in map(processes.recorded, slots.pid_files(directory))
-        ):
+        if Cluster.is_left_in(directory):
             raise DevclusterError(f"A cluster runs in {directory} already. 'tunesmith-devcluster down' ends it.")
         shutil.rmtree(directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)

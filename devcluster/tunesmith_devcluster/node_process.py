@@ -15,7 +15,9 @@ from tunesmith_devcluster.control_plane import ControlPlane
 from tunesmith_devcluster.environment import plain_environment
 from tunesmith_devcluster.errors import DevclusterError
 from tunesmith_devcluster.kubeconfig import KubernetesApi
+from tunesmith_devcluster.nodes.hosts import forget_node
 from tunesmith_devcluster.nodes.spec import NodeSpec
+from tunesmith_devcluster.nodes.volumes import memory_directory
 
 IMAGES = Path(__file__).parent / "nodes" / "images.yaml"
 # A pod may take its own grace time; what a node did not end by then is killed.
@@ -90,14 +92,22 @@ class NodeDirectory:
             raise DevclusterError(f"Node {self.name} ended while it was starting. Its last lines ({self.log}):\n{tail}")
         return self.ready_file.exists() and node_is_ready(api, self.name)
 
+    def clear_memory(self) -> None:
+        """Free the memory volumes of pods whose node was killed and could not do it itself."""
+        for pod in self.path.glob("pods/*"):
+            shutil.rmtree(memory_directory(pod.name), ignore_errors=True)
+
     def remove(self) -> None:
-        """Take the directory away; the process must have ended."""
+        """Take the directory away, and the other nodes' knowledge of its pods; the process must have ended."""
+        forget_node(self.path.parent / "hosts.d", self.name)
         shutil.rmtree(self.path)
 
 
 def end_nodes(directories: list[NodeDirectory]) -> None:
     """End these nodes' processes together; a node ends its pods' processes as it goes."""
     processes.end([directory.pid_file for directory in directories], grace_seconds=ENDING_GRACE_SECONDS)
+    for directory in directories:
+        directory.clear_memory()
 
 
 def node_is_ready(api: KubernetesApi, name: str) -> bool:

@@ -89,14 +89,16 @@ def up(directory: Path, *, given: Path | None, nodes: int, progress: Lines) -> U
 def down(directory: Path) -> str:
     """End what `up` started here and say what was done. A given cluster is left alone."""
     known = recorded(directory)
-    if known is None:
+    if known is None and not Cluster.is_left_in(directory):
         return f"nothing is up in {directory}"
-    if known.origin is Origin.BINARIES:
+    # An `up` that was killed half-way has left processes and no record.
+    origin = Origin.BINARIES if known is None else known.origin
+    if origin is Origin.BINARIES:
         Cluster.end(directory)
-    if known.origin is Origin.KIND:
+    if origin is Origin.KIND:
         kind.delete()
-    (directory / RECORD).unlink()
-    return "the given cluster is left as it is" if known.origin is Origin.GIVEN else "ended all that 'up' had started"
+    (directory / RECORD).unlink(missing_ok=True)
+    return "the given cluster is left as it is" if origin is Origin.GIVEN else "ended all that 'up' had started"
 
 
 def recorded(directory: Path) -> Up | None:

@@ -79,6 +79,7 @@ class Api:
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession | None = None
         self._cut = False
+        self._watched: set[aiohttp.StreamReader] = set()
 
     async def __aenter__(self) -> "Api":
         self._open()
@@ -92,6 +93,8 @@ class Api:
     async def cut_off(self) -> None:
         """Drop every connection and refuse new requests."""
         self._cut = True
+        for stream in self._watched:  # closing the session alone leaves its readers waiting for ever
+            stream.set_exception(aiohttp.ClientConnectionError("cut off"))
         await self._close()
 
     def reconnect(self) -> None:
@@ -123,11 +126,12 @@ class Api:
         try:
             async with self._alive().get(self.access.server + path, params=query, timeout=limit) as response:
                 await _raise_for_error(response)
-                buffer = b""
-                async for chunk in response.content.iter_any():
-                    *lines, buffer = (buffer + chunk).split(b"\n")
-                    for line in lines:
+                self._watched.add(response.content)
+                try:
+                    async for line in _lines(response.content):
                         yield _event(json.loads(line))
+                finally:
+                    self._watched.discard(response.content)
         except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
             raise Unreachable(str(error)) from error
 
@@ -173,6 +177,15 @@ def _client_tls(access: Access, directory: Path) -> ssl.SSLContext:
     pair.write_bytes(access.certificate_pem + b"\n" + access.key_pem)
     context.load_cert_chain(pair)
     return context
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length; the stream's own reader has a limit that large objects would meet."""
+    rest = b""
+    async for chunk in stream.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
 
 
 def _event(event: Json) -> Json:

@@ -135,7 +135,6 @@ class PodWorker:
         self.home.address = PodAddress(ip, household.host_ip, household.node_name)
         self.home.directory.mkdir(parents=True, exist_ok=True)
         self._board.add(self.pod, ip)
-        self._board.look()
         self.write_hosts()
         status = self.pod.status
         earlier = {

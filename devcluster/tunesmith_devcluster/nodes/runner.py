@@ -208,6 +208,7 @@ class ContainerRunner:
             hostname=home.pod.hostname,
             root=str(root),
             log=str(log),
+            user_namespace=os.geteuid() != 0,
             mounts=mounts,
         )
 

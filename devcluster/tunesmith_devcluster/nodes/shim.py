@@ -26,7 +26,7 @@ _CHUNK_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class ShimOrder:
-    """What to run and where; travels as JSON."""
+    """What to run and where; travels as JSON. Without root it takes a user namespace to mount anything."""
 
     command: list[str]
     environment: dict[str, str]
@@ -34,6 +34,7 @@ class ShimOrder:
     hostname: str
     root: str
     log: str
+    user_namespace: bool
     mounts: list[sandbox.Mount] = field(default_factory=list)
 
     @classmethod
@@ -49,7 +50,7 @@ def main() -> None:
     order = ShimOrder.from_json(sys.stdin.readline())
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        if os.geteuid() != 0:
+        if order.user_namespace:
             sandbox.become_root_of_a_user_namespace()
         sandbox.unshare(sandbox.CLONE_NEWNS | sandbox.CLONE_NEWUTS | sandbox.CLONE_NEWPID)
     except OSError as error:

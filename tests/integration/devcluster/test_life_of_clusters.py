@@ -1,5 +1,6 @@
 """Clusters begin, live side by side, and end without leaving anything."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -150,6 +151,19 @@ def test_up_gives_a_kubeconfig_and_down_ends_exactly_that(cluster: Cluster, tmp_
     assert command_lines_with(str(directory)) == []
     assert run("down").startswith("nothing is up")
     assert Cluster.runs_in(cluster.directory)
+
+
+def test_down_ends_what_a_killed_up_had_begun(tmp_path: Path):
+    directory = tmp_path / "state"
+    command = [sys.executable, "-m", "tunesmith_devcluster"]
+    environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
+    up = subprocess.Popen([*command, "up", f"--directory={directory}"], env=environment, stdout=subprocess.DEVNULL)
+    until((directory / "apiserver.pid").exists)
+    up.kill()
+    up.wait()
+    assert command_lines_with(str(directory)) != []
+    subprocess.run([*command, "down", f"--directory={directory}"], env=environment, check=True)
+    assert command_lines_with(str(directory)) == []
 
 
 def test_a_given_cluster_is_used_as_it_is_and_left_alone(cluster: Cluster, tmp_path: Path):
