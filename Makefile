@@ -18,11 +18,13 @@ check: setup ## Format, lint, types, imports, generated files current
 	@$(BIN)/mypy operator trainer simulator devcluster demo
 	@$(BIN)/lint-imports
 	@$(PY) -m tunesmith_trainer.contract --check
+	@$(PY) -m tunesmith.resources.generator --check
 
 test: setup ## What CI runs: units, properties, real training, a real Kubernetes
 	@$(PY) -m pytest -m "not prove"
 
-generate: setup ## Write what is generated anew: the trainer's contract
+generate: setup ## Write what is generated anew: crds/, the chart's copies, the page of reasons, the trainer's contract
+	@$(PY) -m tunesmith.resources.generator
 	@$(PY) -m tunesmith_trainer.contract --write
 
 lock: setup ## Write the requirement locks anew
