@@ -27,5 +27,11 @@ generate: setup ## Write what is generated anew: crds/, the chart's copies, the 
 	@$(PY) -m tunesmith.resources.generator
 	@$(PY) -m tunesmith_trainer.contract --write
 
+up: setup ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
+	@$(BIN)/tunesmith-devcluster up
+
+down: setup ## End exactly what `make up` started
+	@$(BIN)/tunesmith-devcluster down
+
 lock: setup ## Write the requirement locks anew
 	@tools/lock.sh

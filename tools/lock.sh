@@ -10,6 +10,8 @@ compile() {
 }
 compile uv.lock requirements/uv.in
 compile model.lock requirements/model.in --no-deps
+compile go.lock requirements/go.in --no-deps
+compile tools.lock requirements/tools.in --no-deps
 compile dev.lock requirements/dev.in pyproject.toml trainer/pyproject.toml simulator/pyproject.toml \
   devcluster/pyproject.toml demo/pyproject.toml
 compile operator.lock pyproject.toml --constraint requirements/dev.lock

@@ -49,7 +49,7 @@ class Redactor:
         return _KUBECONFIG_FIELD.sub(rf"\1\2{HIDDEN}", text)
 
 
-class _Formatter(JsonFormatter):
+class JsonLines(JsonFormatter):
     """One JSON object a line, redacted as a whole, tracebacks included."""
 
     def __init__(self, redactor: Redactor) -> None:
@@ -77,7 +77,7 @@ class _Formatter(JsonFormatter):
 def configure_logging(redactor: Redactor, level: str) -> None:
     """Send everything to standard error in this form. The HTTP clients' own lines stay off: they show headers."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(redactor))
+    handler.setFormatter(JsonLines(redactor))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

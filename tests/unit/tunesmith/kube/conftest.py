@@ -101,10 +101,8 @@ class ApiStub:
         known = self.objects.get(path)
         if known is None:
             return failure(404)
-        if (
-            body["metadata"].get("resourceVersion", known["metadata"]["resourceVersion"])
-            != known["metadata"]["resourceVersion"]
-        ):
+        sent = body.get("metadata", {}).get("resourceVersion")
+        if sent is not None and sent != known["metadata"]["resourceVersion"]:
             return failure(409)
         merged = {
             key: {**known.get(key, {}), **value} if isinstance(value, dict) else value for key, value in body.items()

@@ -1,0 +1,58 @@
+"""The table of known images: what stands for each of them on this machine.
+
+A YAML list; the first entry whose `image` pattern (fnmatch) fits counts. `${PREFIX}` is the Python environment that
+runs the node, so our own images run from the checkout's `.venv`:
+
+    - image: tunesmith/trainer:*
+      command: [tunesmith-trainer]      # used when the pod names none, as an entry point is
+      path: ["${PREFIX}/bin"]           # put before the host's PATH
+      environment: {PYTHONUNBUFFERED: "1"}
+"""
+
+import fnmatch
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+DEFAULT_TABLE = Path(__file__).with_name("images.yaml")
+
+
+@dataclass(frozen=True)
+class Image:
+    """One entry of the table."""
+
+    image: str
+    command: list[str] = field(default_factory=list)
+    args: list[str] = field(default_factory=list)
+    path: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    working_directory: str = "/"
+
+    def variables(self) -> dict[str, str]:
+        """The environment that every container of this image begins with."""
+        path = ":".join([*self.path, os.environ.get("PATH", os.defpath)])
+        return {"PATH": path, "HOME": "/root", **self.environment}
+
+
+class ImageTable:
+    """Looks image names up; knows no registry."""
+
+    def __init__(self, images: list[Image]) -> None:
+        self._images = images
+
+    @classmethod
+    def read(cls, path: Path = DEFAULT_TABLE) -> "ImageTable":
+        """Read a table; ValueError says which entry is wrong."""
+        entries = yaml.safe_load(path.read_text(encoding="utf-8").replace("${PREFIX}", sys.prefix))
+        try:
+            return cls([Image(**entry) for entry in entries])
+        except TypeError as error:
+            raise ValueError(f"{path} is not a table of images: {error}") from error
+
+    def find(self, name: str) -> Image | None:
+        """The entry for an image name, with or without a registry host before it; None when there is none."""
+        bare = name.removeprefix("docker.io/")
+        return next((one for one in self._images if fnmatch.fnmatchcase(bare, one.image)), None)

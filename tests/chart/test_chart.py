@@ -1,0 +1,162 @@
+"""The chart renders what it promises, refuses what it does not know, and asks for no more than the operator needs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tunesmith.kube.kinds import OWN_KINDS
+from tunesmith.settings import Settings
+
+from .conftest import CHART, VALUES, Render, the
+
+KUBERNETES = ("1.33", "1.37")
+every_values = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+
+Helm = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@every_values
+def test_lint_has_nothing_to_say(helm: Helm, values: Path) -> None:
+    done = helm("lint", "--strict", str(CHART), "--values", str(values))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@every_values
+def test_two_renderings_are_the_same(render: Render, values: Path) -> None:
+    assert render(values) == render(values)
+
+
+@every_values
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_what_is_rendered_is_valid_kubernetes(render: Render, values: Path, version: str) -> None:
+    for rendered in render(values):
+        if rendered["kind"] != "CustomResourceDefinition":
+            kubernetes_validate.validate(rendered, version, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complains_of"),
+    [
+        ("nothingLikeIt=1", "nothingLikeIt"),
+        ("developer.allowLoopbck=true", "allowLoopbck"),
+        ("replicaCount=3", "replicaCount"),
+        ("replicaCount=two", "replicaCount"),
+        ("installationID=TooLong", "installationID"),
+        ("image.digest=latest", "digest"),
+        ("provider.baseURL=file:///etc/passwd", "baseURL"),
+        ("logLevel=LOUD", "logLevel"),
+    ],
+)
+def test_values_that_the_chart_does_not_know_are_refused(helm: Helm, settings: str, complains_of: str) -> None:
+    done = helm("template", "tunesmith", str(CHART), "--set", settings)
+    assert done.returncode != 0
+    assert complains_of in done.stderr
+
+
+def test_every_value_has_a_schema_and_the_other_way_round() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def compare(part: dict[str, Any], described: dict[str, Any], path: str) -> None:
+        known = set(described["properties"]) - {"global"}
+        assert set(part) == known, path
+        for name, inner in described["properties"].items():
+            if "properties" in inner:
+                compare(part[name], inner, f"{path}.{name}")
+
+    compare(values, schema, "")
+
+
+@every_values
+def test_the_pod_meets_the_restricted_standard(render: Render, values: Path) -> None:
+    pod = the(render(values), "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not any(pod.get(field) for field in ("hostNetwork", "hostPID", "hostIPC"))
+    assert all(set(volume) <= {"name", "emptyDir", "secret"} for volume in pod["volumes"])
+    assert {"startupProbe", "livenessProbe", "readinessProbe", "resources"} <= set(container)
+    assert not container["image"].endswith(":latest")
+
+
+def test_a_digest_wins_over_a_tag(render: Render) -> None:
+    digest = "sha256:" + "a" * 64
+    deployment = the(render(None, "--set", f"image.tag=v9,image.digest={digest}"), "Deployment")
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == f"tunesmith/operator@{digest}"
+
+
+@every_values
+def test_the_environment_is_one_that_the_operator_understands(
+    render: Render, values: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = the(render(values), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    for variable in container["env"]:
+        name = variable["name"].removeprefix("TUNESMITH_").lower()
+        assert name in Settings.model_fields
+        monkeypatch.setenv(variable["name"], variable.get("value", "127.0.0.1"))
+    settings = Settings()
+    given = yaml.safe_load(values.read_text())
+    assert settings.installation_id == given.get("installationID")
+    assert (settings.api_key_file is not None) == ("apiKey" in given)
+    assert settings.allow_loopback == (values.stem == "developer")
+
+
+def test_the_api_key_comes_as_a_file_and_never_as_a_value(render: Render) -> None:
+    pod = the(render(VALUES[-1]), "Deployment")["spec"]["template"]["spec"]
+    mounted = {volume["name"]: volume for volume in pod["volumes"]}["api-key"]
+    assert mounted["secret"]["items"] == [{"key": "token", "path": "token"}]
+    text = json.dumps(pod)
+    assert "secretKeyRef" not in text
+    assert "/var/run/secrets/tunesmith/api-key/token" in text
+
+
+@every_values
+def test_no_role_has_a_wildcard_or_a_way_to_more_rights(render: Render, values: Path) -> None:
+    rules = [rule for each in render(values) if each["kind"] in {"ClusterRole", "Role"} for rule in each["rules"]]
+    asked = [word for rule in rules for part in rule.values() for word in part]
+    assert not {"*", "escalate", "bind", "impersonate", "cluster-admin"} & set(asked)
+    secrets = [verb for rule in rules if "secrets" in rule["resources"] for verb in rule["verbs"]]
+    assert not {"list", "watch", "deletecollection"} & set(secrets)
+
+
+def test_the_roles_cover_all_own_kinds_and_their_statuses(render: Render) -> None:
+    role = the(render(), "ClusterRole")
+    covered = {resource for rule in role["rules"] for resource in rule["resources"]}
+    for kind in OWN_KINDS:
+        assert {kind.plural, f"{kind.plural}/status"} <= covered
+
+
+def test_two_replicas_get_a_disruption_budget_and_one_gets_none(render: Render) -> None:
+    assert not [each for each in render() if each["kind"] == "PodDisruptionBudget"]
+    assert the(render(None, "--set", "replicaCount=2"), "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+
+
+def test_the_definitions_are_kept_or_left_out_as_the_values_say(render: Render) -> None:
+    definitions = [each for each in render() if each["kind"] == "CustomResourceDefinition"]
+    assert {each["spec"]["names"]["plural"] for each in definitions} == {kind.plural for kind in OWN_KINDS}
+    assert all(each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for each in definitions)
+    assert not [each for each in render(None, "--set", "crds.enabled=false") if "CustomResource" in each["kind"]]
+    kept = [each for each in render(None, "--set", "crds.keep=false") if "CustomResource" in each["kind"]]
+    assert not any("helm.sh/resource-policy" in each["metadata"]["annotations"] for each in kept)
+
+
+def test_the_chart_says_which_version_of_the_operator_it_installs() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = (CHART.parents[1] / "pyproject.toml").read_text()
+    (version,) = re.findall(r'^version = "(.*)"$', project, re.MULTILINE)
+    assert chart["appVersion"] == version

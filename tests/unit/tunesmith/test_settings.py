@@ -1,0 +1,72 @@
+"""Settings: where the key is sent is the administrator's decision alone, and a safe one."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tunesmith.settings import ApiKeyFile, Settings, derived_installation_id
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.together.ai/v1",
+        "https://user:secret@api.together.ai",
+        "https://",
+        "ftp://api.together.ai",
+        "http://127.0.0.1:8000",
+        "https://api.together.ai/v1?x=1",
+    ],
+)
+def test_a_base_url_that_could_leak_the_key_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(base_url=url)
+
+
+def test_a_simulator_on_this_machine_is_for_developers() -> None:
+    assert Settings(base_url="http://127.0.0.1:8000/", allow_loopback=True).base_url == "http://127.0.0.1:8000"
+    with pytest.raises(ValidationError):
+        Settings(base_url="http://198.51.100.1:8000/", allow_loopback=True)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_INSTALLATION_ID", "abc123")
+    monkeypatch.setenv("TUNESMITH_ALLOWED_IMAGES", '["registry.example/trainer:*"]')
+    monkeypatch.setenv("TUNESMITH_GPU_HOUR_USD", '{"H100_SXM": "2.99"}')
+    monkeypatch.setenv("TUNESMITH_CREDENTIAL_NAMESPACES", "[]")
+    monkeypatch.setenv("TUNESMITH_PROJECT_ID", "")
+    installation = Settings().installation("zzzzzz")
+    assert installation.id == "abc123"
+    assert installation.allowed_images == ("registry.example/trainer:*",)
+    assert installation.prices.gpu_hour_usd == {"H100_SXM": Decimal("2.99")}
+    assert installation.credential_namespaces == ()
+    assert not installation.has_credential
+
+
+def test_without_an_id_it_is_derived_and_stays_the_same() -> None:
+    derived = derived_installation_id("uid", "tunesmith")
+    assert Settings().installation(derived).id == derived == derived_installation_id("uid", "tunesmith")
+    assert derived != derived_installation_id("uid", "other")
+    assert len(derived) == 6
+
+
+def test_the_api_key_is_read_again_when_its_file_changes(tmp_path: Path) -> None:
+    path = tmp_path / "api-key"
+    path.write_text("first\n")
+    keys = ApiKeyFile(path)
+    assert keys.read().get_secret_value() == "first"
+    replacement = tmp_path / "new"
+    replacement.write_text("second\n")
+    replacement.replace(path)
+    assert keys.read().get_secret_value() == "second"
+    path.unlink()
+    assert keys.read().get_secret_value() == "second"
+    assert "second" not in repr(keys.read())
+
+
+def test_without_a_file_there_is_no_key() -> None:
+    assert ApiKeyFile(None).read() is None
