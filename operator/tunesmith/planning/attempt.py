@@ -77,6 +77,7 @@ class Attempt:
     tolerations: tuple[Tolerated, ...] = ()
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
+    rdma_resource: str | None = None
 
     @property
     def name(self) -> str:

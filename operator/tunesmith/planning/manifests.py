@@ -120,7 +120,7 @@ def _container(attempt: Attempt) -> dict[str, Any]:
             {"name": "TUNESMITH_MASTER_ADDR", "value": f"{attempt.name}-0.{attempt.service_name}"},
             {"name": "HOME", "value": "/tmp"},
         ],
-        "resources": {"limits": {GPU_RESOURCE: str(attempt.gpus_per_pod)}} if attempt.gpus_per_pod else {},
+        "resources": {"limits": _limits(attempt)},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -134,6 +134,11 @@ def _container(attempt: Attempt) -> dict[str, Any]:
             {"name": "shared-memory", "mountPath": "/dev/shm"},
         ],
     }
+
+
+def _limits(attempt: Attempt) -> dict[str, str]:
+    limits = {GPU_RESOURCE: str(attempt.gpus_per_pod)} if attempt.gpus_per_pod else {}
+    return limits | ({attempt.rdma_resource: "1"} if attempt.rdma_resource else {})
 
 
 def _owned_by_resource(attempt: Attempt) -> list[dict[str, Any]]:
@@ -176,4 +181,5 @@ def _reserved(key: str) -> bool:
 
 def _toleration(one: Tolerated) -> dict[str, Any]:
     written = {"key": one.key, "operator": one.operator, "value": one.value, "effect": one.effect}
-    return {key: value for key, value in written.items() if value}
+    seconds = {} if one.seconds is None else {"tolerationSeconds": one.seconds}
+    return {key: value for key, value in written.items() if value} | seconds

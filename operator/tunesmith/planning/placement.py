@@ -16,6 +16,7 @@ class Tolerated:
     operator: str = "Equal"
     value: str = ""
     effect: str = ""
+    seconds: int | None = None
 
     def covers(self, taint: Taint) -> bool:
         """Whether a pod with this toleration may go where that taint is."""

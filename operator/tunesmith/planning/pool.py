@@ -27,6 +27,7 @@ class Request:
     avoid: frozenset[str] = frozenset()
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Tolerated, ...] = ()
+    attempt: int = 1
 
     @property
     def gpus(self) -> int:
@@ -75,42 +76,42 @@ class GoesBack:
     why: str
 
 
-Verdict = Granted | InLine | NeverFits | GoesBack
+PoolAnswer = Granted | InLine | NeverFits | GoesBack
 
 FIRST_POSITIONS_SHOWN = 20
 
 
 def assign(
     waiting: Iterable[Request], held: Iterable[Holding], nodes: Iterable[NodeFact], pods: Iterable[PodFact]
-) -> Mapping[str, Verdict]:
-    """The verdict for every job that waits, and for every holding that must go back, by the job's uid.
+) -> Mapping[str, PoolAnswer]:
+    """The answer for every job that waits, and for every holding that must go back, by the job's uid.
 
     `pods` are all pods of the pool's nodes; what they use beyond their own job's holding is not free.
     The oldest job that does not fit keeps every node that it could use from those behind it: large jobs do not starve.
     """
     nodes = tuple(nodes)
-    kept, verdicts = _give_back(tuple(held), nodes, tuple(pods))
+    kept, answers = _give_back(tuple(held), nodes, tuple(pods))
     free = _free(kept, nodes, tuple(pods))
     line = 0
     blocker: str | None = None
     for request in sorted(waiting, key=lambda one: (one.created, one.uid)):
         usable = _usable(request, nodes)
         if usable is None:
-            verdicts[request.uid] = NeverFits(_too_small(request, nodes))
+            answers[request.uid] = NeverFits(_too_small(request, nodes))
             continue
         room = {name: free[name] for name in usable if name in free}
         places = place(request.pods, request.gpus_per_pod, room)
         if places is None:
             line += 1
-            verdicts[request.uid] = InLine(line, _blocked_by(request, room, blocker))
+            answers[request.uid] = InLine(line, _blocked_by(request, room, blocker))
             blocker = blocker or request.name
             for name in usable:  # kept for this job
                 free.pop(name, None)
             continue
-        verdicts[request.uid] = Granted(places)
+        answers[request.uid] = Granted(places)
         for one in places:
             free[one.node] -= one.gpus
-    return verdicts
+    return answers
 
 
 def overcommitted_nodes(held: Iterable[Holding], nodes: Iterable[NodeFact]) -> frozenset[str]:
@@ -124,19 +125,19 @@ def overcommitted_nodes(held: Iterable[Holding], nodes: Iterable[NodeFact]) -> f
 
 def _give_back(
     held: tuple[Holding, ...], nodes: tuple[NodeFact, ...], pods: tuple[PodFact, ...]
-) -> tuple[tuple[Holding, ...], dict[str, Verdict]]:
+) -> tuple[tuple[Holding, ...], dict[str, PoolAnswer]]:
     """Take back the youngest recorded admissions without pods until no node is overcommitted by such."""
-    verdicts: dict[str, Verdict] = {}
+    answers: dict[str, PoolAnswer] = {}
     kept = list(held)
     while True:
         over = overcommitted_nodes(kept, nodes)
         losers = [h for h in kept if h.recorded and not h.has_pods and any(p.node in over for p in h.pods)]
         if not losers:
-            return tuple(kept), verdicts
+            return tuple(kept), answers
         youngest = max(losers, key=lambda one: (one.since, one.uid))
         kept.remove(youngest)
         bad = ", ".join(sorted({p.node for p in youngest.pods if p.node in over}))
-        verdicts[youngest.uid] = GoesBack(f"The granted nodes can no longer give what was promised: {bad}.")
+        answers[youngest.uid] = GoesBack(f"The granted nodes can no longer give what was promised: {bad}.")
 
 
 def _free(held: Iterable[Holding], nodes: Iterable[NodeFact], pods: Iterable[PodFact]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tunesmith.planning.contract import Heartbeat, Progress
 
-HISTORY_POINTS = 100
+HISTORY_POINTS = 64
 PROGRESS_SECONDS = 5.0
 
 

@@ -30,7 +30,9 @@ from tunesmith.resources.schema import (
 )
 
 Version = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
-CronLine = Annotated[str, StringConstraints(min_length=9, max_length=128, pattern=r"^\S+ \S+ \S+ \S+ \S+$")]
+CronLine = Annotated[
+    str, StringConstraints(min_length=9, max_length=128, pattern=r"^[!-~]+ [!-~]+ [!-~]+ [!-~]+ [!-~]+$")
+]
 
 
 class ClusterType(StrEnum):

@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
     StringConstraints,
@@ -26,6 +27,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from tunesmith.resources.timestamps import TIME_PATTERN, format_time, parse_time
 
@@ -101,6 +103,16 @@ class ListOf:
     merge: Literal["map", "set"]
     keys: tuple[str, ...] = ()
 
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Refuse two items alike, as the API server does."""
+        return no_info_after_validator_function(self._without_twins, handler(source))
+
+    def _without_twins(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        marks = [tuple(getattr(item, key) for key in self.keys) if self.keys else item for item in values]
+        if len(set(marks)) < len(marks):
+            raise ValueError("must not have two items alike")
+        return values
+
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Add the `x-kubernetes-list-…` keywords."""
         schema = handler(core)
@@ -134,7 +146,9 @@ class Part(BaseModel):
     def all_rules(cls) -> tuple[Rule, ...]:
         """The node's own rules and those that its immutable fields make."""
         frozen = (
-            _immutability(field.alias or name, always_present=field.is_required() or field.default not in (None, ()))
+            _immutability(
+                field_alias(name, field), always_present=field.is_required() or field.default not in (None, ())
+            )
             for name, field in cls.model_fields.items()
             if any(isinstance(marker, Immutable) for marker in field.metadata)
         )
@@ -200,7 +214,7 @@ def union(values: type[StrEnum], *, needed: tuple[str, ...] = (), optional: tupl
 
 
 def _member_of(value: str) -> tuple[str, str]:
-    if value in {"LoRA"} or value.isupper() or value[1:].isdigit():
+    if value == "LoRA" or value.isupper():
         return value.lower(), value.lower()
     snake = re.sub(r"(?<!^)([A-Z])", r"_\1", value).lower()
     return camel_case(snake), snake
@@ -326,7 +340,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Text = Annotated[str, StringConstraints(max_length=4096)]
 LongText = Annotated[str, StringConstraints(max_length=16384)]
-URL = Annotated[str, StringConstraints(min_length=8, max_length=2048, pattern=r"^https?://[^\s@]+$")]
+URL = Annotated[str, StringConstraints(min_length=8, max_length=2048, pattern=r"^https?://[!-?A-~]+$")]
 SHA256 = Annotated[str, StringConstraints(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$")]
 # A path below the root of the storage; the pattern has no room for `..`, so no path climbs out.
 StoragePath = Annotated[

@@ -37,22 +37,22 @@ def a_holding(uid: str, *nodes: str, gpus: int = 8, minute: int = 0, **changes: 
 
 
 def test_all_pods_of_a_job_get_nodes_or_none_does():
-    verdicts = assign([a_request("big", pods=2)], [a_holding("other", "n1", gpus=1)], [a_node("n1"), a_node("n2")], [])
-    assert verdicts["big"] == InLine(1, "Needs 2 pod(s) of 8 GPU(s) each; 15 GPU(s) are free.")
+    answers = assign([a_request("big", pods=2)], [a_holding("other", "n1", gpus=1)], [a_node("n1"), a_node("n2")], [])
+    assert answers["big"] == InLine(1, "Needs 2 pod(s) of 8 GPU(s) each; 15 GPU(s) are free.")
 
 
 def test_the_oldest_comes_first():
-    verdicts = assign([a_request("young", minute=2), a_request("old", minute=1)], [], [a_node("n1")], [])
-    assert verdicts["old"] == Granted((PodPlace("n1", 8),))
-    assert verdicts["young"] == InLine(1, "Needs 1 pod(s) of 8 GPU(s) each; 0 GPU(s) are free.")
+    answers = assign([a_request("young", minute=2), a_request("old", minute=1)], [], [a_node("n1")], [])
+    assert answers["old"] == Granted((PodPlace("n1", 8),))
+    assert answers["young"] == InLine(1, "Needs 1 pod(s) of 8 GPU(s) each; 0 GPU(s) are free.")
 
 
 def test_a_large_job_in_front_keeps_its_nodes_from_small_ones_behind_it():
     held = [a_holding("running", "n1")]
     line = [a_request("large", pods=2), a_request("small", gpus=1, minute=1)]
-    verdicts = assign(line, held, [a_node("n1"), a_node("n2")], [])
-    assert isinstance(verdicts["large"], InLine)
-    assert verdicts["small"] == InLine(2, "Waits behind job 'large', which came first.")
+    answers = assign(line, held, [a_node("n1"), a_node("n2")], [])
+    assert isinstance(answers["large"], InLine)
+    assert answers["small"] == InLine(2, "Waits behind job 'large', which came first.")
 
 
 def test_what_the_job_in_front_cannot_use_is_not_kept_from_others():
@@ -63,10 +63,10 @@ def test_what_the_job_in_front_cannot_use_is_not_kept_from_others():
 
 
 def test_what_can_never_fit_is_out_of_the_line():
-    verdicts = assign([a_request("huge", pods=3), a_request("small", minute=1)], [], [a_node("n1"), a_node("n2")], [])
-    assert isinstance(verdicts["huge"], NeverFits)
-    assert "3 pod(s) of 8 GPU(s)" in verdicts["huge"].why
-    assert isinstance(verdicts["small"], Granted)
+    answers = assign([a_request("huge", pods=3), a_request("small", minute=1)], [], [a_node("n1"), a_node("n2")], [])
+    assert isinstance(answers["huge"], NeverFits)
+    assert "3 pod(s) of 8 GPU(s)" in answers["huge"].why
+    assert isinstance(answers["small"], Granted)
 
 
 def test_nodes_that_were_bought_but_have_not_registered_may_still_come():
@@ -110,9 +110,9 @@ def test_the_youngest_admission_without_pods_goes_back_when_a_node_lost_gpus():
         a_holding("older", "n1", gpus=2, minute=1),
         a_holding("younger", "n1", gpus=2, minute=2),
     ]
-    verdicts = assign([], held, [a_node("n1", gpus=6)], [])
-    assert set(verdicts) == {"younger"}
-    assert isinstance(verdicts["younger"], GoesBack)
+    answers = assign([], held, [a_node("n1", gpus=6)], [])
+    assert set(answers) == {"younger"}
+    assert isinstance(answers["younger"], GoesBack)
 
 
 def test_a_grant_that_is_not_recorded_yet_is_held_whatever_happens_to_its_node():
@@ -201,47 +201,47 @@ pods_strategy = st.lists(
 
 @given(requests_strategy, holdings_strategy, nodes_strategy, pods_strategy)
 def test_no_node_ever_gives_more_than_it_has_free(requests, held, nodes, pods):
-    verdicts = assign(requests, held, nodes, pods)
+    answers = assign(requests, held, nodes, pods)
     by_name = {node.name: node for node in nodes}
     taken: dict[str, int] = defaultdict(int)
     for holding in held:
-        if not isinstance(verdicts.get(holding.uid), GoesBack):
+        if not isinstance(answers.get(holding.uid), GoesBack):
             for one in holding.pods:
                 taken[one.node] += one.gpus
     for pod in pods:
         if not pod.finished and pod.owner_uid != "h0":
             taken[pod.node] += pod.gpus
     for request in requests:
-        verdict = verdicts[request.uid]
-        if isinstance(verdict, Granted):
-            assert len(verdict.pods) == request.pods
-            for one in verdict.pods:
+        answer = answers[request.uid]
+        if isinstance(answer, Granted):
+            assert len(answer.pods) == request.pods
+            for one in answer.pods:
                 assert one.gpus == request.gpus_per_pod
                 taken[one.node] += one.gpus
                 node = by_name[one.node]
                 assert node.ready
                 assert not node.cordoned
-    granted_nodes = {p.node for v in verdicts.values() if isinstance(v, Granted) for p in v.pods}
+    granted_nodes = {p.node for v in answers.values() if isinstance(v, Granted) for p in v.pods}
     assert all(taken[name] <= by_name[name].gpus for name in granted_nodes)
 
 
 @given(requests_strategy, holdings_strategy, nodes_strategy, pods_strategy)
-def test_every_waiting_job_gets_one_verdict_and_order_of_arrival_in_the_list_is_nothing(requests, held, nodes, pods):
-    verdicts = assign(requests, held, nodes, pods)
-    assert {r.uid for r in requests} <= set(verdicts)
-    assert verdicts == assign(requests[::-1], held[::-1], nodes[::-1], pods[::-1])
+def test_every_waiting_job_gets_one_answer_and_order_of_arrival_in_the_list_is_nothing(requests, held, nodes, pods):
+    answers = assign(requests, held, nodes, pods)
+    assert {r.uid for r in requests} <= set(answers)
+    assert answers == assign(requests[::-1], held[::-1], nodes[::-1], pods[::-1])
 
 
 @given(requests_strategy, holdings_strategy, nodes_strategy, pods_strategy)
 def test_whoever_waits_is_never_overtaken_on_nodes_it_could_use(requests, held, nodes, pods):
     """Granting again what was granted, as holdings, leaves the others waiting: nothing was left lying for them."""
-    verdicts = assign(requests, held, nodes, pods)
-    kept = [h for h in held if h.uid not in verdicts]
+    answers = assign(requests, held, nodes, pods)
+    kept = [h for h in held if h.uid not in answers]
     now_held = [
-        Holding(r.uid, r.name, NOON, verdicts[r.uid].pods, recorded=False)
+        Holding(r.uid, r.name, NOON, answers[r.uid].pods, recorded=False)
         for r in requests
-        if isinstance(verdicts[r.uid], Granted)
+        if isinstance(answers[r.uid], Granted)
     ]
-    rest = [r for r in requests if not isinstance(verdicts[r.uid], Granted)]
+    rest = [r for r in requests if not isinstance(answers[r.uid], Granted)]
     again = assign(rest, [*kept, *now_held], nodes, pods)
     assert not any(isinstance(again[r.uid], Granted) for r in rest)
