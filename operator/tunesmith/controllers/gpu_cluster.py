@@ -45,7 +45,6 @@ class GPUClusterController:
         self._ports = ports
         self._clouds = clouds
         self._memories = PurchaseMemories()
-        self._closing: set[asyncio.Task[None]] = set()
 
     async def observe(self, key: Key, raw: Raw, around: Circumstances) -> ClusterObservation:
         """The resource, the provider, the neighbours, the Secret, and the inside of the bought cluster."""
@@ -88,11 +87,8 @@ class GPUClusterController:
         return () if not name else (Key("SharedVolume", raw["metadata"].get("namespace", ""), name),)
 
     def forget(self, key: Key) -> None:
-        """The resource is gone: drop its memory, and let its cluster's connections end."""
+        """The resource is gone: drop its memory."""
         self._memories.drop(key)
-        closing = asyncio.ensure_future(self._ports.remotes.stop(RemoteCluster(key.namespace, key.name)))
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
 
     async def _eyes(self, resource: GPUCluster) -> Eyes:
         spec = resource.spec
