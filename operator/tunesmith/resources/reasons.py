@@ -59,6 +59,45 @@ class Reason(StrEnum):
     BOUGHT = "Bought", "The provider has made it."
     DEGRADED = "Degraded", "The provider says that something of it does not work."
     DRIFTED = "Drifted", "The provider's object differs from the spec in the fields of the message."
+    CONFIRMING_ABSENCE = (
+        "ConfirmingAbsence",
+        "The provider shows it no more; it is looked for once again before that is believed.",
+    )
+    DELETED_OUTSIDE = "DeletedOutside", "Somebody else is deleting it at the provider."
+    SIZE_CHANGED_OUTSIDE = (
+        "SizeChangedOutside",
+        "Somebody else changed its size at the provider; the size of the spec is restored.",
+    )
+    STOPPED_BY_PROVIDER = (
+        "StoppedByProvider",
+        "The provider has stopped it, as it does when credit runs out. Settle the account.",
+    )
+    CREDENTIAL_UNREADABLE = "CredentialUnreadable", "The Secret with the API key could not be read; it is tried again."
+    KUBECONFIG_UNREADABLE = (
+        "KubeconfigUnreadable",
+        "The Secret with the kubeconfig could not be read; it is tried again.",
+    )
+    NO_CREDIT = "NoCredit", "The provider wants payment first. Settle the account there."
+    ABANDON_MISMATCH = (
+        "AbandonMismatch",
+        "The annotation `tunesmith.dev/abandon` must name what the resource may have bought.",
+    )
+    JOBS_SAVING = "JobsSaving", "Jobs that are being deleted are saving; the cluster is given back after that."
+    BUYING_NEW = "BuyingNew", "A restored object leaves what its backup speaks of to its owner, and buys anew."
+    VOLUME_IN_ANOTHER_REGION = (
+        "VolumeInAnotherRegion",
+        "The SharedVolume is of another region than the cluster, so it cannot be attached.",
+    )
+    VOLUME_NOT_IN_CLUSTER = (
+        "VolumeNotInCluster",
+        "The cluster's Kubernetes has neither the volume nor a storage class for it yet.",
+    )
+    SCALE_DOWN_WAITS = "ScaleDownWaits", "Nodes that are to go are held by jobs; they go as jobs end."
+    NOT_MEASURED = "NotMeasured", "This is not measured."
+    AS_WANTED = "AsWanted", "The provider's object is as the spec says."
+    TESTS_PASSED = "TestsPassed", "The provider's acceptance tests let the cluster pass."
+    TESTS_FAILED = "TestsFailed", "The provider's acceptance tests failed."
+    NOT_TESTED_YET = "NotTestedYet", "The provider tests the cluster before it is Ready."
     PREDECESSOR_FOUND = (
         "PredecessorFound",
         "One that was bought for this resource before still exists. Set `spec.adoptionPolicy` to decide.",
@@ -121,23 +160,43 @@ class Reason(StrEnum):
         "Where the model's weights are is not known. Set `spec.weightsPath`, or use another model.",
     )
     BATCH_SIZE_OUT_OF_RANGE = "BatchSizeOutOfRange", "The model does not allow this batch size for the method."
+    BATCH_SIZE_UNKNOWN = "BatchSizeUnknown", "No table of limits knows the model; set `spec.training.batchSize`."
+    CONTEXT_LENGTH_UNKNOWN = (
+        "ContextLengthUnknown",
+        "No table of limits knows the model; set `spec.training.contextLength`.",
+    )
+    GPUS_DO_NOT_DIVIDE = "GPUsDoNotDivide", "The GPUs cannot be shared evenly among pods."
     CONTEXT_TOO_LONG = "ContextTooLong", "The model does not allow this context length for the method."
     RANK_TOO_HIGH = "RankTooHigh", "The model does not allow an adapter of this rank."
     IMAGE_NOT_ALLOWED = "ImageNotAllowed", "The image is not on the installation's list."
     STORAGE_MISMATCH = "StorageMismatch", "The job's SharedVolume is not the one of the cluster."
     STORAGE_NOT_FOUND = "StorageNotFound", "The SharedVolume or claim does not exist."
     CLUSTER_NOT_FOUND = "ClusterNotFound", "The GPUCluster does not exist."
+    CLUSTER_REQUESTED = "ClusterRequested", "The job's own GPUCluster is being made from its template."
+    CLUSTER_DELETING = "ClusterDeleting", "The GPUCluster is being deleted."
+    CLUSTER_READY = "ClusterReady", "The GPUCluster takes pods."
+    LOCAL_CLUSTER = "LocalCluster", "The job runs in the operator's own cluster."
     CLUSTER_NOT_READY = "ClusterNotReady", "The GPUCluster is not ready to take jobs."
     ACCEPTED = "Accepted", "The job is within the model's limits."
     DRY_RUN = "DryRun", "The plan is in the status; nothing is made, as `spec.dryRun` says."
-    DATASET_MISSING = "DatasetMissing", "The dataset is not where the job says."
+    DATASET_NOT_FOUND = "DatasetNotFound", "The dataset's ConfigMap or its key does not exist; the job waits for it."
+    DATASET_FOUND = "DatasetFound", "The dataset's ConfigMap is there; the trainer checks its rows."
+    DATASET_ON_STORAGE = (
+        "DatasetOnStorage",
+        "The dataset is a path on the storage; the trainer checks it before training.",
+    )
+    DATASET_CHANGED = "DatasetChanged", "The dataset's ConfigMap is not what the first attempt was trained on."
+    DATASET_TOO_LARGE = "DatasetTooLarge", "ConfigMaps cannot carry so much data; put it on the storage."
     DATASET_INVALID = "DatasetInvalid", "The dataset cannot be used; the message names the row."
     DATASET_CHECKED = "DatasetChecked", "The dataset was read and can be used."
     FETCHING = "Fetching", "Weights and data are brought to the storage."
     CHECKING = "Checking", "The data is being checked."
     QUEUED = "Queued", "The job waits for GPUs."
     POOL_TOO_SMALL = "PoolTooSmall", "The job asks for more GPUs than the cluster will ever have."
+    POOL_UNKNOWN = "PoolUnknown", "The pool's nodes, pods or jobs cannot be seen, so nothing is granted."
+    ADMISSION_RETURNED = "AdmissionReturned", "The granted nodes can no longer give it; the job asks again."
     ADMITTED = "Admitted", "GPUs are held for the job."
+    PODS_NOT_MADE = "PodsNotMade", "The attempt's pods are not made yet."
     PODS_STARTING = "PodsStarting", "The pods are being started."
     PODS_RUNNING = "PodsRunning", "All pods run."
     IMAGE_PULL_FAILED = "ImagePullFailed", "The image cannot be pulled."
@@ -151,6 +210,23 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory", "The trainer ran out of memory."
     GPUS_MISSING = "GPUsMissing", "A pod was given GPUs and found none."
     USER_ERROR = "UserError", "The job cannot work as it is written; the message has the trainer's words."
+    UNCLASSIFIED = "Unclassified", "The attempt failed in a way that no class names."
+    USAGE = "Usage", "The trainer's command line was wrong."
+    USER_ERROR_DATA = "UserErrorData", "The dataset is missing, broken, or has nothing to train on."
+    USER_ERROR_MODEL = "UserErrorModel", "The model's files are missing, or cannot be trained so."
+    USER_ERROR_LIMITS = "UserErrorLimits", "A value is beyond what the model or the world allows."
+    USER_ERROR_CREDENTIALS = "UserErrorCredentials", "A source refused the credentials given for it."
+    USER_ERROR_CONFIGURATION = "UserErrorConfiguration", "The trainer refused its configuration."
+    DIVERGED = "Diverged", "The loss became NaN or infinite; the same again would too."
+    STALL = "Stall", "The attempt made no step for too long, by the trainer's word or by its silence."
+    NO_GPUS = "NoGPUs", "A container was given GPUs and saw fewer: the node or its driver is broken."
+    INFRASTRUCTURE = "Infrastructure", "Storage, network or a peer process failed."
+    PREEMPTED = "Preempted", "The attempt had to make room; it goes on from its checkpoint, uncounted."
+    SUPERSEDED = "Superseded", "A newer attempt of the job exists on the storage."
+    END_MESSAGE_LOST = "EndMessageLost", "The trainer ended well but its message was lost; the next attempt looks."
+    PODS_LOST = "PodsLost", "The attempt's pods are gone."
+    POD_DELETED = "PodDeleted", "A pod of the attempt was taken away."
+    JOB_DELETED = "JobDeleted", "The attempt's Job was deleted by somebody else."
     RESTARTS_EXHAUSTED = "RestartsExhausted", "The job failed more often than `spec.recovery` allows."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The job ran longer than `spec.activeDeadlineSeconds`."
     SUCCEEDED = "Succeeded", "The training is complete and its result was read again."

@@ -1,0 +1,163 @@
+"""What each credential sees of its project, listed once for all resources that ask, however many they are.
+
+One list is in flight per credential and project; whoever needs a list that was begun later than it waits for the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tunesmith.cloud.client import Cloud
+from tunesmith.cloud.credentials import ApiCredential
+from tunesmith.cloud.errors import CloudError
+from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.decision import ErrorClass, Failure
+from tunesmith.planning.orders import ClusterOrder, VolumeOrder
+from tunesmith.planning.provider import ProviderCluster, ProviderView, ProviderVolume, Region
+
+Fact = TypeVar("Fact")
+
+REGIONS_SECONDS = 600.0
+"""Regions and driver catalogues change rarely: listed again with the next look after this time."""
+
+
+@dataclass
+class _Apart:
+    """What single look-ups found of objects that a list lacked, and what they did not find. By id, with begin times."""
+
+    clusters: dict[str, Known[ProviderCluster]] = field(default_factory=dict)
+    volumes: dict[str, Known[ProviderVolume]] = field(default_factory=dict)
+    not_found: dict[str, float] = field(default_factory=dict)
+
+
+class Account:
+    """One credential in one project: its newest lists, and the requests that are made with it."""
+
+    def __init__(
+        self, cloud: Cloud, credential: ApiCredential, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.cloud = cloud
+        self.credential = credential
+        self._monotonic = monotonic
+        self._lists = ProviderView()
+        self._apart = _Apart()
+        self._listing = asyncio.Lock()
+
+    def view(self) -> ProviderView:
+        """The newest clean lists, with what single look-ups added to them."""
+        lists = self._lists
+        if not isinstance(lists.clusters, Known) or not isinstance(lists.volumes, Known):
+            return lists
+        clusters = _merged(lists.clusters, self._apart.clusters, lambda cluster: cluster.id)
+        volumes = _merged(lists.volumes, self._apart.volumes, lambda volume: volume.id)
+        return ProviderView(clusters, volumes, lists.regions, dict(self._apart.not_found))
+
+    async def look(self, not_before: float, *, cluster_id: str | None = None, volume_id: str | None = None) -> None:
+        """Have lists begun at `not_before` or later; ask for an id that they lack by itself. Raises `CloudError`."""
+        begun = self._lists.begun
+        if begun is None or begun < not_before:
+            await self._list(not_before)
+        if cluster_id is not None and self._lists.cluster(cluster_id) is None:
+            await self._look_up_cluster(cluster_id)
+        if volume_id is not None and self._lists.volume(volume_id) is None:
+            await self._look_up_volume(volume_id)
+
+    async def buy_cluster(self, order: ClusterOrder, *, deadline: float) -> str:
+        """Buy a cluster, once; its id. Raises `CloudError`."""
+        begun = self._monotonic()
+        made = await self.cloud.create_cluster(order, deadline=deadline)
+        self._apart.clusters[made.id] = Known(made, begun)
+        return made.id
+
+    async def buy_volume(self, order: VolumeOrder, *, deadline: float) -> str:
+        """Buy a volume, once; its id. Raises `CloudError`."""
+        begun = self._monotonic()
+        made = await self.cloud.create_volume(order, deadline=deadline)
+        self._apart.volumes[made.id] = Known(made, begun)
+        return made.id
+
+    async def _list(self, not_before: float) -> None:
+        async with self._listing:
+            already = self._lists.begun
+            if already is not None and already >= not_before:
+                return  # the list that was in flight when we came serves us too
+            begun = self._monotonic()
+            clusters, volumes = await asyncio.gather(self.cloud.list_clusters(), self.cloud.list_volumes())
+            regions = self._lists.regions
+            if not isinstance(regions, Known) or begun - regions.as_of >= REGIONS_SECONDS:
+                regions = await self._regions(regions, begun)
+            self._lists = ProviderView(Known(clusters, begun), Known(volumes, begun), regions)
+            self._drop_superseded(begun)
+
+    async def _regions(
+        self, before: Known[tuple[Region, ...]] | Unknown, begun: float
+    ) -> Known[tuple[Region, ...]] | Unknown:
+        """The regions of now; those of before when they cannot be read, because no purchase hangs on their age."""
+        try:
+            return Known(await self.cloud.list_regions(), begun)
+        except CloudError as error:
+            return before if isinstance(before, Known) else Unknown(error.failure.message)
+
+    async def _look_up_cluster(self, cluster_id: str) -> None:
+        begun = self._monotonic()
+        found = await self.cloud.get_cluster(cluster_id)
+        if found is None:
+            self._apart.clusters.pop(cluster_id, None)
+            self._apart.not_found[cluster_id] = begun
+            return
+        self._apart.not_found.pop(cluster_id, None)
+        self._apart.clusters[cluster_id] = Known(found, begun)
+
+    async def _look_up_volume(self, volume_id: str) -> None:
+        begun = self._monotonic()
+        found = await self.cloud.get_volume(volume_id)
+        if found is None:
+            self._apart.volumes.pop(volume_id, None)
+            self._apart.not_found[volume_id] = begun
+            return
+        self._apart.not_found.pop(volume_id, None)
+        self._apart.volumes[volume_id] = Known(found, begun)
+
+    def _drop_superseded(self, begun: float) -> None:
+        listed = {c.id for c in self._lists.seen_clusters()} | {v.id for v in self._lists.seen_volumes()}
+        for found in (self._apart.clusters, self._apart.volumes):
+            for each in [key for key, fact in found.items() if key in listed or fact.as_of < begun]:
+                del found[each]
+        for each in [key for key in self._apart.not_found if key in listed]:
+            del self._apart.not_found[each]
+
+
+class Accounts:
+    """All credentials in use. Two resources with the same key and project share one account, and so its lists."""
+
+    def __init__(
+        self, make_cloud: Callable[[ApiCredential], Cloud], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._make_cloud = make_cloud
+        self._monotonic = monotonic
+        self._accounts: dict[tuple[str, str | None], Account] = {}
+
+    def account(self, credential: ApiCredential) -> Account:
+        """The account of a credential, made at its first use."""
+        key = (credential.fingerprint, credential.project_id)
+        if key not in self._accounts:
+            self._accounts[key] = Account(self._make_cloud(credential), credential, monotonic=self._monotonic)
+        return self._accounts[key]
+
+
+def no_credential() -> CloudError:
+    """What a request says when there is no API key to make it with."""
+    message = "There is no API key for this resource. Give `spec.credentialsRef`, or one to the whole installation."
+    return CloudError(Failure(ErrorClass.UNAUTHENTICATED, message))
+
+
+def _merged(
+    listed: Known[tuple[Fact, ...]], apart: dict[str, Known[Fact]], id_of: Callable[[Fact], str]
+) -> Known[tuple[Fact, ...]]:
+    known = {id_of(fact) for fact in listed.value}
+    extra = tuple(fact.value for key, fact in sorted(apart.items()) if key not in known)
+    return Known((*listed.value, *extra), listed.as_of)

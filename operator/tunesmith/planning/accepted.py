@@ -1,0 +1,73 @@
+"""What the status says of a job that passed all checks: the plan, what is pinned, and the conditions that hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith.planning.acceptance import Plan, plan_of
+from tunesmith.planning.configuration import config_hash, configuration, dataset_hashes
+from tunesmith.planning.job_observation import JobObservation
+from tunesmith.planning.verdict import Verdict
+from tunesmith.resources.fine_tune_job_inputs import DatasetType
+from tunesmith.resources.fine_tune_job_status import Pinned
+from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
+
+
+def accepted_changes(seen: JobObservation) -> dict[str, Any]:
+    """Fields of the status: the plan and what every attempt shares. What was pinned stays."""
+    plan = plan_of(seen)
+    if not isinstance(plan, Plan):
+        return {}
+    return {"plan": _written_plan(seen, plan), "pinned": _pinned(seen, plan)}
+
+
+def accepted_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
+    """The job can be done as it is written, and its data is where it should be."""
+    source = seen.spec.dataset.training
+    read_here = source.type is DatasetType.CONFIG_MAP
+    data = (
+        Verdict(True, "DatasetFound", "The dataset's ConfigMap is there; the trainer checks its rows.")
+        if read_here
+        else Verdict(
+            True, "DatasetOnStorage", "The dataset is a path on the storage; the trainer checks it before training."
+        )
+    )
+    return {"Accepted": Verdict(True, "Accepted", "The job is within all limits."), "DatasetReady": data}
+
+
+def ready_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
+    """And its cluster can take pods."""
+    if seen.where is None:
+        cluster = Verdict(True, "LocalCluster", "The job runs in the operator's own cluster.")
+    else:
+        cluster = Verdict(True, "ClusterReady", f"GPUCluster '{seen.cluster_name}' takes pods.")
+    return {**accepted_verdicts(seen), "ClusterReady": cluster}
+
+
+def _written_plan(seen: JobObservation, plan: Plan) -> WrittenPlan:
+    """A micro batch that was made smaller after running out of memory stays so."""
+    before = seen.status.plan
+    shrunk = before is not None and before.gradient_accumulation is not None and before.gradient_accumulation > 1
+    micro = before.micro_batch if shrunk and before is not None and before.micro_batch else plan.micro_batch
+    accumulation = plan.batch_size // (plan.world * micro)
+    return (before or WrittenPlan()).model_copy(
+        update={
+            "pods": plan.pods,
+            "gpus_per_pod": plan.gpus_per_pod,
+            "micro_batch": micro,
+            "gradient_accumulation": accumulation,
+        }
+    )
+
+
+def _pinned(seen: JobObservation, plan: Plan) -> Pinned:
+    before = seen.status.pinned or Pinned()
+    if seen.attempt > 0 and before.config_hash is not None:
+        return before
+    return before.model_copy(
+        update={
+            "config_hash": config_hash(configuration(seen, plan, max(1, seen.attempt))),
+            "dataset_sha256": dataset_hashes(seen),
+        }
+    )

@@ -1,0 +1,121 @@
+"""One attempt of a job: its names, where it runs, and everything its objects are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.planning.actions import RemoteCluster
+from tunesmith.planning.kube_facts import (
+    ATTEMPT_LABEL,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    OWNER_KIND_LABEL,
+    OWNER_NAME_LABEL,
+    OWNER_NAMESPACE_LABEL,
+    OWNER_UID_LABEL,
+)
+from tunesmith.planning.placement import Tolerated
+
+OWNER_KIND = "FineTuneJob"
+STORAGE_ROOT = "/storage"
+CONFIGURATION_DIRECTORY = "/etc/tunesmith"
+CONFIGURATION_FILE = "config.json"
+MASTER_PORT = 29400
+
+
+@dataclass(frozen=True)
+class JobIdentity:
+    """Which FineTuneJob, for ever: the uid tells a new job from a deleted one of the same name."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def short_name(self) -> str:
+        """Namespace and name, cut to 40 characters, and the uid's first 8."""
+        return f"{f'{self.namespace}-{self.name}'[:40].rstrip('-')}-{self.uid[:8]}"
+
+    @property
+    def template_cluster_name(self) -> str:
+        """The name of the GPUCluster that is made for this job."""
+        return f"{self.name[:40].rstrip('-')}-{self.uid[:8]}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What every object that belongs to the job carries."""
+        return {
+            MANAGED_BY_LABEL: MANAGED_BY,
+            OWNER_KIND_LABEL: OWNER_KIND,
+            OWNER_NAMESPACE_LABEL: self.namespace,
+            OWNER_NAME_LABEL: self.name,
+            OWNER_UID_LABEL: self.uid,
+        }
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the manifests of one attempt say. Whatever the user wrote has been checked before it comes here.
+
+    `datasets` are files that travel in the ConfigMap, by file name; `claim` is the storage's PersistentVolumeClaim.
+    """
+
+    job: JobIdentity
+    number: int
+    where: RemoteCluster | None
+    namespace: str
+    pods: int
+    gpus_per_pod: int
+    image: str
+    claim: str
+    grace_seconds: int
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    pull_secrets: tuple[str, ...] = ()
+    tolerations: tuple[Tolerated, ...] = ()
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+    pod_annotations: Mapping[str, str] = field(default_factory=dict)
+    rdma_resource: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the attempt's Job and ConfigMap."""
+        return attempt_name(self.job, self.number)
+
+    @property
+    def service_name(self) -> str:
+        """The headless Service, and the pods' subdomain. Services may not begin with a digit."""
+        return self.name if self.name[0].isalpha() else f"j{self.name}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the attempt's objects carry."""
+        return {**self.job.labels, ATTEMPT_LABEL: str(self.number)}
+
+
+def attempt_name(job: JobIdentity, number: int) -> str:
+    """`<namespace-job, cut to 40>-<uid, 8>-a<attempt>`: a DNS label with room for the pods' own endings."""
+    return f"{job.short_name}-a{number}"
+
+
+def job_path(job: JobIdentity) -> str:
+    """Where the job keeps its attempts on the storage."""
+    return f"{STORAGE_ROOT}/{job.uid}"
+
+
+def output_path(job: JobIdentity, base: str, number: int) -> str:
+    """The result directory of one attempt, as the pod sees it. `base` is `spec.output.path`."""
+    return f"{on_storage(base)}/{job.uid}-a{number}"
+
+
+def on_storage(path: str) -> str:
+    """A path of the spec as the pod sees it: relative to the storage, whether or not it begins with a slash."""
+    inner = path.strip("/")
+    return f"{STORAGE_ROOT}/{inner}" if inner else STORAGE_ROOT
+
+
+def from_storage(path: str) -> str:
+    """A path as the pod sees it, relative to the storage: what users read in the status."""
+    return path.removeprefix(STORAGE_ROOT).lstrip("/")

@@ -1,0 +1,347 @@
+"""Buying one GPUCluster: what must be true first, the intent, the order, and writing down what was bought."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tunesmith.planning.actions import SetFinalizer
+from tunesmith.planning.circumstances import Known
+from tunesmith.planning.cluster_observation import ClusterObservation, NamedVolume, quietly, stalled, working
+from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, Failure
+from tunesmith.planning.drivers import DriverChoice, choose_driver
+from tunesmith.planning.money import hourly_usd
+from tunesmith.planning.orders import BuyCluster, ClusterOrder, VolumeOrder
+from tunesmith.planning.ownership import IN_USE_FINALIZER
+from tunesmith.planning.provider import Credential, Phase, ProviderCluster, Region
+from tunesmith.planning.purchase import (
+    CloseIntent,
+    HoldIntent,
+    LookAtProvider,
+    LookFirst,
+    Made,
+    OpenIntent,
+    Pause,
+    Post,
+    next_step,
+)
+from tunesmith.planning.verdict import Verdict, reason_of
+from tunesmith.resources.gpu_cluster_status import ClusterCreateIntent, GPUClusterStatus
+from tunesmith.resources.purchase import Choice, Cost
+from tunesmith.resources.reasons import Reason
+from tunesmith.resources.timestamps import format_time
+
+ClusterDecision = Decision[GPUClusterStatus]
+
+WAITS_BY_ITSELF = frozenset({ErrorClass.OUT_OF_STOCK, ErrorClass.RATE_LIMITED})
+"""Refusals that pass without anybody's doing; after the others somebody must do something."""
+
+_REASONS = {
+    ErrorClass.OUT_OF_STOCK: Reason.OUT_OF_STOCK,
+    ErrorClass.RATE_LIMITED: Reason.RATE_LIMITED,
+    ErrorClass.UNAUTHENTICATED: Reason.CREDENTIALS_REFUSED,
+    ErrorClass.FORBIDDEN: Reason.CREDENTIALS_REFUSED,
+    ErrorClass.NO_CREDIT: Reason.NO_CREDIT,
+}
+
+_WAY_OUT = {
+    ErrorClass.OUT_OF_STOCK: "It is tried again after a growing pause.",
+    ErrorClass.RATE_LIMITED: "It is tried again after a pause.",
+    ErrorClass.UNAUTHENTICATED: "Put a valid API key into the credential's Secret.",
+    ErrorClass.FORBIDDEN: "Give the API key the right to buy in this project, or use another key.",
+    ErrorClass.NO_CREDIT: "Settle the account at the provider.",
+}
+_CHECK_SPEC = "Compare `spec` with what the provider offers (kubectl get gpuregions) and make the resource again."
+
+
+def found_by_name(seen: ClusterObservation) -> ClusterDecision | None:
+    """A cluster of our own name is ours, whatever became of the request that made it."""
+    if seen.status.cluster_id is not None:
+        return None
+    own = [cluster for cluster in seen.provider.own_clusters(seen.name) if cluster.phase is not Phase.DELETING]
+    if seen.intent is not None:
+        own.sort(key=lambda cluster: cluster.name != seen.intent.name if seen.intent else False)
+    if not own:
+        return None
+    return record(seen, own[0], duplicates=tuple(own[1:]))
+
+
+def choice_is_wrong(seen: ClusterObservation) -> ClusterDecision | None:
+    """Region, GPU type and driver are held against the provider's own list before money is spent."""
+    if seen.status.cluster_id is not None or not isinstance(seen.provider.regions, Known):
+        return None
+    regions = {region.name: region for region in seen.provider.regions.value}
+    region = regions.get(seen.spec.region or "")
+    if region is None:
+        offers = ", ".join(f"'{name}'" for name in sorted(regions)) or "none"
+        return stalled(
+            seen,
+            Reason.REGION_UNKNOWN,
+            f"The provider has no region '{seen.spec.region}'. It has: {offers}. "
+            "`spec.region` is immutable: make the resource again with one of these.",
+        )
+    if seen.spec.gpu_type not in region.gpu_types:
+        return _type_not_in_region(seen, region, tuple(regions.values()))
+    if isinstance(_driver(seen), str):
+        return stalled(seen, Reason.DRIVER_UNKNOWN, str(_driver(seen)))
+    return None
+
+
+def credential_must_stay(seen: ClusterObservation) -> ClusterDecision | None:
+    """While a bought object needs it, its credential Secret may not vanish: deleting a namespace would leave a bill."""
+    if seen.spec.credentials_ref is None or seen.credential_secret_held:
+        return None
+    return quietly(seen, hold_credential(seen, present=True))
+
+
+def hold_credential(seen: ClusterObservation, *, present: bool) -> SetFinalizer:
+    """Put our finalizer on the credential's Secret, or take it away."""
+    reference = seen.spec.credentials_ref
+    name = reference.name if reference is not None else ""
+    return SetFinalizer("v1", "Secret", seen.resource.metadata.namespace or "", name, IN_USE_FINALIZER, present)
+
+
+def waits_for_volume(seen: ClusterObservation) -> ClusterDecision | None:
+    """The volume decides who makes it, because it can be attached only while a cluster is made."""
+    if seen.status.cluster_id is not None or seen.spec.volume_ref is None:
+        return None
+    name, volume = seen.spec.volume_ref.name, seen.volume
+    if volume is None:
+        message = f"SharedVolume '{name}' does not exist in this namespace. Create it; the cluster is bought then."
+        return working(seen, Reason.WAITING_FOR_VOLUME, message)
+    if volume.trouble is not None or volume.deleting:
+        why = volume.trouble or "it is being deleted"
+        return working(seen, Reason.WAITING_FOR_VOLUME, f"SharedVolume '{name}' cannot be attached: {why}")
+    if volume.regions and seen.spec.region not in volume.regions:
+        return stalled(
+            seen,
+            Reason.VOLUME_IN_ANOTHER_REGION,
+            f"SharedVolume '{name}' is for {', '.join(volume.regions)}, the cluster for '{seen.spec.region}'. "
+            "A volume attaches only in its own region: name another volume or region.",
+        )
+    if volume.volume_id is not None:
+        return _waits_for_holder(seen, name, volume.volume_id)
+    return _waits_for_election(seen, volume)
+
+
+def _waits_for_election(seen: ClusterObservation, volume: NamedVolume) -> ClusterDecision | None:
+    name = volume.name
+    if volume.elected_uid == seen.resource.metadata.uid:
+        return None
+    if volume.elected_uid is None:
+        return quietly(seen)  # the volume's own pass elects a cluster and wakes it
+    return working(seen, Reason.WAITING_FOR_VOLUME, f"SharedVolume '{name}' is being made with another cluster.")
+
+
+def buy(seen: ClusterObservation) -> ClusterDecision | None:
+    """Intent, look, buy: never twice."""
+    if seen.status.cluster_id is not None:
+        return None
+    match next_step(seen.intent, seen.memory, seen.provider.begun, seen.around):
+        case LookFirst(not_before):
+            return quietly(seen, LookAtProvider(not_before))
+        case OpenIntent():
+            return _open_intent(seen)
+        case Post(deadline):
+            return _post(seen, deadline)
+        case Made(made_id):
+            return record_id(seen, made_id)
+        case CloseIntent(refusal):
+            return refused(seen, refusal)
+        case Pause(seconds, refusal):
+            return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
+
+
+def record(
+    seen: ClusterObservation, cluster: ProviderCluster, *, duplicates: tuple[ProviderCluster, ...] = ()
+) -> ClusterDecision:
+    """Write down that this cluster is ours."""
+    named = ", ".join(f"'{other.name}' ({other.id})" for other in duplicates)
+    events = [
+        EventNote(EventType.NORMAL, Reason.BOUGHT, f"Cluster '{cluster.name}' ({cluster.id}) belongs to this resource.")
+    ]
+    told = f"The provider has the cluster as '{cluster.status}'."
+    verdicts = {"Provisioned": Verdict(False, Reason.PROVISIONING, told)}
+    if duplicates:
+        message = f"The provider has more than one cluster of this resource; besides the oldest, kept: {named}. "
+        message += "Look at them and delete them at the provider: they bill."
+        events.append(EventNote(EventType.WARNING, Reason.DUPLICATE_FOUND, message))
+        verdicts["Drifted"] = Verdict(True, Reason.DUPLICATE_FOUND, message)
+    return working(
+        seen,
+        Reason.PROVISIONING,
+        f"Cluster '{cluster.name}' ({cluster.id}) is bought; the provider is building it.",
+        status=_with_bought(seen, cluster.id, cluster.name, cluster),
+        verdicts=verdicts,
+        events=tuple(events),
+    )
+
+
+def record_id(seen: ClusterObservation, made_id: str) -> ClusterDecision:
+    """Write down the id that our own create was answered with; the provider's lists may not show it yet."""
+    cluster = seen.provider.cluster(made_id)
+    if cluster is not None:
+        return record(seen, cluster)
+    name = seen.intent.name if seen.intent is not None else str(seen.name)
+    return working(
+        seen,
+        Reason.PROVISIONING,
+        f"Cluster '{name}' ({made_id}) is bought; the provider is building it.",
+        status=_with_bought(seen, made_id, name, None),
+        events=(EventNote(EventType.NORMAL, Reason.BOUGHT, f"Cluster '{name}' ({made_id}) belongs to this resource."),),
+    )
+
+
+def refused(seen: ClusterObservation, refusal: Failure, *, again: float | None = None) -> ClusterDecision:
+    """The provider said no for certain: nothing was bought, and the intent is closed."""
+    reason = _REASONS.get(refusal.error, Reason.PROVIDER_REFUSED)
+    message = f"{refusal.message} Nothing was bought. {_WAY_OUT.get(refusal.error, _CHECK_SPEC)}"
+    tell = working if refusal.error in WAITS_BY_ITSELF else stalled
+    events: tuple[EventNote, ...] = ()
+    if reason_of(seen.status.conditions, "Provisioned") != reason:
+        events = (EventNote(EventType.WARNING, reason, message),)
+    return tell(
+        seen,
+        reason,
+        message,
+        status=seen.status.model_copy(update={"create_intent": None}),
+        verdicts={"Provisioned": Verdict(False, reason, message)},
+        events=events,
+        again=again if again is not None else 0.0,
+    )
+
+
+def _open_intent(seen: ClusterObservation) -> ClusterDecision:
+    around, credential = seen.around, seen.credential
+    if not isinstance(credential, Credential):
+        raise ValueError("a purchase is decided only with a credential")
+    intent = ClusterCreateIntent(
+        name=str(seen.name),
+        nonce=around.fresh_nonce,
+        started_time=around.now,
+        region=seen.spec.region,
+        gpu_type=seen.spec.gpu_type,
+        project_id=credential.project_id,
+        credential_fingerprint=credential.fingerprint,
+    )
+    status = seen.status.model_copy(
+        update={"create_intent": intent, "provider_name": intent.name, "incarnation": seen.name.incarnation}
+    )
+    hold = HoldIntent(around.fresh_nonce, around.monotonic)
+    if seen.memory.last_refusal is not None:  # the reason that people read stays until something better is known
+        again = seen.memory.last_refusal
+        kept = refused(seen, again)
+        after = kept.status.model_copy(update={"create_intent": intent, "provider_name": intent.name})
+        return Decision(status=after, actions=(hold,))
+    message = f"Buying {seen.wanted_nodes} nodes of '{seen.spec.gpu_type}' in '{seen.spec.region}' as '{intent.name}'."
+    return working(
+        seen,
+        Reason.BUYING,
+        message,
+        hold,
+        status=status,
+        verdicts={"Provisioned": Verdict(False, Reason.BUYING, message)},
+    )
+
+
+def _post(seen: ClusterObservation, deadline: float) -> ClusterDecision:
+    if seen.intent is None:
+        raise ValueError("nothing is posted without an intent")
+    order = _order(seen, seen.intent.name)
+    return quietly(seen, BuyCluster(order=order, nonce=seen.intent.nonce, deadline=deadline))
+
+
+def _order(seen: ClusterObservation, name: str) -> ClusterOrder:
+    choice, volume = _driver(seen), seen.volume
+    driver = choice if isinstance(choice, DriverChoice) else DriverChoice()
+    project = seen.credential.project_id if isinstance(seen.credential, Credential) else None
+    inline = None
+    if volume is not None and volume.volume_id is None and volume.order_name is not None:
+        inline = VolumeOrder(volume.order_name, seen.spec.region or "", volume.size_tib, project)
+    return ClusterOrder(
+        name=name,
+        region=seen.spec.region or "",
+        gpu_type=seen.spec.gpu_type or "",
+        gpus=seen.wanted_gpus,
+        driver_version_id=driver.version_id,
+        cuda_version=driver.cuda_version,
+        driver_version=driver.driver_version,
+        project_id=project,
+        volume_id=None if volume is None else volume.volume_id,
+        new_volume=inline,
+    )
+
+
+def _driver(seen: ClusterObservation) -> DriverChoice | str:
+    regions = seen.provider.regions
+    known = regions.value if isinstance(regions, Known) else ()
+    region = next((each for each in known if each.name == seen.spec.region), None)
+    wish = seen.spec.driver
+    if wish is None:
+        return choose_driver(region)
+    return choose_driver(
+        region, version_id=wish.version_id, cuda_version=wish.cuda_version, driver_version=wish.driver_version
+    )
+
+
+def _with_bought(
+    seen: ClusterObservation, cluster_id: str, name: str, cluster: ProviderCluster | None
+) -> GPUClusterStatus:
+    parsed = cluster.parsed_name if cluster is not None else seen.name
+    gpu_type = (cluster.gpu_type if cluster is not None else seen.spec.gpu_type) or seen.spec.gpu_type
+    gpus = cluster.gpus if cluster is not None else seen.wanted_gpus
+    hourly = hourly_usd(seen.around.installation.prices, gpu_type or "", gpus)
+    credential = seen.credential
+    spent = seen.status.cost
+    update: dict[str, object] = {
+        "cluster_id": cluster_id,
+        "provider_name": name,
+        "incarnation": parsed.incarnation if parsed is not None else seen.name.incarnation,
+        "create_intent": None,
+        "choice": Choice(
+            region=(cluster.region if cluster is not None else seen.spec.region) or seen.spec.region,
+            gpu_type=gpu_type,
+        ),
+        "provider_status": cluster.status if cluster is not None else None,
+        "cost": Cost(
+            hourly_usd=hourly,
+            compute_usd=spent.compute_usd if spent is not None and spent.compute_usd is not None else Decimal("0.00"),
+            as_of_time=seen.around.now,
+        ),
+    }
+    if isinstance(credential, Credential):
+        project = cluster.project_id if cluster is not None and cluster.project_id else credential.project_id
+        update |= {"credential_fingerprint": credential.fingerprint, "project_id": project}
+    return seen.status.model_copy(update=update)
+
+
+def _ambiguous(seen: ClusterObservation, seconds: float) -> ClusterDecision:
+    intent = seen.intent
+    since = format_time(intent.started) if intent is not None else "before"
+    message = (
+        f"Whether the provider took the order of {since} is not known yet. Nothing else is bought until it would show "
+        f"in the provider's list; then the order is found there, or made again."
+    )
+    return working(seen, Reason.LOOKING_BEFORE_BUYING, message, again=seconds)
+
+
+def _waits_for_holder(seen: ClusterObservation, name: str, volume_id: str) -> ClusterDecision | None:
+    """provider: one living cluster per volume, attached when the cluster is made."""
+    holder = seen.provider.holder_of(volume_id)
+    if holder is not None and holder.name != str(seen.name):
+        message = f"SharedVolume '{name}' is held by cluster '{holder.name}' ({holder.id}) until that one is gone."
+        return working(seen, Reason.VOLUME_IN_USE, message)
+    volume = seen.provider.volume(volume_id)
+    if volume is not None and not volume.is_usable:
+        return working(seen, Reason.WAITING_FOR_VOLUME, f"The provider has SharedVolume '{name}' as '{volume.status}'.")
+    return None
+
+
+def _type_not_in_region(seen: ClusterObservation, region: Region, regions: tuple[Region, ...]) -> ClusterDecision:
+    others = sorted(each.name for each in regions if seen.spec.gpu_type in each.gpu_types)
+    where = f"It is offered in {', '.join(others)}." if others else "No region offers it."
+    return stalled(
+        seen,
+        Reason.GPU_TYPE_UNAVAILABLE,
+        f"Region '{region.name}' has no '{seen.spec.gpu_type}', only {', '.join(region.gpu_types) or 'none'}. {where} "
+        "`spec.region` and `spec.gpuType` are immutable: make the resource again.",
+    )

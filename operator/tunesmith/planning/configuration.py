@@ -1,0 +1,138 @@
+"""The trainer's configuration file for one attempt, in the words of contract/v1/configuration.schema.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith.planning.acceptance import Plan
+from tunesmith.planning.attempt import (
+    CONFIGURATION_DIRECTORY,
+    MASTER_PORT,
+    STORAGE_ROOT,
+    job_path,
+    on_storage,
+    output_path,
+)
+from tunesmith.planning.contract import API_VERSION
+from tunesmith.planning.job_observation import JobObservation
+from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
+
+# What another attempt may have otherwise without another outcome.
+NOT_HASHED = frozenset({"microBatch", "gradientAccumulation"})
+
+
+def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, Any]:
+    """The whole file: everything is resolved here, the trainer does not guess."""
+    spec = seen.spec
+    written = seen.status.plan
+    micro = written.micro_batch if written is not None and written.micro_batch else plan.micro_batch
+    return {
+        "apiVersion": API_VERSION,
+        "model": {"path": plan.model_path},
+        "data": _data(seen),
+        "method": {"type": "SFT"},
+        "tuning": _tuning(seen),
+        "training": _training(seen, plan, micro),
+        "evaluations": {"count": spec.training.evaluations.count},
+        "checkpoints": {"count": spec.training.checkpoints.count, "keep": spec.training.checkpoints.keep},
+        "storage": {
+            "root": STORAGE_ROOT,
+            "jobPath": job_path(seen.identity),
+            "attempt": attempt,
+            "outputPath": output_path(seen.identity, spec.output.path or f"outputs/{seen.identity.name}", attempt),
+        },
+        "world": {
+            "pods": plan.pods,
+            "processesPerPod": plan.processes_per_pod,
+            "gpusPerPod": plan.gpus_per_pod,
+            "masterPort": MASTER_PORT,
+        },
+        "simulatedGPUs": seen.around.installation.simulated_gpus,
+        "stallAfterSeconds": spec.recovery.stall_timeout_seconds,
+    }
+
+
+def config_hash(configuration: Mapping[str, Any]) -> str:
+    """SHA-256 over what decides the outcome of the training."""
+    training = {key: value for key, value in configuration["training"].items() if key not in NOT_HASHED}
+    outcome = {key: configuration[key] for key in ("model", "data", "method", "tuning")} | {"training": training}
+    return hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()
+
+
+def travelling_files(seen: JobObservation) -> dict[str, str]:
+    """The datasets that come out of ConfigMaps, by the file name that they get in the pod."""
+    return {_file_name(role): text for role, text in seen.files.items() if text is not None}
+
+
+def dataset_hashes(seen: JobObservation) -> tuple[str, ...]:
+    """SHA-256 of every dataset that the operator reads itself, by role."""
+    return tuple(hashlib.sha256((seen.files[role] or "").encode()).hexdigest() for role in sorted(seen.files))
+
+
+def _file_name(role: str) -> str:
+    return f"{role}.jsonl"
+
+
+def _data(seen: JobObservation) -> dict[str, Any]:
+    dataset = seen.spec.dataset
+    data: dict[str, Any] = {
+        "training": {"path": _path("training", dataset.training)},
+        "trainOnInputs": seen.spec.method.train_on_inputs.value,
+        "onUnstableTemplate": dataset.on_unstable_template.value,
+    }
+    if dataset.validation is not None:
+        data["validation"] = {"path": _path("validation", dataset.validation)}
+    return data
+
+
+def _path(role: str, source: DatasetSource) -> str:
+    if source.type is DatasetType.CONFIG_MAP:
+        return f"{CONFIGURATION_DIRECTORY}/{_file_name(role)}"
+    return on_storage(source.path or "")
+
+
+def _tuning(seen: JobObservation) -> dict[str, Any]:
+    adapter = seen.spec.tuning.adapter
+    return {
+        "type": "LoRA",
+        "rank": adapter.rank,
+        "alpha": adapter.scale_alpha,
+        "dropout": float(adapter.dropout),
+        "targetModules": list(adapter.target_modules) or ["all-linear"],
+    }
+
+
+def _training(seen: JobObservation, plan: Plan, micro_batch: int) -> dict[str, Any]:
+    training = seen.spec.training
+    scheduler = {"type": training.scheduler.type.value, "minRatio": float(training.scheduler.min_ratio)}
+    if training.scheduler.cycles is not None:
+        scheduler["cycles"] = float(training.scheduler.cycles)
+    written = {
+        "epochs": training.epochs,
+        "learningRate": float(training.learning_rate),
+        "scheduler": scheduler,
+        "warmupRatio": float(training.warmup_ratio),
+        "weightDecay": float(training.weight_decay),
+        "maxGradNorm": float(training.max_grad_norm),
+        "microBatch": micro_batch,
+        "gradientAccumulation": plan.batch_size // (plan.world * micro_batch),
+        "globalBatch": plan.batch_size,
+        "contextLength": plan.context_length,
+        "packing": training.packing,
+        "seed": training.seed,
+        "precision": _precision(seen),
+    }
+    return written if training.max_steps is None else {**written, "maxSteps": training.max_steps}
+
+
+def _precision(seen: JobObservation) -> str:
+    """The user's word, else the model's row; on simulated GPUs the CPU computes, and it is best at FP32."""
+    if seen.spec.training.precision is not None:
+        return seen.spec.training.precision.value
+    if seen.around.installation.simulated_gpus:
+        return "FP32"
+    row = seen.model.spec.precision if seen.model is not None else None
+    return row.value if row is not None else "AMP"

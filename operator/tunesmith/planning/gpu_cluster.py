@@ -1,0 +1,352 @@
+"""The mind of a GPUCluster: its whole life as a list of questions, in the order in which a person would ask them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.cluster_deletion import being_deleted, credential_can_tell
+from tunesmith.planning.cluster_observation import (
+    ClusterObservation,
+    NoCredential,
+    done,
+    quietly,
+    stalled,
+    working,
+)
+from tunesmith.planning.cluster_purchase import (
+    buy,
+    choice_is_wrong,
+    credential_must_stay,
+    found_by_name,
+    record,
+    waits_for_volume,
+)
+from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, not_set_up
+from tunesmith.planning.cluster_size import nodes_not_ready, wrong_size
+from tunesmith.planning.cluster_status import as_seen, built, tested, untold, with_cost
+from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
+from tunesmith.planning.ownership import (
+    FINALIZER,
+    NAME_ANNOTATION,
+    is_paused,
+    may_be_taken_over,
+    was_restored,
+    with_finalizer,
+)
+from tunesmith.planning.provider import Credential, Phase, ProviderCluster
+from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
+from tunesmith.planning.verdict import Verdict, reason_of
+from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.resources.not_implemented import set_but_not_implemented
+from tunesmith.resources.purchase import AdoptionPolicy
+from tunesmith.resources.reasons import Reason
+from tunesmith.resources.timestamps import format_time
+
+ClusterDecision = Decision[GPUClusterStatus]
+
+BUSY_INTERVAL_SECONDS = 10.0
+"""How often the provider is looked at while something is under way; `drift.intervalSeconds` may ask for more."""
+
+
+def decide(seen: ClusterObservation) -> ClusterDecision:
+    """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
+    return seen_lately(
+        seen,
+        first_answer(
+            seen,
+            paused,  # nothing is touched while the user says so
+            being_deleted,
+            not_implemented_fields,
+            without_credential,
+            never_seen,  # no finalizer before a first clean list
+            restored,
+            without_finalizer,
+            claimed_by_another,
+            found_by_name,
+            predecessor_found,
+            choice_is_wrong,
+            credential_must_stay,
+            waits_for_volume,
+            buy,  # intent, look, buy: never twice
+            lost_from_provider,
+            deleted_outside,
+            stopped_by_provider,
+            still_provisioning,
+            kubeconfig_missing,
+            not_reachable,
+            not_set_up,
+            wrong_size,
+            nodes_not_ready,
+            otherwise=in_order,
+        ),
+    )
+
+
+def paused(seen: ClusterObservation) -> ClusterDecision | None:
+    """No writes anywhere until the annotation is removed."""
+    return quietly(seen) if is_paused(seen.resource.metadata) else None
+
+
+def not_implemented_fields(seen: ClusterObservation) -> ClusterDecision | None:
+    """A field that nothing acts on yet is refused, never ignored in silence."""
+    paths = set_but_not_implemented(seen.resource)
+    if not paths:
+        return None
+    named = ", ".join(f"`{path}`" for path in paths)
+    return stalled(seen, Reason.NOT_IMPLEMENTED, f"This version does not act on {named} yet. Remove them.")
+
+
+def without_credential(seen: ClusterObservation) -> ClusterDecision | None:
+    """Without an API key nothing can be asked. What is bought already goes on being watched from inside."""
+    if isinstance(seen.credential, Credential):
+        return None
+    if isinstance(seen.credential, NoCredential):
+        return stalled(seen, seen.credential.reason, seen.credential.message)
+    return working(seen, Reason.CREDENTIAL_UNREADABLE, f"The API key could not be read: {seen.credential.why}")
+
+
+def never_seen(seen: ClusterObservation) -> ClusterDecision | None:
+    """A first clean list comes before everything else."""
+    if seen.provider.begun is not None:
+        return None
+    look = LookAtProvider(seen.memory.first_seen)
+    failed = seen.around.failure_of(look)
+    if failed is None:
+        return quietly(seen, look)
+    message = f"{failed.failure.message} It is asked again."
+    if failed.failure.error in {ErrorClass.UNAUTHENTICATED, ErrorClass.FORBIDDEN}:
+        message = f"{failed.failure.message} Put a valid API key into the credential's Secret."
+        return stalled(seen, Reason.CREDENTIALS_REFUSED, message, look)
+    return working(seen, Reason.PROVIDER_UNREACHABLE, message, look)
+
+
+def restored(seen: ClusterObservation) -> ClusterDecision | None:
+    """A backup brought the object here under another uid: the user says whether what it had bought is taken over."""
+    if not was_restored(seen.resource.metadata, seen.name):
+        return None
+    if seen.spec.adoption_policy is AdoptionPolicy.BUY_NEW and (seen.status.cluster_id or seen.status.create_intent):
+        anew = GPUClusterStatus(conditions=seen.status.conditions)
+        return working(seen, Reason.BUYING_NEW, "What the restored status speaks of is left to its owner.", status=anew)
+    if seen.spec.adoption_policy is not AdoptionPolicy.ASK:
+        return None
+    annotated = seen.resource.metadata.annotations[NAME_ANNOTATION]
+    return stalled(
+        seen,
+        Reason.RESTORED,
+        f"This object was restored from a backup of another, which had bought '{annotated}'. Set "
+        "`spec.adoptionPolicy` to 'SameIdentity' to take over what that one bought, or to 'BuyNew' to buy another.",
+    )
+
+
+def without_finalizer(seen: ClusterObservation) -> ClusterDecision | None:
+    """The finalizer and the name are written before anything is bought, in one write."""
+    metadata, name = seen.resource.metadata, str(seen.name)
+    has_name = metadata.annotations.get(NAME_ANNOTATION) == name
+    if FINALIZER in metadata.finalizers and (has_name or seen.status.cluster_id is not None):
+        return None
+    return quietly(seen, SetMetadata(with_finalizer(metadata), ((NAME_ANNOTATION, name),)))
+
+
+def claimed_by_another(seen: ClusterObservation) -> ClusterDecision | None:
+    """Of competing claims to one cluster the oldest owns; nobody else acts."""
+    older = next((claim for claim in seen.other_claims if claim.is_older_than(seen.resource.metadata)), None)
+    if older is None:
+        return None
+    return stalled(
+        seen,
+        Reason.ALREADY_OWNED,
+        f"Cluster '{seen.status.cluster_id}' belongs to GPUCluster '{older.namespace}/{older.name}', which is older. "
+        "This resource touches nothing and can be deleted.",
+    )
+
+
+def predecessor_found(seen: ClusterObservation) -> ClusterDecision | None:
+    """A cluster of our identity under another uid or installation: ask before buying a second one."""
+    if seen.status.cluster_id is not None or seen.spec.adoption_policy is AdoptionPolicy.BUY_NEW:
+        return None
+    found = next(iter(seen.provider.same_identity(seen.name)), None)
+    if found is None:
+        return None
+    if seen.spec.adoption_policy is AdoptionPolicy.ASK:
+        return stalled(
+            seen,
+            Reason.PREDECESSOR_FOUND,
+            f"Cluster '{found.name}' ({found.id}) was bought for a resource of this name before. Set "
+            "`spec.adoptionPolicy` to 'SameIdentity' to take it over, or to 'BuyNew' to buy another.",
+        )
+    if found.parsed_name is None or not may_be_taken_over(found.parsed_name, seen.around.installation):
+        return stalled(
+            seen,
+            Reason.PREDECESSOR_FOUND,
+            f"Cluster '{found.name}' ({found.id}) was bought by another installation of Tunesmith, so it is not taken "
+            "over. If that one is no more, name it in the chart's `previousInstallationIDs`.",
+        )
+    return record(seen, found)
+
+
+def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
+    """A bought cluster that the provider does not show: is it gone, or do we not see it?"""
+    cluster_id = seen.status.cluster_id
+    if cluster_id is None or seen.bought is not None:
+        return None
+    if is_lost(seen):
+        return quietly(seen)  # until it is shown again, which every look asks for
+    if not credential_can_tell(seen):
+        return stalled(
+            seen,
+            Reason.CREDENTIAL_MISMATCH,
+            f"The API key is not the one that bought cluster '{cluster_id}', and shows nothing of its project. Nothing "
+            "is touched. Give the credential of the account that pays for it.",
+        )
+    begun = seen.provider.not_found.get(cluster_id)
+    if begun is not None and is_absent_twice(seen.memory, cluster_id, begun, seen.around):
+        return _lost(seen, cluster_id)
+    due = seen.provider.begun or 0.0
+    if seen.memory.absent_target == cluster_id and seen.memory.absent_since is not None:
+        due = seen.memory.absent_since + seen.around.installation.absence_interval_seconds
+    look = LookAtProvider(due, cluster_id=cluster_id)
+    if begun is None or seen.around.monotonic >= due:
+        return quietly(seen, look)
+    message = f"The provider does not show cluster '{cluster_id}'. It is looked for once again."
+    return working(seen, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
+
+
+def deleted_outside(seen: ClusterObservation) -> ClusterDecision | None:
+    """Somebody else is deleting the cluster: that is news, not a repair."""
+    cluster = seen.bought
+    if cluster is None or cluster.phase is not Phase.DELETING:
+        return None
+    message = f"Cluster '{cluster.name}' is being deleted at the provider, not by this resource."
+    verdict = Verdict(True, Reason.DELETED_OUTSIDE, message)
+    events: tuple[EventNote, ...] = ()
+    if reason_of(seen.status.conditions, "Drifted") != Reason.DELETED_OUTSIDE:
+        events = (EventNote(EventType.WARNING, Reason.DELETED_OUTSIDE, message),)
+    return working(
+        seen,
+        Reason.DELETED_OUTSIDE,
+        message,
+        status=as_seen(seen, cluster),
+        verdicts={"Drifted": verdict},
+        events=events,
+    )
+
+
+def stopped_by_provider(seen: ClusterObservation) -> ClusterDecision | None:
+    """The provider stops on-demand clusters when credit runs out."""
+    cluster = seen.bought
+    if cluster is None or cluster.phase is not Phase.PAUSED:
+        return None
+    message = f"The provider has stopped the cluster ('{cluster.status}'). Settle the account there; it goes on then."
+    return stalled(seen, Reason.STOPPED_BY_PROVIDER, message, status=as_seen(seen, cluster))
+
+
+def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
+    """The provider is building the cluster. The message names its phase and since when, and so moves only with it."""
+    cluster = seen.bought
+    if cluster is None or cluster.phase is not Phase.IN_PROGRESS or seen.status.first_ready_time is not None:
+        return None
+    phase = cluster.latest_phase
+    since = f" since {format_time(phase.time)}" if phase is not None else ""
+    message = f"The provider is building the cluster: '{cluster.status}'{since}."
+    return working(
+        seen,
+        Reason.PROVISIONING,
+        message,
+        status=as_seen(seen, cluster),
+        verdicts={"Provisioned": Verdict(False, Reason.PROVISIONING, message), **tested(cluster), **untold(cluster)},
+    )
+
+
+def in_order(seen: ClusterObservation) -> ClusterDecision:
+    """Everything is as it was asked for."""
+    cluster = seen.bought
+    if cluster is None:
+        raise ValueError("a cluster is in order only when the provider shows it")
+    status = as_seen(seen, cluster)
+    events: tuple[EventNote, ...] = ()
+    message = f"{seen.wanted_nodes} nodes with {seen.wanted_gpus} GPUs are Ready."
+    if status.first_ready_time is None:
+        status = status.model_copy(update={"first_ready_time": seen.around.now})
+        events = (EventNote(EventType.NORMAL, Reason.IN_ORDER, message),)
+    return done(
+        seen,
+        Reason.IN_ORDER,
+        message,
+        status=status,
+        verdicts={
+            **built(cluster),
+            "KubeconfigAvailable": Verdict(
+                True, Reason.KUBECONFIG_WRITTEN, f"The kubeconfig is in Secret '{seen.secret_name}'."
+            ),
+            "NodesHealthy": Verdict(True, Reason.NODES_READY, message),
+            "Drifted": _drift(seen, cluster),
+        },
+        events=events,
+    )
+
+
+def seen_lately(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
+    """The decision, with a look at the provider when the newest is old, and the time of the next one."""
+    if not isinstance(seen.credential, Credential) or seen.provider.begun is None or is_paused(seen.resource.metadata):
+        return decision
+    if not seen.resource.metadata.finalizers and seen.resource.metadata.is_being_deleted:
+        return decision
+    due = seen.provider.begun + _interval_seconds(seen, decision)
+    looks = any(isinstance(action, LookAtProvider) for action in decision.actions)
+    pays = any(action.costs_money for action in decision.actions)
+    if seen.around.monotonic >= due and not looks and not pays:
+        return decision.with_actions(LookAtProvider(due, cluster_id=seen.status.cluster_id))
+    left = max(due - seen.around.monotonic, 0.0)
+    again = decision.look_again_seconds
+    return replace(decision, look_again_seconds=left if again is None else min(left, again))
+
+
+def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> float:
+    """Jittered, so that many clusters do not ask at the same moment."""
+    calm = reason_of(decision.status.conditions, "Ready") == "Ready"
+    wish = float(seen.spec.drift.interval_seconds)
+    interval = wish if calm else min(wish, BUSY_INTERVAL_SECONDS)
+    return interval * (0.9 + 0.2 * seen.around.jitter)
+
+
+def _drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
+    others = [each for each in seen.provider.own_clusters(seen.name) if each.id != cluster.id]
+    if others:
+        named = ", ".join(f"'{other.name}' ({other.id})" for other in others)
+        text = f"The provider has more clusters of this resource: {named}. Delete them there: they bill."
+        return Verdict(True, Reason.DUPLICATE_FOUND, text)
+    if (cluster.region, cluster.gpu_type) != (seen.spec.region, seen.spec.gpu_type):
+        text = f"The cluster is '{cluster.gpu_type}' in '{cluster.region}', which is not what `spec` says."
+        return Verdict(True, Reason.DRIFTED, text)
+    return Verdict(False, Reason.AS_WANTED, "The provider's cluster is as `spec` says.")
+
+
+def is_lost(seen: ClusterObservation) -> bool:
+    """It was written down before that the cluster vanished."""
+    return reason_of(seen.status.conditions, "Ready") == Reason.GONE
+
+
+def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
+    message = (
+        f"Cluster '{cluster_id}' is gone from the provider, and this resource did not delete it. Nothing is bought in "
+        "its place: delete this resource and create it again to buy another."
+    )
+    events: tuple[EventNote, ...] = ()
+    if not is_lost(seen):
+        events = (EventNote(EventType.WARNING, Reason.GONE, message),)
+    status = seen.status.model_copy(update={"provider_status": None})
+    if seen.status.cost is not None and seen.status.cost.hourly_usd:
+        status = with_cost(seen, status, 0)
+    return stalled(
+        seen,
+        Reason.GONE,
+        message,
+        status=status,
+        verdicts={
+            "Provisioned": Verdict(False, Reason.GONE, message),
+            "Drifted": Verdict(True, Reason.GONE, message),
+            "NodesHealthy": Verdict(None, Reason.GONE, message),
+        },
+        events=events,
+    )

@@ -1,0 +1,145 @@
+"""A job and the GPUCluster that it runs on: made for it by a template, or named by the user; ready for pods or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith.planning.accepted import accepted_changes, accepted_verdicts
+from tunesmith.planning.actions import ApplyObject, DeleteObject
+from tunesmith.planning.attempt import OWNER_KIND
+from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.decision import Action
+from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
+from tunesmith.planning.verdict import Verdict
+from tunesmith.resources.conditions import find_condition, is_true
+from tunesmith.resources.fine_tune_job_running import PlacementType
+from tunesmith.resources.gpu_cluster import GPUCluster
+from tunesmith.resources.metadata import API_VERSION
+from tunesmith.resources.schema import to_raw
+
+
+def cluster_of_the_template(seen: JobObservation) -> JobDecision | None:
+    """The cluster's name stands in the status before the cluster is made: a crash in between finds it again."""
+    if seen.spec.placement.type is not PlacementType.TEMPLATE or seen.cluster is not None:
+        return None
+    if seen.status.admission is not None:
+        return None  # it was there once: what became of it is not ours to make again under a running attempt
+    name = seen.identity.template_cluster_name
+    message = f"GPUCluster '{name}' is being made for this job."
+    return working(
+        seen,
+        "Waiting",
+        "ClusterRequested",
+        message,
+        ApplyObject(None, template_cluster(seen)),
+        changes={**accepted_changes(seen), "cluster_name": name},
+        verdicts={**accepted_verdicts(seen), "ClusterReady": Verdict(False, "ClusterRequested", message)},
+    )
+
+
+def cluster_not_ready(seen: JobObservation) -> JobDecision | None:
+    """The job waits for its cluster. One broken node does not matter here: the pool judges nodes."""
+    if seen.where is None or seen.status.admission is not None:
+        return None
+    if seen.cluster is None:
+        message = f"There is no GPUCluster '{seen.cluster_name}' in this namespace. Create it; the job waits."
+        return _waits_for_it(seen, "ClusterNotFound", message)
+    return _without_its_storage(seen, seen.cluster) or _without_pods(seen, seen.cluster)
+
+
+def _without_its_storage(seen: JobObservation, cluster: GPUCluster) -> JobDecision | None:
+    """The job's volume must be the cluster's own: it cannot come later."""
+    wanted = seen.spec.storage.shared_volume.name if seen.spec.storage.shared_volume is not None else None
+    attached = cluster.spec.volume_ref.name if cluster.spec.volume_ref is not None else None
+    if wanted == attached:
+        return None
+    has = f"SharedVolume '{attached}'" if attached else "no volume"
+    message = (
+        f"GPUCluster '{cluster.metadata.name}' has {has}, the job's storage is SharedVolume '{wanted}'. "
+        "A volume is attached only when a cluster is created: name the cluster's own volume, or another cluster."
+    )
+    verdict = Verdict(False, "StorageMismatch", message)
+    return stalled(
+        seen,
+        "Invalid",
+        "StorageMismatch",
+        message,
+        verdicts={**accepted_verdicts(seen), "ClusterReady": verdict},
+    )
+
+
+def _without_pods(seen: JobObservation, cluster: GPUCluster) -> JobDecision | None:
+    """It will take pods later, or again."""
+    if cluster.metadata.is_being_deleted:
+        return _waits_for_it(seen, "ClusterDeleting", f"GPUCluster '{cluster.metadata.name}' is being deleted.")
+    if not can_take_pods(cluster):
+        return _waits_for_it(seen, "ClusterNotReady", _why_not(cluster))
+    if isinstance(seen.workload, Unknown):
+        message = f"GPUCluster '{cluster.metadata.name}' does not answer: {seen.workload.why}."
+        return _waits_for_it(seen, "ClusterUnreachable", message)
+    return None
+
+
+def can_take_pods(cluster: GPUCluster) -> bool:
+    """It was Ready once, so that namespace and claim are there, and its kubeconfig is usable now."""
+    return cluster.status.first_ready_time is not None and cluster.status.release is None and can_be_asked(cluster)
+
+
+def can_be_asked(cluster: GPUCluster) -> bool:
+    """There is a kubeconfig for it."""
+    return is_true(cluster.status.conditions, "KubeconfigAvailable")
+
+
+def template_cluster(seen: JobObservation) -> dict[str, Any]:
+    """The OnDemand GPUCluster of `spec.placement.template`, owned by the job."""
+    template = seen.spec.placement.template
+    assert template is not None  # a union whose type is Template has this member
+    written = to_raw(template)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "GPUCluster",
+        "metadata": {
+            "name": seen.identity.template_cluster_name,
+            "namespace": seen.identity.namespace,
+            "labels": seen.identity.labels,
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": OWNER_KIND,
+                    "name": seen.identity.name,
+                    "uid": seen.identity.uid,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": {"clusterType": "Kubernetes", "billing": {"type": "OnDemand"}, "deletionPolicy": "Delete", **written},
+    }
+
+
+def give_back_the_template_cluster(seen: JobObservation) -> tuple[Action, ...]:
+    """Delete the cluster that was made for this job, unless it has another owner by now."""
+    cluster = seen.cluster
+    if seen.spec.placement.type is not PlacementType.TEMPLATE or cluster is None or cluster.metadata.is_being_deleted:
+        return ()
+    owners = {owner.uid for owner in cluster.metadata.owner_references}
+    if owners != {seen.identity.uid}:
+        return ()
+    meta = cluster.metadata
+    return (DeleteObject(None, API_VERSION, "GPUCluster", meta.namespace or "", meta.name, uid=meta.uid),)
+
+
+def _waits_for_it(seen: JobObservation, reason: str, message: str) -> JobDecision:
+    return working(
+        seen,
+        "Waiting",
+        reason,
+        message,
+        changes={**accepted_changes(seen), "cluster_name": seen.cluster_name, "queue": None},
+        verdicts={**accepted_verdicts(seen), "ClusterReady": Verdict(False, reason, message)},
+    )
+
+
+def _why_not(cluster: GPUCluster) -> str:
+    ready = find_condition(cluster.status.conditions, "Ready")
+    why = f"{ready.reason}" if ready is not None else "nobody has looked at it yet"
+    return f"GPUCluster '{cluster.metadata.name}' is not ready for pods yet ({why}); the job waits."

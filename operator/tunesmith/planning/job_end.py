@@ -1,0 +1,160 @@
+"""How a job ends: recorded first, then everything that it made is taken away, then the resource is let go."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tunesmith.planning.actions import DeleteObject, SetMetadata
+from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.decision import Action, EventNote, EventType
+from tunesmith.planning.job_cluster import give_back_the_template_cluster
+from tunesmith.planning.job_observation import FINALIZER, JobDecision, JobObservation, stalled, working
+from tunesmith.planning.kube_facts import PodFact
+from tunesmith.planning.verdict import Verdict
+from tunesmith.resources.conditions import find_condition, is_true
+from tunesmith.resources.fine_tune_job_running import OnDelete
+from tunesmith.resources.fine_tune_job_status import Failure
+from tunesmith.resources.metadata import API_VERSION
+
+AT_ONCE_SECONDS = 1  # kubernetes: 0 would take the pod out of the API while its processes may go on
+LOG_TAIL_LINES = 50
+TAIL_CHARACTERS = 4000
+
+
+def being_deleted(seen: JobObservation) -> JobDecision | None:
+    """Training pods are stopped (and save, unless the user said Abort), then the resource goes."""
+    if not seen.job.metadata.is_being_deleted:
+        return None
+    if FINALIZER not in seen.job.metadata.finalizers:
+        return JobDecision(status=seen.status)
+    if seen.attempt == 0 or _cluster_takes_everything_along(seen):
+        return _let_go(seen)  # nothing was ever made, or its cluster's end is its end
+    if isinstance(seen.workload, Unknown):
+        message = f"The cluster does not answer ({seen.workload.why}); what the job made there is still to be removed."
+        return working(seen, "Deleting", "ClusterUnreachable", message)
+    actions = (*_stop_at_once(seen), *leftovers(seen, everything=True))
+    if seen.workload.value.jobs or _live_pods(seen):
+        saving = seen.spec.on_delete is OnDelete.SAVE
+        message = "Its pods are ending" + (" and save a checkpoint." if saving else ".")
+        return working(seen, "Deleting", "Deleting", message, *actions)
+    return _let_go(seen)
+
+
+def finished(seen: JobObservation) -> JobDecision | None:
+    """The end stands in the status: take away what the attempts made, then wait for the job's time to live."""
+    conditions = seen.status.conditions
+    if not is_true(conditions, "Succeeded") and not is_true(conditions, "Failed"):
+        return None
+    status = seen.status
+    tidy = _tidy_up(seen)
+    if tidy or FINALIZER not in seen.job.metadata.finalizers:
+        return JobDecision(status=status, actions=tidy or _expired(seen), look_again_seconds=_seconds_to_live(seen))
+    if isinstance(seen.workload, Unknown) and not _cluster_takes_everything_along(seen):
+        return JobDecision(status=status, look_again_seconds=30.0)
+    if not isinstance(seen.workload, Unknown) and seen.workload.value.jobs:
+        return JobDecision(status=status, look_again_seconds=30.0)  # being deleted
+    return JobDecision(status=status, actions=(_without_finalizer(seen),), look_again_seconds=_seconds_to_live(seen))
+
+
+def failed(seen: JobObservation, error_class: str, reason: str, message: str, **changes: Any) -> JobDecision:
+    """The job has failed for good. `message` is what the user reads first."""
+    tail = seen.report.tail if seen.report is not None else ()
+    return stalled(
+        seen,
+        "Failed",
+        reason,
+        message,
+        changes={
+            "failure": Failure(class_=error_class, reason=reason, message=message),
+            "log_tail": "\n".join(tail[-LOG_TAIL_LINES:])[-TAIL_CHARACTERS:] or None,
+            "queue": None,
+            "completion_time": seen.around.now,
+            **changes,
+        },
+        verdicts={
+            "Failed": Verdict(True, reason, message),
+            "Succeeded": Verdict(False, reason, message),
+            "Progressing": Verdict(False, reason, message),
+        },
+        events=(EventNote(EventType.WARNING, "Failed", message),),
+        again=0.0,
+    )
+
+
+def leftovers(seen: JobObservation, *, everything: bool = False) -> tuple[Action, ...]:
+    """Delete the Jobs of attempts that are over; each takes its pods, ConfigMap and Service along.
+
+    The pods of a dead node are not waited for, nor taken out of the API: the fence on the storage holds them off.
+    """
+    if isinstance(seen.workload, Unknown):
+        return ()
+    current = None if everything or seen.status.admission is None else seen.attempt
+    return tuple(
+        DeleteObject(seen.where, "batch/v1", "Job", job.namespace, job.name, uid=job.uid)
+        for job in seen.workload.value.jobs
+        if job.attempt != current and not job.deleting
+    )
+
+
+def _tidy_up(seen: JobObservation) -> tuple[Action, ...]:
+    return (*leftovers(seen, everything=True), *give_back_the_template_cluster(seen))
+
+
+def _expired(seen: JobObservation) -> tuple[Action, ...]:
+    """Nothing is left of it but the resource itself, and its time to live is over."""
+    left = _seconds_to_live(seen)
+    if left is None or left > 0:
+        return ()
+    meta = seen.job.metadata
+    return (DeleteObject(None, API_VERSION, "FineTuneJob", meta.namespace or "", meta.name, uid=meta.uid),)
+
+
+def _seconds_to_live(seen: JobObservation) -> float | None:
+    ttl, ended = seen.spec.ttl_seconds_after_finished, _ended(seen)
+    if ttl is None or ended is None:
+        return None
+    return max(0.0, ttl - (seen.around.now - ended).total_seconds())
+
+
+def _ended(seen: JobObservation) -> datetime | None:
+    for kind in ("Succeeded", "Failed"):
+        condition = find_condition(seen.status.conditions, kind)
+        if condition is not None and condition.is_true:
+            return condition.last_transition_time
+    return None
+
+
+def _cluster_takes_everything_along(seen: JobObservation) -> bool:
+    """The bought cluster is gone or going, and does not answer: its end is the end of what the job made there."""
+    if seen.where is None or not isinstance(seen.workload, Unknown):
+        return False
+    return seen.cluster is None or seen.cluster.metadata.is_being_deleted or seen.cluster.status.release is not None
+
+
+def _stop_at_once(seen: JobObservation) -> tuple[Action, ...]:
+    """Abort: nothing is worth saving."""
+    if seen.spec.on_delete is not OnDelete.ABORT:
+        return ()
+    return tuple(
+        DeleteObject(seen.where, "v1", "Pod", pod.namespace, pod.name, pod.uid, grace_period_seconds=AT_ONCE_SECONDS)
+        for pod in _live_pods(seen)
+        if not pod.deleting
+    )
+
+
+def _live_pods(seen: JobObservation) -> tuple[PodFact, ...]:
+    """Pods that may still write: those of a dead node are held off by the fence and are not waited for."""
+    if isinstance(seen.workload, Unknown):
+        return ()
+    sick = seen.workload.value.sick_nodes()
+    return tuple(pod for pod in seen.workload.value.pods if not pod.finished and pod.node not in sick)
+
+
+def _let_go(seen: JobObservation) -> JobDecision:
+    actions = (*give_back_the_template_cluster(seen), _without_finalizer(seen))
+    return JobDecision(status=seen.status, actions=actions)
+
+
+def _without_finalizer(seen: JobObservation) -> SetMetadata:
+    return SetMetadata(finalizers=tuple(one for one in seen.job.metadata.finalizers if one != FINALIZER))

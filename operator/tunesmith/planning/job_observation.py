@@ -1,0 +1,154 @@
+"""Everything that a decision about one FineTuneJob needs, as typed facts; and how such a decision is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.planning.actions import RemoteCluster
+from tunesmith.planning.attempt import JobIdentity
+from tunesmith.planning.attempt_end import Workload
+from tunesmith.planning.circumstances import Circumstances, Known, Unknown
+from tunesmith.planning.decision import Action, Decision, EventNote
+from tunesmith.planning.pool import PoolAnswer
+from tunesmith.planning.progress import Report
+from tunesmith.planning.verdict import Standing, Summary, Verdict, told
+from tunesmith.resources.catalog_model import CatalogModel
+from tunesmith.resources.fine_tune_job import CONDITIONS, FineTuneJob, FineTuneJobSpec
+from tunesmith.resources.fine_tune_job_running import PlacementType
+from tunesmith.resources.fine_tune_job_status import FineTuneJobStatus
+from tunesmith.resources.gpu_cluster import GPUCluster
+from tunesmith.resources.references import ConfigMapKeyReference
+
+FINALIZER = "tunesmith.dev/finalizer"
+LOOK_AGAIN_SECONDS = 30.0
+NOT_LOOKED = Unknown("Nobody has looked yet.")
+
+
+@dataclass(frozen=True)
+class JobObservation:
+    """One FineTuneJob and the world round it.
+
+    `files` are the ConfigMap keys that the dataset names, by role (`training`, `validation`); None: no such key.
+    `answer` is what the job's pool says to its request; None: the pool has not judged it yet.
+    """
+
+    around: Circumstances
+    job: FineTuneJob
+    model: CatalogModel | None = None
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    cluster: GPUCluster | None = None
+    workload: Known[Workload] | Unknown = NOT_LOOKED
+    answer: Known[PoolAnswer | None] | Unknown = NOT_LOOKED
+    report: Report | None = None
+
+    @property
+    def spec(self) -> FineTuneJobSpec:
+        """What the user wants."""
+        return self.job.spec
+
+    @property
+    def status(self) -> FineTuneJobStatus:
+        """What was written down before."""
+        return self.job.status
+
+    @property
+    def identity(self) -> JobIdentity:
+        """Which job."""
+        return identity_of(self.job)
+
+    @property
+    def cluster_name(self) -> str | None:
+        """The GPUCluster that the job runs on; None: it runs where the operator runs."""
+        return cluster_name_of(self.job)
+
+    @property
+    def where(self) -> RemoteCluster | None:
+        """Where the job's objects are, as actions name it."""
+        name = self.cluster_name
+        return None if name is None else RemoteCluster(self.identity.namespace, name)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the job's pods."""
+        return self.identity.namespace if self.where is None else self.around.installation.jobs_namespace
+
+    @property
+    def attempt(self) -> int:
+        """The number of the present or last attempt; 0 before the first."""
+        return self.status.attempt or 0
+
+
+def identity_of(job: FineTuneJob) -> JobIdentity:
+    """Which job this is."""
+    return JobIdentity(job.metadata.namespace or "", job.metadata.name, job.metadata.uid)
+
+
+def cluster_name_of(job: FineTuneJob) -> str | None:
+    """The GPUCluster that a job runs on, by its spec or as made for it; None: the local cluster."""
+    placement = job.spec.placement
+    if placement.type is PlacementType.LOCAL:
+        return None
+    if placement.type is PlacementType.TEMPLATE:
+        return identity_of(job).template_cluster_name
+    return placement.cluster.name if placement.cluster is not None else None
+
+
+def config_maps_of(job: FineTuneJob) -> Mapping[str, ConfigMapKeyReference]:
+    """The ConfigMap keys that the dataset is read from, by role."""
+    dataset = job.spec.dataset
+    sources = {"training": dataset.training, "validation": dataset.validation}
+    return {
+        role: source.config_map
+        for role, source in sources.items()
+        if source is not None and source.config_map is not None
+    }
+
+
+def names_model(job: FineTuneJob, row: Mapping[str, Any]) -> bool:
+    """Whether the job's model is this CatalogModel (as stored), by object name or by the provider's id."""
+    reference = job.spec.model.catalog
+    names = {(row.get("metadata") or {}).get("name"), (row.get("spec") or {}).get("id")}
+    return reference is not None and reference.name in names
+
+
+def working(seen: JobObservation, state: str, reason: str, message: str, *actions: Action, **more: Any) -> JobDecision:
+    """It goes on by itself: not Ready, Reconciling."""
+    return _told(seen, state, Summary(Standing.WORKING, reason, message), actions, **more)
+
+
+def stalled(seen: JobObservation, state: str, reason: str, message: str, *actions: Action, **more: Any) -> JobDecision:
+    """Somebody must do something: not Ready, Stalled."""
+    return _told(seen, state, Summary(Standing.STALLED, reason, message), actions, **more)
+
+
+def done(seen: JobObservation, state: str, reason: str, message: str, *actions: Action, **more: Any) -> JobDecision:
+    """Nothing is left to do: Ready."""
+    return _told(seen, state, Summary(Standing.DONE, reason, message), actions, **more)
+
+
+JobDecision = Decision[FineTuneJobStatus]
+
+
+def _told(
+    seen: JobObservation,
+    state: str,
+    summary: Summary,
+    actions: tuple[Action, ...],
+    *,
+    verdicts: Mapping[str, Verdict] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    events: tuple[EventNote, ...] = (),
+    again: float | None = LOOK_AGAIN_SECONDS,
+) -> JobDecision:
+    """`changes` are fields of the status; `verdicts` its conditions, by type."""
+    status = told(
+        seen.status.model_copy(update={**(changes or {}), "state": state}),
+        summary,
+        verdicts or {},
+        order=CONDITIONS,
+        generation=seen.job.metadata.generation,
+        now=seen.around.now,
+    )
+    return Decision(status=status, actions=actions, events=events, look_again_seconds=again)

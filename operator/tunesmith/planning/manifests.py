@@ -1,0 +1,185 @@
+"""The objects of one attempt: an Indexed Job with gated pods, its ConfigMap and its headless Service.
+
+The Job comes first and owns the other two, so that deleting it takes everything along, here and in a bought cluster.
+Its pods wait at a scheduling gate: nothing starts before ConfigMap and Service are there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith.planning.attempt import (
+    CONFIGURATION_DIRECTORY,
+    CONFIGURATION_FILE,
+    MASTER_PORT,
+    OWNER_KIND,
+    STORAGE_ROOT,
+    Attempt,
+)
+from tunesmith.planning.kube_facts import GPU_RESOURCE
+from tunesmith.planning.placement import GPU_TOLERATION, Tolerated
+
+SCHEDULING_GATE = "tunesmith.dev/placement"
+UNPRIVILEGED_ID = 65532
+CONTAINER = "trainer"
+# kubernetes: a ConfigMap holds 1 MiB in all; the rest is left for the configuration and the object's own fields.
+DATASETS_MAX_BYTES = 1_000_000
+
+
+def training_job(attempt: Attempt) -> dict[str, Any]:
+    """The Indexed Job. One failed pod fails it (`backoffLimit: 0`): a group of ranks is made anew as a whole."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": attempt.name,
+            "namespace": attempt.namespace,
+            "labels": attempt.labels,
+            "ownerReferences": _owned_by_resource(attempt),
+        },
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": attempt.pods,
+            "parallelism": attempt.pods,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "template": {
+                "metadata": {
+                    "labels": {**_harmless(attempt.pod_labels), **attempt.labels},
+                    "annotations": _harmless(attempt.pod_annotations),
+                },
+                "spec": _pod_spec(attempt),
+            },
+        },
+    }
+
+
+def configuration_map(attempt: Attempt, job_uid: str) -> dict[str, Any]:
+    """The trainer's configuration file and the datasets that travel with it. `job_uid` is the batch Job's."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _owned_by_job(attempt, attempt.name, job_uid),
+        "data": {CONFIGURATION_FILE: json.dumps(attempt.configuration, sort_keys=True), **attempt.datasets},
+    }
+
+
+def rendezvous_service(attempt: Attempt, job_uid: str) -> dict[str, Any]:
+    """The headless Service: pods find rank 0 by name before they are ready. `job_uid` is the batch Job's."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _owned_by_job(attempt, attempt.service_name, job_uid),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": {"batch.kubernetes.io/job-name": attempt.name},
+            "ports": [{"name": "rendezvous", "port": MASTER_PORT, "protocol": "TCP", "targetPort": MASTER_PORT}],
+        },
+    }
+
+
+def _pod_spec(attempt: Attempt) -> dict[str, Any]:
+    """Everything that the restricted pod security standard asks for; nothing in the custom resource reaches it."""
+    return {
+        "restartPolicy": "Never",
+        "schedulingGates": [{"name": SCHEDULING_GATE}],
+        "subdomain": attempt.service_name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": attempt.grace_seconds,
+        "imagePullSecrets": [{"name": name} for name in attempt.pull_secrets],
+        "tolerations": [_toleration(one) for one in (GPU_TOLERATION, *attempt.tolerations)],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": UNPRIVILEGED_ID,
+            "runAsGroup": UNPRIVILEGED_ID,
+            "fsGroup": UNPRIVILEGED_ID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(attempt)],
+        "volumes": [
+            {"name": "storage", "persistentVolumeClaim": {"claimName": attempt.claim}},
+            {"name": "configuration", "configMap": {"name": attempt.name}},
+            {"name": "scratch", "emptyDir": {}},
+            {"name": "shared-memory", "emptyDir": {"medium": "Memory"}},
+        ],
+    }
+
+
+def _container(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "name": CONTAINER,
+        "image": attempt.image,
+        "command": ["tunesmith-trainer"],
+        "args": ["launch", "--config", f"{CONFIGURATION_DIRECTORY}/{CONFIGURATION_FILE}"],
+        "env": [
+            {"name": "TUNESMITH_MASTER_ADDR", "value": f"{attempt.name}-0.{attempt.service_name}"},
+            {"name": "HOME", "value": "/tmp"},
+        ],
+        "resources": {"limits": _limits(attempt)},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "storage", "mountPath": STORAGE_ROOT},
+            {"name": "configuration", "mountPath": CONFIGURATION_DIRECTORY, "readOnly": True},
+            {"name": "scratch", "mountPath": "/tmp"},
+            {"name": "shared-memory", "mountPath": "/dev/shm"},
+        ],
+    }
+
+
+def _limits(attempt: Attempt) -> dict[str, str]:
+    limits = {GPU_RESOURCE: str(attempt.gpus_per_pod)} if attempt.gpus_per_pod else {}
+    return limits | ({attempt.rdma_resource: "1"} if attempt.rdma_resource else {})
+
+
+def _owned_by_resource(attempt: Attempt) -> list[dict[str, Any]]:
+    """Only in the cluster where the FineTuneJob lives can it be an owner."""
+    if attempt.where is not None:
+        return []
+    return [
+        {
+            "apiVersion": "tunesmith.dev/v1alpha1",
+            "kind": OWNER_KIND,
+            "name": attempt.job.name,
+            "uid": attempt.job.uid,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]
+
+
+def _owned_by_job(attempt: Attempt, name: str, job_uid: str) -> dict[str, Any]:
+    owner = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "name": attempt.name,
+        "uid": job_uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    return {"name": name, "namespace": attempt.namespace, "labels": attempt.labels, "ownerReferences": [owner]}
+
+
+def _harmless(written: Mapping[str, str]) -> dict[str, str]:
+    """Without keys of Kubernetes' own domains and ours: some of them weaken a pod's confinement (AppArmor, say)."""
+    return {key: value for key, value in written.items() if not _reserved(key)}
+
+
+def _reserved(key: str) -> bool:
+    domain = key.partition("/")[0] if "/" in key else ""
+    return domain.endswith(("kubernetes.io", "k8s.io", "tunesmith.dev")) or key in {"job-name", "controller-uid"}
+
+
+def _toleration(one: Tolerated) -> dict[str, Any]:
+    written = {"key": one.key, "operator": one.operator, "value": one.value, "effect": one.effect}
+    seconds = {} if one.seconds is None else {"tolerationSeconds": one.seconds}
+    return {key: value for key, value in written.items() if value} | seconds

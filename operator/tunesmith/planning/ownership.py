@@ -1,0 +1,80 @@
+"""Whose a provider object is: the name annotation, its own, foreign or restored, and competing claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tunesmith.planning.circumstances import Installation
+from tunesmith.planning.naming import ProviderName, installation_mark, parse_provider_name, provider_name
+from tunesmith.resources.metadata import Metadata
+
+FINALIZER = "tunesmith.dev/finalizer"
+IN_USE_FINALIZER = "tunesmith.dev/in-use"
+NAME_ANNOTATION = "tunesmith.dev/provider-name"
+PAUSED_ANNOTATION = "tunesmith.dev/paused"
+ABANDON_ANNOTATION = "tunesmith.dev/abandon"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Another resource that holds the same provider object."""
+
+    namespace: str
+    name: str
+    uid: str
+    created: datetime | None
+
+    def is_older_than(self, metadata: Metadata) -> bool:
+        """Of competing claims the oldest `(creationTimestamp, uid)` owns."""
+        mine = _age(metadata.creation_timestamp, metadata.uid)
+        return _age(self.created, self.uid) < mine
+
+
+def own_name(kind: str, metadata: Metadata, installation: Installation, incarnation: int) -> ProviderName:
+    """The name of this object's purchase."""
+    return provider_name(
+        installation_id=installation.id,
+        kind=kind,
+        namespace=metadata.namespace or "",
+        name=metadata.name,
+        uid=metadata.uid,
+        incarnation=incarnation,
+    )
+
+
+def annotated_name(metadata: Metadata, own: ProviderName) -> ProviderName | None:
+    """The annotated name, when it is of our own identity; a name copied from another resource is not believed."""
+    parsed = parse_provider_name(metadata.annotations.get(NAME_ANNOTATION, ""))
+    return parsed if parsed is not None and parsed.identity == own.identity else None
+
+
+def was_restored(metadata: Metadata, own: ProviderName) -> bool:
+    """The annotation was written for another object of our kind, namespace and name: a backup brought it here."""
+    annotated = annotated_name(metadata, own)
+    return annotated is not None and annotated.uid != own.uid
+
+
+def may_be_taken_over(found: ProviderName, installation: Installation) -> bool:
+    """`SameIdentity` reaches only what this installation, or one that it replaces by its own word, has bought."""
+    known = {installation_mark(each) for each in (installation.id, *installation.previous_ids)}
+    return found.installation in known
+
+
+def is_paused(metadata: Metadata) -> bool:
+    """The user asked for no writes anywhere."""
+    return metadata.annotations.get(PAUSED_ANNOTATION) == "true"
+
+
+def with_finalizer(metadata: Metadata) -> tuple[str, ...]:
+    """The resource's finalizers, ours among them."""
+    return metadata.finalizers if FINALIZER in metadata.finalizers else (*metadata.finalizers, FINALIZER)
+
+
+def without_finalizer(metadata: Metadata) -> tuple[str, ...]:
+    """The resource's finalizers without ours."""
+    return tuple(each for each in metadata.finalizers if each != FINALIZER)
+
+
+def _age(created: datetime | None, uid: str) -> tuple[str, str]:
+    return (created.isoformat() if created else "", uid)

@@ -1,0 +1,289 @@
+"""An attempt in its course: made, let go onto its nodes, followed, and what comes after it when it breaks."""
+
+from __future__ import annotations
+
+from tunesmith.planning.acceptance import Plan, Refusal, plan_of
+from tunesmith.planning.actions import ApplyObject, ReleasePod
+from tunesmith.planning.admission import tolerations_of
+from tunesmith.planning.attempt import Attempt, from_storage
+from tunesmith.planning.attempt_end import Broke, Succeeded, Workload, end_of
+from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.configuration import configuration, travelling_files
+from tunesmith.planning.contract import Retry
+from tunesmith.planning.decision import Decision, EventNote, EventType
+from tunesmith.planning.job_end import failed, leftovers
+from tunesmith.planning.job_observation import JobDecision, JobObservation, done, stalled, working
+from tunesmith.planning.kube_facts import PodFact
+from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
+from tunesmith.planning.progress import stalled as silent_too_long
+from tunesmith.planning.verdict import Verdict
+from tunesmith.planning.written_progress import finished_progress, pods_written, progress_changes, progressing
+from tunesmith.resources.conditions import find_condition
+from tunesmith.resources.fine_tune_job_status import OutputStatus, Restarts
+from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
+
+OUT_OF_MEMORY_CLASS = "OutOfMemory"
+NOT_MADE = "PodsNotMade"
+# kubernetes: reasons of a waiting container that concern its image.
+IMAGE_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+BLAMED_NODES_KEPT = 16
+FOLLOW_SECONDS = 15.0
+
+
+def cannot_be_seen(seen: JobObservation) -> JobDecision | None:
+    """Nothing is decided about pods that nobody can see. They go on by themselves."""
+    if not isinstance(seen.workload, Unknown):
+        return None
+    message = f"The cluster of the job does not answer: {seen.workload.why}. The training goes on unseen."
+    verdicts = {
+        "ClusterReady": Verdict(None, "ClusterUnreachable", message),
+        "Progressing": Verdict(None, "ProgressUnknown", message),
+    }
+    return working(seen, seen.status.state or "Training", "ClusterUnreachable", message, verdicts=verdicts)
+
+
+def attempt_ended(seen: JobObservation) -> JobDecision | None:
+    """Success by the trainer's own word; everything else is somebody's fault, and whose decides what follows."""
+    workload = _workload(seen)
+    end = end_of(workload, seen.attempt) or _lost(seen, workload)
+    match end:
+        case None:
+            return None
+        case Succeeded():
+            return _succeeded(seen, end)
+        case Broke():
+            return _broke(seen, end)
+
+
+def attempt_stalled(seen: JobObservation) -> JobDecision | None:
+    """The pods run but nothing moves: make the group anew."""
+    if seen.report is None or seen.report.attempt != seen.attempt:
+        return None
+    why = silent_too_long(seen.report, seen.spec.recovery.stall_timeout_seconds, seen.around.monotonic)
+    return None if why is None else _broke(seen, Broke("Stall", Retry.INFRASTRUCTURE, why))
+
+
+def attempt_not_made(seen: JobObservation) -> JobDecision | None:
+    """The batch Job, with all its pods at the gate. What went before is taken away first."""
+    if _workload(seen).job_of(seen.attempt) is not None:
+        return None
+    attempt = _attempt(seen)
+    if isinstance(attempt, Decision):
+        return attempt
+    message = f"Attempt {seen.attempt} is being made."
+    actions = (*leftovers(seen), ApplyObject(attempt.where, training_job(attempt)))
+    return working(seen, "Starting", "PodsStarting", message, *actions)
+
+
+def pods_at_the_gate(seen: JobObservation) -> JobDecision | None:
+    """ConfigMap and Service first, then every pod gets the node that was granted to its index."""
+    workload = _workload(seen)
+    job = workload.job_of(seen.attempt)
+    waiting = [
+        pod for pod in workload.pods_of(seen.attempt) if pod.gated and not pod.deleting and pod.index is not None
+    ]
+    if job is None or not waiting:
+        return None
+    attempt = _attempt(seen)
+    if isinstance(attempt, Decision):
+        return attempt
+    admission = seen.status.admission
+    places = admission.pods if admission is not None else ()
+    released = tuple(
+        ReleasePod(seen.where, pod.namespace, pod.name, places[pod.index].node)
+        for pod in waiting
+        if pod.index is not None and pod.index < len(places)
+    )
+    message = f"The pods of attempt {seen.attempt} are let go onto their nodes."
+    return working(
+        seen,
+        "Starting",
+        "PodsStarting",
+        message,
+        ApplyObject(seen.where, configuration_map(attempt, job.uid)),
+        ApplyObject(seen.where, rendezvous_service(attempt, job.uid)),
+        *released,
+        verdicts={"PodsReady": Verdict(False, "PodsStarting", message)},
+    )
+
+
+def training(seen: JobObservation) -> JobDecision:
+    """The attempt goes on."""
+    pods = _workload(seen).pods_of(seen.attempt)
+    wanted = len(seen.status.admission.pods) if seen.status.admission is not None else 0
+    running = [pod for pod in pods if pod.phase in {"Running", "Succeeded"}]
+    changes = {"pods": pods_written(pods), **progress_changes(seen)}
+    if len(running) < wanted:
+        why = next((f" {p.waiting_reason}: {p.waiting_message}" for p in pods if p.waiting_reason), "")
+        message = f"{len(running)} of {wanted} pods run.{why}"[:1000]
+        verdicts = {"PodsReady": Verdict(False, _starting_reason(pods), message)}
+        return working(
+            seen,
+            "Starting",
+            "PodsStarting",
+            message,
+            *leftovers(seen),
+            changes=changes,
+            verdicts=verdicts,
+            again=FOLLOW_SECONDS,
+        )
+    message = f"Attempt {seen.attempt} runs on {wanted} pod(s)."
+    verdicts = {"PodsReady": Verdict(True, "PodsRunning", f"All {wanted} pods run."), "Progressing": progressing(seen)}
+    return working(
+        seen,
+        "Training",
+        "Training",
+        message,
+        *leftovers(seen),
+        changes=changes,
+        verdicts=verdicts,
+        again=FOLLOW_SECONDS,
+    )
+
+
+def _succeeded(seen: JobObservation, end: Succeeded) -> JobDecision:
+    said = end.said
+    path = from_storage(said.path or "")
+    message = f"All {said.total_steps} steps are done; the result is at '{path}' on the storage."
+    verdicts = {
+        "Succeeded": Verdict(True, "Succeeded", message),
+        "Failed": Verdict(False, "Succeeded", message),
+        "Progressing": Verdict(False, "Succeeded", "The training is over."),
+        "PodsReady": Verdict(False, "Succeeded", "The attempt's pods have ended."),
+    }
+    changes = {
+        **progress_changes(seen, last=True),
+        "progress": finished_progress(seen, said),
+        "output": (seen.status.output or OutputStatus()).model_copy(
+            update={"path": path, "sha256": said.result_sha256}
+        ),
+        "completion_time": seen.around.now,
+        "queue": None,
+    }
+    note = EventNote(EventType.NORMAL, "Succeeded", message)
+    return done(seen, "Succeeded", "Succeeded", message, changes=changes, verdicts=verdicts, events=(note,), again=0.0)
+
+
+def _broke(seen: JobObservation, broke: Broke) -> JobDecision:
+    """User errors end the job; the rest is tried again, from the newest checkpoint, as often as the job allows."""
+    restarts = seen.status.restarts or Restarts()
+    recovery = seen.spec.recovery
+    infrastructure, unclassified = restarts.infrastructure or 0, restarts.unclassified or 0
+    match broke.retry:
+        case Retry.NEVER:
+            return failed(seen, "User", broke.error_class, broke.message)
+        case Retry.INFRASTRUCTURE if infrastructure >= recovery.max_infrastructure_restarts:
+            return failed(seen, "Infrastructure", "RestartsExhausted", _gave_up(infrastructure, broke))
+        case Retry.UNCLASSIFIED if unclassified >= recovery.max_restarts:
+            return failed(seen, "Unclassified", "RestartsExhausted", _gave_up(unclassified, broke))
+        case Retry.INFRASTRUCTURE:
+            restarts = restarts.model_copy(update={"infrastructure": infrastructure + 1})
+        case Retry.UNCLASSIFIED:
+            restarts = restarts.model_copy(update={"unclassified": unclassified + 1})
+    plan = seen.status.plan
+    if broke.error_class == OUT_OF_MEMORY_CLASS and plan is not None:
+        smaller = with_smaller_micro_batch(plan)
+        if smaller is None:
+            help_ = "The micro batch is 1 already: make `contextLength` or the LoRA rank smaller, or take larger GPUs."
+            return failed(seen, "User", "OutOfMemory", f"{broke.message} {help_}")
+        plan = smaller
+    return _again(seen, broke, restarts, plan)
+
+
+def _again(seen: JobObservation, broke: Broke, restarts: Restarts, plan: WrittenPlan | None) -> JobDecision:
+    """The admission goes back; the pool grants anew, off the blamed nodes."""
+    blamed = tuple(dict.fromkeys((*seen.status.blamed_nodes, *broke.blamed)))[-BLAMED_NODES_KEPT:]
+    message = f"Attempt {seen.attempt} ended: {broke.message} It goes on from the newest complete checkpoint."
+    verdicts = {
+        "Admitted": Verdict(False, "Restarting", message),
+        "PodsReady": Verdict(False, broke.error_class, broke.message),
+        "Progressing": Verdict(False, broke.error_class, broke.message),
+    }
+    changes = {
+        **progress_changes(seen, last=True),
+        "admission": None,
+        "blamed_nodes": blamed,
+        "restarts": restarts,
+        "plan": plan,
+        "pods": (),
+    }
+    note = EventNote(EventType.WARNING, "Restarting", message[:1000])
+    return working(
+        seen, "Restarting", "Restarting", message, changes=changes, verdicts=verdicts, events=(note,), again=0.0
+    )
+
+
+def _gave_up(restarts: int, broke: Broke) -> str:
+    return f"After {restarts} restart(s) of this kind the job gives up. Last: {broke.message}"
+
+
+def _lost(seen: JobObservation, workload: Workload) -> Broke | None:
+    """The attempt's Job was there, and somebody took it away: its number is used up."""
+    if workload.job_of(seen.attempt) is not None or not _was_made(seen):
+        return None
+    return Broke("JobDeleted", Retry.INFRASTRUCTURE, "The attempt's Job was deleted by somebody else.")
+
+
+def _was_made(seen: JobObservation) -> bool:
+    """Pods were seen of it: PodsReady says more than that they are not made."""
+    condition = find_condition(seen.status.conditions, "PodsReady")
+    return condition is not None and condition.reason not in {NOT_MADE, "NotYetObserved"}
+
+
+def _attempt(seen: JobObservation) -> Attempt | JobDecision:
+    """The attempt's manifests' ingredients; or why it cannot be made any more (the model's row was deleted, say)."""
+    plan = plan_of(seen)
+    if not isinstance(plan, Plan):
+        return stalled(seen, "Waiting", plan.reason, plan.message, verdicts={"Accepted": Verdict(False, *_of(plan))})
+    missing = [role for role, text in seen.files.items() if text is None]
+    if missing:
+        message = (
+            f"The ConfigMap of the {' and '.join(missing)} data is gone. Create it again; the attempt waits for it."
+        )
+        verdict = Verdict(False, "DatasetNotFound", message)
+        return working(seen, "Waiting", "DatasetNotFound", message, verdicts={"DatasetReady": verdict}, again=15.0)
+    placement, storage = seen.spec.placement.local, seen.spec.storage
+    # The GPUCluster's plan makes one claim for its volume, named like the SharedVolume.
+    storage_name = storage.claim or storage.shared_volume
+    return Attempt(
+        job=seen.identity,
+        number=seen.attempt,
+        where=seen.where,
+        namespace=seen.namespace,
+        pods=plan.pods,
+        gpus_per_pod=plan.gpus_per_pod,
+        image=seen.spec.image or seen.around.installation.trainer_image,
+        claim=storage_name.name if storage_name is not None else "",
+        grace_seconds=seen.around.installation.save_grace_seconds,
+        configuration=configuration(seen, plan, seen.attempt),
+        datasets=travelling_files(seen),
+        tolerations=tolerations_of(seen.job),
+        pod_labels=(placement.pod_labels or {}) if placement is not None else {},
+        pod_annotations=(placement.pod_annotations or {}) if placement is not None else {},
+        rdma_resource=placement.rdma_resource if placement is not None else None,
+    )
+
+
+def _of(refusal: Refusal) -> tuple[str, str]:
+    return refusal.reason, refusal.message
+
+
+def _workload(seen: JobObservation) -> Workload:
+    """What is there. Asked only after `cannot_be_seen`."""
+    return Workload() if isinstance(seen.workload, Unknown) else seen.workload.value
+
+
+def _starting_reason(pods: tuple[PodFact, ...]) -> str:
+    """Kubernetes' own word for what a container waits for stands in the message."""
+    stuck = any(pod.waiting_reason in IMAGE_TROUBLE for pod in pods)
+    return "ImagePullFailed" if stuck else "PodsStarting"
+
+
+def with_smaller_micro_batch(plan: WrittenPlan) -> WrittenPlan | None:
+    """The same batch in smaller bites: the next smaller micro batch that divides it; None when it is 1 already."""
+    micro, accumulation = plan.micro_batch or 1, plan.gradient_accumulation or 1
+    share = micro * accumulation
+    smaller = next((size for size in range(micro // 2, 0, -1) if share % size == 0), None)
+    if smaller is None:
+        return None
+    return plan.model_copy(update={"micro_batch": smaller, "gradient_accumulation": share // smaller})

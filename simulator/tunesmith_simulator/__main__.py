@@ -1,0 +1,5 @@
+"""``python -m tunesmith_simulator`` is the command ``tunesmith-simulator``."""
+
+from tunesmith_simulator.cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""Nothing behind the clusters: phases pass by the clock alone. For tests of many clusters."""
+
+import base64
+import uuid
+
+import yaml
+
+from tunesmith_simulator.backing import Report
+from tunesmith_simulator.world import World
+
+
+class LightBacking:
+    """Gives kubeconfigs that are right in form and point to ``server``, where by default nobody answers."""
+
+    real = False
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+
+    def kube_config(self, cluster_id: str, name: str) -> str:
+        """A kubeconfig in the provider's form; its context reads ``t-<uuid>-admin@t-<uuid>``."""
+        tenant = f"t-{uuid.uuid5(uuid.NAMESPACE_URL, cluster_id)}"
+        user = f"{tenant}-admin"
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": tenant, "cluster": {"server": self._server}}],
+            "users": [{"name": user, "user": {"token": f"light-{name}"}}],
+            "contexts": [{"name": f"{user}@{tenant}", "context": {"cluster": tenant, "user": user}}],
+            "current-context": f"{user}@{tenant}",
+        }
+        return base64.b64encode(yaml.safe_dump(document).encode()).decode()
+
+    def start(self, report: Report) -> None:
+        """Nothing to begin."""
+
+    def follow(self, world: World) -> None:
+        """Nothing to make real."""
+
+    async def leaving_first(self, cluster_id: str) -> frozenset[str]:
+        """Nobody can cordon a node that does not exist."""
+        return frozenset()
+
+    async def close(self) -> None:
+        """Nothing to end."""

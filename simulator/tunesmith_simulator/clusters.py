@@ -1,0 +1,372 @@
+"""A GPU cluster: what was ordered, the phases it passes through over time, its nodes. Pure: time is passed in.
+
+The provider does not document the order of the phases; the order in which its SDK lists them is played here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from tunesmith_simulator import machines
+from tunesmith_simulator.machines import Node, NodePhase
+from tunesmith_simulator.pace import Pace, rescaled
+from tunesmith_simulator.regions import Driver
+
+
+class ClusterPhase(StrEnum):
+    """The phases that are played here, in the words of the API."""
+
+    SCHEDULED = "CLUSTER_PHASE_SCHEDULED"
+    WAITING_FOR_CONTROL_PLANE_NODES = "CLUSTER_PHASE_WAITING_FOR_CONTROL_PLANE_NODES"
+    WAITING_FOR_DATA_PLANE_NODES = "CLUSTER_PHASE_WAITING_FOR_DATA_PLANE_NODES"
+    WAITING_FOR_SUBNET = "CLUSTER_PHASE_WAITING_FOR_SUBNET"
+    WAITING_FOR_SHARED_VOLUME = "CLUSTER_PHASE_WAITING_FOR_SHARED_VOLUME"
+    INSTALLING_DRIVERS = "CLUSTER_PHASE_INSTALLING_DRIVERS"
+    RUNNING_ACCEPTANCE_TESTS = "CLUSTER_PHASE_RUNNING_ACCEPTANCE_TESTS"
+    READY = "CLUSTER_PHASE_READY"
+    DEGRADED = "CLUSTER_PHASE_DEGRADED"
+    DELETING = "CLUSTER_PHASE_DELETING"
+
+    @property
+    def status(self) -> str:
+        """The word of the cluster's ``status`` field: the phase in camel case."""
+        return "".join(word.capitalize() for word in self.value.removeprefix("CLUSTER_PHASE_").split("_"))
+
+
+SETTLED = frozenset({ClusterPhase.READY, ClusterPhase.DEGRADED})
+_ON_THE_WAY = (
+    ClusterPhase.SCHEDULED,
+    ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES,
+    ClusterPhase.WAITING_FOR_DATA_PLANE_NODES,
+    ClusterPhase.WAITING_FOR_SUBNET,
+    ClusterPhase.WAITING_FOR_SHARED_VOLUME,
+    ClusterPhase.INSTALLING_DRIVERS,
+    ClusterPhase.RUNNING_ACCEPTANCE_TESTS,
+    ClusterPhase.READY,
+)
+ALLOWED: Mapping[ClusterPhase, frozenset[ClusterPhase]] = {
+    ClusterPhase.SCHEDULED: frozenset({ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES, ClusterPhase.DELETING}),
+    ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES: frozenset(
+        {ClusterPhase.WAITING_FOR_DATA_PLANE_NODES, ClusterPhase.DELETING}
+    ),
+    ClusterPhase.WAITING_FOR_DATA_PLANE_NODES: frozenset({ClusterPhase.WAITING_FOR_SUBNET, ClusterPhase.DELETING}),
+    ClusterPhase.WAITING_FOR_SUBNET: frozenset(
+        {ClusterPhase.WAITING_FOR_SHARED_VOLUME, ClusterPhase.INSTALLING_DRIVERS, ClusterPhase.DELETING}
+    ),
+    ClusterPhase.WAITING_FOR_SHARED_VOLUME: frozenset({ClusterPhase.INSTALLING_DRIVERS, ClusterPhase.DELETING}),
+    ClusterPhase.INSTALLING_DRIVERS: frozenset(
+        {ClusterPhase.RUNNING_ACCEPTANCE_TESTS, ClusterPhase.READY, ClusterPhase.DELETING}
+    ),
+    ClusterPhase.RUNNING_ACCEPTANCE_TESTS: frozenset({ClusterPhase.READY, ClusterPhase.DELETING}),
+    ClusterPhase.READY: frozenset({ClusterPhase.DEGRADED, ClusterPhase.DELETING}),
+    ClusterPhase.DEGRADED: frozenset({ClusterPhase.READY, ClusterPhase.DELETING}),
+    ClusterPhase.DELETING: frozenset(),
+}
+"""Where a cluster may go from each phase."""
+
+
+class Billing(StrEnum):
+    """How a cluster is paid for."""
+
+    RESERVED = "RESERVED"
+    ON_DEMAND = "ON_DEMAND"
+    SCHEDULED_CAPACITY = "SCHEDULED_CAPACITY"
+
+
+@dataclass(frozen=True, slots=True)
+class AddOn:
+    """An add-on of a cluster; ``config`` is kept as it was asked for."""
+
+    kind: str
+    name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it runs; one that was asked for without a word about it does."""
+        return all(part.get("enabled", True) for part in self.config.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOrder:
+    """What a customer asked for, checked and complete. Fields of no consequence here are kept as they were given."""
+
+    name: str
+    project_id: str
+    region: str
+    gpu_type: str
+    num_gpus: int
+    num_reserved_gpus: int
+    billing: Billing
+    driver: Driver
+    cluster_type: str
+    acceptance_tests: bool = True
+    duration_days: int | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    install_traefik: bool = False
+    slurm_shm_size_gib: int | None = None
+    cluster_config: Mapping[str, Any] | None = None
+    oidc_config: Mapping[str, Any] | None = None
+    add_ons: tuple[AddOn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterTransition:
+    """A cluster came into ``phase`` at ``time``."""
+
+    phase: ClusterPhase
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEvent:
+    """Something that happened to a node, as the provider tells it in the cluster's timeline."""
+
+    host_name: str
+    reason: str
+    message: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster. ``backed``: real machines stand behind it, and its phases wait for them.
+
+    ``volume_attached_at`` and ``ended_at`` are what those machines reported; without them they are not waited for.
+    """
+
+    cluster_id: str
+    order: ClusterOrder
+    partition: str
+    created_at: datetime
+    history: tuple[ClusterTransition, ...]
+    control_plane_nodes: tuple[Node, ...]
+    gpu_nodes: tuple[Node, ...]
+    backed: bool
+    kube_config: str
+    volume_id: str | None = None
+    due_at: datetime | None = None
+    ends_at: datetime | None = None
+    volume_attached_at: datetime | None = None
+    ended_at: datetime | None = None
+    gone_at: datetime | None = None
+    deleted_nodes: tuple[Node, ...] = ()
+    events: tuple[NodeEvent, ...] = ()
+    backing_error: str = ""
+
+    @property
+    def phase(self) -> ClusterPhase:
+        """The phase it is in."""
+        return self.history[-1].phase
+
+    @property
+    def since(self) -> datetime:
+        """When it came into its phase."""
+        return self.history[-1].time
+
+    @property
+    def leaving(self) -> bool:
+        """Its end was asked for, or has come."""
+        return self.phase is ClusterPhase.DELETING
+
+    @property
+    def num_gpus(self) -> int:
+        """How many GPUs it is meant to have: those of nodes that leave no longer count."""
+        return sum(node.num_gpus for node in self.gpu_nodes if node.leaves_at is None)
+
+    @property
+    def held_gpus(self) -> int:
+        """How many GPUs of the region's stock it holds."""
+        return 0 if self.gone_at else sum(node.num_gpus for node in self.gpu_nodes)
+
+    @property
+    def control_plane_ready(self) -> bool:
+        """Its Kubernetes API answers."""
+        return machines.all_running_since(self.control_plane_nodes) is not None and not self.leaving
+
+    @property
+    def first_ready_at(self) -> datetime | None:
+        """When it first came to Ready."""
+        return next((step.time for step in self.history if step.phase is ClusterPhase.READY), None)
+
+    def entered_at(self, phase: ClusterPhase) -> datetime | None:
+        """When it first came into ``phase``."""
+        return next((step.time for step in self.history if step.phase is phase), None)
+
+
+def new_cluster(
+    *,
+    cluster_id: str,
+    order: ClusterOrder,
+    partition: str,
+    control_plane_nodes: tuple[Node, ...],
+    gpu_nodes: tuple[Node, ...],
+    volume_id: str | None,
+    backed: bool,
+    kube_config: str,
+    now: datetime,
+    pace: Pace,
+) -> Cluster:
+    """A cluster that was bought just now. ``kube_config`` may be empty: what stands behind it reports it later."""
+    first = ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES
+    if order.starts_at is not None and order.starts_at > now:
+        first = ClusterPhase.SCHEDULED
+    cluster = Cluster(
+        cluster_id=cluster_id,
+        order=order,
+        partition=partition,
+        created_at=now,
+        history=(),
+        control_plane_nodes=control_plane_nodes,
+        gpu_nodes=gpu_nodes,
+        backed=backed,
+        kube_config=kube_config,
+        volume_id=volume_id,
+        ends_at=order.ends_at,
+    )
+    return _entered(cluster, first, now, pace)
+
+
+def advanced(cluster: Cluster, now: datetime, pace: Pace, volume_available_at: datetime | None) -> Cluster:
+    """The cluster as it is at ``now``; ``volume_available_at`` is when its shared volume could be mounted."""
+    if cluster.ends_at is not None and cluster.ends_at <= now and not cluster.leaving:
+        cluster = _until(cluster, cluster.ends_at, pace, volume_available_at)
+        cluster = deleting(cluster, max(cluster.ends_at or now, cluster.since), pace)
+    return _until(cluster, now, pace, volume_available_at)
+
+
+def deleting(cluster: Cluster, at: datetime, pace: Pace) -> Cluster:
+    """The cluster from the moment its deletion was asked for; asking again changes nothing."""
+    return cluster if cluster.leaving else _entered(cluster, ClusterPhase.DELETING, at, pace)
+
+
+def next_change_at(cluster: Cluster, volume_available_at: datetime | None) -> datetime | None:
+    """The next time at which something happens to the cluster by itself, as far as is known; None for never."""
+    if cluster.gone_at is not None:
+        return None
+    times = [machines.leaves_phase_at(node) for node in (*cluster.control_plane_nodes, *cluster.gpu_nodes)]
+    times += [node.leaves_at for node in cluster.gpu_nodes]
+    times += [_leaves_phase_at(cluster, volume_available_at), None if cluster.leaving else cluster.ends_at]
+    if cluster.phase in SETTLED and cluster.phase is not _health(cluster):
+        times.append(cluster.since)
+    return min((time for time in times if time is not None), default=None)
+
+
+def replayed(cluster: Cluster, now: datetime, factor: float) -> Cluster:
+    """The cluster after a change of speed: what is left of its waits takes ``factor`` times as long.
+
+    Reservations are dates, not durations, and stay.
+    """
+    return replace(
+        cluster,
+        due_at=cluster.due_at if cluster.phase is ClusterPhase.SCHEDULED else rescaled(cluster.due_at, now, factor),
+        control_plane_nodes=tuple(machines.replayed(node, now, factor) for node in cluster.control_plane_nodes),
+        gpu_nodes=tuple(machines.replayed(node, now, factor) for node in cluster.gpu_nodes),
+    )
+
+
+def _until(cluster: Cluster, now: datetime, pace: Pace, volume_available_at: datetime | None) -> Cluster:
+    while cluster.gone_at is None:
+        cluster = _with_nodes_advanced(cluster, now, pace)
+        over = _leaves_phase_at(cluster, volume_available_at)
+        if over is not None and over <= now:
+            cluster = _after_phase(cluster, over, pace)
+        elif cluster.phase in SETTLED and (health := _health(cluster)) is not cluster.phase:
+            cluster = _entered(cluster, health, max(_last_node_change(cluster), cluster.since), pace)
+        else:
+            break
+    return cluster
+
+
+def _with_nodes_advanced(cluster: Cluster, now: datetime, pace: Pace) -> Cluster:
+    left = [node for node in cluster.gpu_nodes if node.leaves_at is not None and node.leaves_at <= now]
+    return replace(
+        cluster,
+        control_plane_nodes=tuple(machines.advanced(node, now, pace) for node in cluster.control_plane_nodes),
+        gpu_nodes=tuple(machines.advanced(node, now, pace) for node in cluster.gpu_nodes if node not in left),
+        deleted_nodes=(*cluster.deleted_nodes, *(replace(node, deleted_at=node.leaves_at) for node in left)),
+    )
+
+
+def _leaves_phase_at(cluster: Cluster, volume_available_at: datetime | None) -> datetime | None:
+    match cluster.phase:
+        case ClusterPhase.READY | ClusterPhase.DEGRADED:
+            return None
+        case ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES:
+            return _after_all_run(cluster, cluster.control_plane_nodes)
+        case ClusterPhase.WAITING_FOR_DATA_PLANE_NODES:
+            return _after_all_run(cluster, cluster.gpu_nodes)
+        case ClusterPhase.WAITING_FOR_SHARED_VOLUME:
+            waited_for = [cluster.due_at, volume_available_at]
+            return _latest(waited_for + ([cluster.volume_attached_at] if cluster.backed else []))
+        case ClusterPhase.DELETING:
+            return _latest([cluster.due_at] + ([cluster.ended_at] if cluster.backed else []))
+    return cluster.due_at
+
+
+def _after_all_run(cluster: Cluster, nodes: tuple[Node, ...]) -> datetime | None:
+    running = machines.all_running_since(nodes)
+    return None if running is None else max(running, cluster.since)
+
+
+def _latest(times: list[datetime | None]) -> datetime | None:
+    """The last of ``times``, or None while one of them is not known."""
+    known = [time for time in times if time is not None]
+    return max(known) if len(known) == len(times) else None
+
+
+def _after_phase(cluster: Cluster, at: datetime, pace: Pace) -> Cluster:
+    if cluster.phase is ClusterPhase.DELETING:
+        return replace(cluster, gone_at=at, due_at=None)
+    following = _ON_THE_WAY[_ON_THE_WAY.index(cluster.phase) + 1]
+    if following is ClusterPhase.WAITING_FOR_SHARED_VOLUME and cluster.volume_id is None:
+        following = ClusterPhase.INSTALLING_DRIVERS
+    if following is ClusterPhase.RUNNING_ACCEPTANCE_TESTS and not cluster.order.acceptance_tests:
+        following = ClusterPhase.READY
+    return _entered(cluster, following, at, pace)
+
+
+def _entered(cluster: Cluster, phase: ClusterPhase, at: datetime, pace: Pace) -> Cluster:
+    cluster = replace(
+        cluster,
+        history=(*cluster.history, ClusterTransition(phase, at)),
+        due_at=_due_at(cluster.order, phase, at, pace),
+    )
+    match phase:
+        case ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES:
+            nodes = tuple(machines.started(node, at, pace) for node in cluster.control_plane_nodes)
+            return replace(cluster, control_plane_nodes=nodes)
+        case ClusterPhase.WAITING_FOR_DATA_PLANE_NODES:
+            return replace(cluster, gpu_nodes=tuple(machines.started(node, at, pace) for node in cluster.gpu_nodes))
+        case ClusterPhase.READY if cluster.ends_at is None and cluster.order.duration_days is not None:
+            # provider: a reservation's term starts at Ready
+            return replace(cluster, ends_at=at + timedelta(days=cluster.order.duration_days))
+    return cluster
+
+
+def _due_at(order: ClusterOrder, phase: ClusterPhase, at: datetime, pace: Pace) -> datetime | None:
+    if phase is ClusterPhase.SCHEDULED:
+        return order.starts_at
+    durations = pace.durations
+    seconds = {
+        ClusterPhase.WAITING_FOR_SUBNET: durations.subnet_seconds,
+        ClusterPhase.WAITING_FOR_SHARED_VOLUME: durations.shared_volume_seconds,
+        ClusterPhase.INSTALLING_DRIVERS: durations.drivers_seconds,
+        ClusterPhase.RUNNING_ACCEPTANCE_TESTS: durations.acceptance_tests_seconds,
+        ClusterPhase.DELETING: durations.deleting_seconds,
+    }.get(phase)
+    return None if seconds is None else pace.after(at, seconds)
+
+
+def _health(cluster: Cluster) -> ClusterPhase:
+    broken = any(node.phase is NodePhase.FAILED for node in cluster.gpu_nodes)
+    return ClusterPhase.DEGRADED if broken else ClusterPhase.READY
+
+
+def _last_node_change(cluster: Cluster) -> datetime:
+    changes = [node.since for node in cluster.gpu_nodes]
+    changes += [node.deleted_at for node in cluster.deleted_nodes if node.deleted_at is not None]
+    return max(changes)

@@ -1,0 +1,29 @@
+"""Who asks: the Bearer key of a request. Keys are compared here and go no further."""
+
+from aiohttp import web
+
+from tunesmith_simulator.refusals import Reason, RefusedError
+from tunesmith_simulator.simulation import Simulation
+from tunesmith_simulator.world import Account
+
+_ACCOUNT: web.RequestKey[Account] = web.RequestKey("account", Account)
+
+
+def account_of(request: web.Request) -> Account:
+    """The customer who asks; set for every route of the API."""
+    return request[_ACCOUNT]
+
+
+def account_name(request: web.Request) -> str | None:
+    """The customer's name, for the record; None when the key is wrong or not needed."""
+    account = request.get(_ACCOUNT)
+    return account.name if account else None
+
+
+def admit(request: web.Request, simulation: Simulation) -> None:
+    """Find out who asks. Raises RefusedError when the key is missing or unknown."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    account = simulation.account(key.strip()) if scheme.lower() == "bearer" else None
+    if account is None:
+        raise RefusedError(Reason.UNAUTHENTICATED, "missing or invalid API key")
+    request[_ACCOUNT] = account

@@ -1,0 +1,150 @@
+"""What the present dialect (``/v1/compute/...``) answers: the objects of the world in the words of the API."""
+
+from datetime import datetime
+from typing import Any
+
+from tunesmith_simulator.clusters import AddOn, Billing, Cluster
+from tunesmith_simulator.machines import NODE_CPUS, NODE_MEMORY_GIB, Node
+from tunesmith_simulator.regions import Region
+from tunesmith_simulator.volumes import Volume
+from tunesmith_simulator.world import World
+
+Json = dict[str, Any]
+
+
+def time_text(time: datetime) -> str:
+    """A time as the API writes it."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def cluster_json(cluster: Cluster, world: World) -> Json:
+    """A cluster, whole."""
+    order = cluster.order
+    answer: Json = {
+        # provider: only add-ons that are enabled are returned
+        "add_ons": [_add_on(add_on) for add_on in order.add_ons if add_on.enabled],
+        "allocated_preemptible_gpus": 0,
+        "billing_type": order.billing.value,
+        "cluster_id": cluster.cluster_id,
+        "cluster_name": order.name,
+        "cluster_type": order.cluster_type,
+        "control_plane_nodes": [_control_plane_node(node) for node in cluster.control_plane_nodes],
+        "control_plane_ready": cluster.control_plane_ready,
+        "created_at": time_text(cluster.created_at),
+        "cuda_version": order.driver.cuda_version,
+        "deleted_gpu_worker_nodes": [_gpu_node(node) for node in cluster.deleted_nodes],
+        "desired_preemptible_gpus": 0,
+        "gpu_type": order.gpu_type,
+        "gpu_worker_nodes": [_gpu_node(node) for node in cluster.gpu_nodes],
+        "install_traefik": order.install_traefik,
+        # The provider fills it once the control plane answers; empty means not yet.
+        "kube_config": cluster.kube_config if cluster.control_plane_ready else "",
+        "node_lifecycle_events": [
+            {
+                "message": event.message,
+                "node_id": event.host_name,
+                "reason": event.reason,
+                "timestamp": time_text(event.time),
+            }
+            for event in cluster.events
+        ],
+        "num_capacity_pool_gpus": 0,
+        "num_cpu_workers": 0,
+        "num_gpus": cluster.num_gpus,
+        "num_reserved_gpus": order.num_reserved_gpus,
+        "nvidia_driver_version": order.driver.nvidia_driver_version,
+        "nvidia_driver_version_id": order.driver.version_id,
+        "os_image": order.driver.os,
+        "phase_transitions": [
+            {"phase": step.phase.value, "transition_time": time_text(step.time)} for step in cluster.history
+        ],
+        "project_id": order.project_id,
+        "region": order.region,
+        "status": cluster.phase.status,
+        "volumes": [volume_json(world.volumes[cluster.volume_id])] if cluster.volume_id else [],
+    }
+    return answer | _said_only_when_known(cluster)
+
+
+def volume_json(volume: Volume) -> Json:
+    """A volume: the API tells neither its region nor what it is bound to."""
+    return {
+        "size_tib": volume.size_tib,
+        "status": volume.status.value,
+        "volume_id": volume.volume_id,
+        "volume_name": volume.name,
+    }
+
+
+def region_json(region: Region) -> Json:
+    """A region: neither price nor stock is told."""
+    return {
+        "name": region.name,
+        "supported_instance_types": list(region.gpu_types),
+        "driver_versions": [
+            {
+                "id": driver.version_id,
+                "cuda_version": driver.cuda_version,
+                "nvidia_driver_version": driver.nvidia_driver_version,
+                "os": driver.os,
+            }
+            for driver in region.drivers
+        ],
+    }
+
+
+def _said_only_when_known(cluster: Cluster) -> Json:
+    order = cluster.order
+    optional: Json = {
+        "cluster_config": order.cluster_config,
+        "duration_hours": order.duration_days * 24 if order.duration_days else None,
+        "first_ready_at": time_text(cluster.first_ready_at) if cluster.first_ready_at else None,
+        "oidc_config": order.oidc_config,
+        "slurm_shm_size_gib": order.slurm_shm_size_gib,
+    }
+    if order.billing is not Billing.ON_DEMAND:
+        starts_at = order.starts_at or cluster.created_at
+        optional["reservation_start_time"] = time_text(starts_at)
+        optional["reservation_end_time"] = time_text(cluster.ends_at) if cluster.ends_at else None
+    return {key: value for key, value in optional.items() if value is not None}
+
+
+def _add_on(add_on: AddOn) -> Json:
+    return {
+        "add_on_type": add_on.kind,
+        "config": dict(add_on.config),
+        "name": add_on.name,
+        "state": {add_on.kind: {}},
+    }
+
+
+def _control_plane_node(node: Node) -> Json:
+    return {
+        "host_name": node.host_name,
+        "memory_gib": 64,
+        "network": "10.0.0.0/24",
+        "node_id": node.node_id,
+        "num_cpu_cores": 16,
+        "phase_transitions": _node_history(node),
+        "status": node.phase.status,
+    }
+
+
+def _gpu_node(node: Node) -> Json:
+    answer: Json = {
+        "host_name": node.host_name,
+        "instance_id": node.instance_id,
+        "marked_for_deletion": node.marked_for_deletion,
+        "memory_gib": NODE_MEMORY_GIB,
+        "networks": ["10.0.0.0/24"],
+        "node_id": node.node_id,
+        "num_cpu_cores": NODE_CPUS,
+        "num_gpus": node.num_gpus,
+        "phase_transitions": _node_history(node),
+        "status": node.phase.status,
+    }
+    return answer | ({"deleted_at": time_text(node.deleted_at)} if node.deleted_at else {})
+
+
+def _node_history(node: Node) -> list[Json]:
+    return [{"phase": step.phase.value, "transition_time": time_text(step.time)} for step in node.history]

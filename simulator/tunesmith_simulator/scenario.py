@@ -1,0 +1,135 @@
+"""The scenario file: who the customers are, what is sold where, at what price and pace."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, SecretStr, ValidationError
+
+from tunesmith_simulator.pace import Durations, Pace
+from tunesmith_simulator.prices import Prices
+from tunesmith_simulator.regions import Driver, Region
+from tunesmith_simulator.world import Account, World
+
+GpuType = Literal[
+    "H100_SXM", "H200_SXM", "RTX_6000_PCI", "L40_PCIE", "B200_SXM", "H100_SXM_INF", "B300_SXM", "GB200_SXM"
+]
+"""The GPU types that the provider's API names."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AccountEntry(_Part):
+    """A customer's API key and what it may do. Two keys of one customer are two entries with the same projects."""
+
+    name: str
+    key: SecretStr
+    projects: Annotated[tuple[str, ...], Field(min_length=1)]
+    role: Literal["Admin", "Editor"] = "Admin"
+    has_credit: bool = True
+
+
+class DriverEntry(_Part):
+    """A driver version that a region's images carry."""
+
+    id: str
+    cuda_version: str
+    nvidia_driver_version: str
+    os: str = "ubuntu-22.04"
+
+
+class RegionEntry(_Part):
+    """A region: free GPUs by type, drivers, and the partitions that clusters and lone volumes land in."""
+
+    name: str
+    stock: dict[GpuType, NonNegativeInt]
+    drivers: tuple[DriverEntry, ...]
+    cluster_partition: str = "a"
+    volume_partition: str = "a"
+
+
+class Scenario(_Part):
+    """What the simulator plays, as a YAML file says it; unknown keys are refused.
+
+    ``seed`` makes identifiers repeatable; ``kubeconfig_server`` is for light mode."""
+
+    accounts: Annotated[tuple[AccountEntry, ...], Field(min_length=1)]
+    regions: Annotated[tuple[RegionEntry, ...], Field(min_length=1)]
+    durations: Durations = Durations()
+    speed: float = Field(default=1, gt=0)
+    prices: Prices = Prices()
+    seed: int | None = None
+    kubeconfig_server: str = "https://127.0.0.1:1"
+
+    def world(self) -> World:
+        """The provider before anybody has bought anything."""
+        return World(
+            regions={entry.name: _region(entry) for entry in self.regions},
+            stock={(entry.name, gpu): free for entry in self.regions for gpu, free in entry.stock.items()},
+            pace=Pace(durations=self.durations, speed=self.speed),
+            prices=self.prices,
+        )
+
+    def accounts_by_key(self) -> dict[str, Account]:
+        """Who each API key belongs to. The keys are secrets: keep the answer out of logs and answers."""
+        return {
+            entry.key.get_secret_value(): Account(
+                name=entry.name,
+                projects=entry.projects,
+                may_change_clusters=entry.role == "Admin",
+                has_credit=entry.has_credit,
+            )
+            for entry in self.accounts
+        }
+
+
+class ScenarioError(Exception):
+    """A scenario that cannot be played; the message says what to mend."""
+
+
+def named(name: str) -> Scenario:
+    """A scenario that comes with the package: ``default`` (plausible durations) or ``demo`` (seconds)."""
+    return parsed(resources.files(__package__).joinpath("scenarios", f"{name}.yaml").read_text())
+
+
+def load(path: Path) -> Scenario:
+    """The scenario in a file. Raises ScenarioError."""
+    try:
+        return parsed(path.read_text())
+    except OSError as error:
+        raise ScenarioError(f"The scenario {path} cannot be read: {error.strerror}.") from error
+
+
+def parsed(text: str) -> Scenario:
+    """The scenario in a YAML text. Raises ScenarioError, which shows no value: keys stand in there."""
+    try:
+        return Scenario.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ScenarioError(f"The scenario is not valid YAML{where}.") from None
+    except ValidationError as error:
+        details = error.errors(include_input=False, include_context=False, include_url=False)
+        lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in details]
+        raise ScenarioError("The scenario is not valid. " + "; ".join(lines)) from None
+
+
+def _region(entry: RegionEntry) -> Region:
+    return Region(
+        name=entry.name,
+        gpu_types=tuple(entry.stock),
+        drivers=tuple(
+            Driver(
+                version_id=driver.id,
+                cuda_version=driver.cuda_version,
+                nvidia_driver_version=driver.nvidia_driver_version,
+                os=driver.os,
+            )
+            for driver in entry.drivers
+        ),
+        cluster_partition=entry.cluster_partition,
+        volume_partition=entry.volume_partition,
+    )

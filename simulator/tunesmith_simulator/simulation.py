@@ -1,0 +1,103 @@
+"""The running provider: holds the world, moves it on with the clock, shows it to what stands behind it.
+
+Everything here runs on one event loop, so a request sees and changes one consistent world.
+"""
+
+import asyncio
+import hmac
+import random
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from tunesmith_simulator import world as worlds
+from tunesmith_simulator.backing import Backing, Change
+from tunesmith_simulator.desk import Behind, Visit
+from tunesmith_simulator.scenario import Scenario
+from tunesmith_simulator.world import Account, World
+
+Clock = Callable[[], datetime]
+"""Tells the time, with a time zone."""
+
+SHORTEST_SLEEP_SECONDS = 0.02
+"""Changes that are due closer together than this are made in one go."""
+
+
+def wall_clock() -> datetime:
+    """The time of the clock on the wall."""
+    return datetime.now(UTC)
+
+
+class Simulation:
+    """One provider. ``clock`` may be one that a test moves by hand."""
+
+    def __init__(self, scenario: Scenario, backing: Backing, clock: Clock = wall_clock) -> None:
+        self.clock = clock
+        self.backing = backing
+        self._behind = Behind(real=backing.real, kube_config=backing.kube_config)
+        self._accounts = scenario.accounts_by_key()
+        self._world = scenario.world()
+        self._random = random.Random(scenario.seed)
+        self._changed = asyncio.Event()
+        self._ticker: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to follow the clock."""
+        loop = asyncio.get_running_loop()
+        self.backing.start(lambda change: self._hear(loop, change))
+        self._ticker = asyncio.create_task(self._tick())
+
+    async def close(self) -> None:
+        """Stop following the clock, and end what stands behind the clusters."""
+        if self._ticker:
+            self._ticker.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._ticker
+        await self.backing.close()
+
+    def account(self, key: str) -> Account | None:
+        """Who ``key`` belongs to."""
+        found = None
+        for known, account in self._accounts.items():
+            if hmac.compare_digest(known.encode(), key.encode()):
+                found = account
+        return found
+
+    def accounts(self) -> list[Account]:
+        """All customers."""
+        return list(self._accounts.values())
+
+    def world(self) -> World:
+        """The world as it is now."""
+        moved = worlds.advanced(self._world, self.clock())
+        if moved is not self._world:
+            self.become(moved)
+        return self._world
+
+    def become(self, world: World) -> None:
+        """Make ``world`` the present one."""
+        self._world = worlds.advanced(world, self.clock())
+        self.backing.follow(self._world)
+        self._changed.set()
+
+    def visit(self, account: Account) -> Visit:
+        """``account`` comes to the desk now."""
+        return Visit(account=account, now=self.clock(), new_id=self._new_id, behind=self._behind)
+
+    def _new_id(self) -> str:
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def _hear(self, loop: asyncio.AbstractEventLoop, change: Change) -> None:
+        # After the loop has closed there is nobody left to tell.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: self.become(change(self.world(), self.clock())))
+
+    async def _tick(self) -> None:
+        while True:
+            self._changed.clear()
+            at = self.world().next_change_at()
+            seconds = None if at is None else max((at - self.clock()).total_seconds(), SHORTEST_SLEEP_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), seconds)
+            await asyncio.sleep(SHORTEST_SLEEP_SECONDS)

@@ -1,0 +1,198 @@
+"""Everything that the provider has at one moment, and how it goes on by itself. Frozen; changes make a new world.
+
+What is gone stays in the record with the time it went. What a customer may do to the world is in ``desk``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+from tunesmith_simulator import clusters, machines, volumes
+from tunesmith_simulator.clusters import Cluster, ClusterPhase
+from tunesmith_simulator.pace import Pace
+from tunesmith_simulator.prices import Prices
+from tunesmith_simulator.refusals import not_found
+from tunesmith_simulator.regions import Region
+from tunesmith_simulator.volumes import Volume, VolumeStatus
+
+StockKey = tuple[str, str]
+"""Region name and GPU type."""
+
+
+class ReportedChange(Protocol):
+    """What stands behind a cluster reports something: the functions below, their other arguments given."""
+
+    def __call__(self, world: "World", /, *, cluster_id: str, now: datetime) -> "World":
+        """The world with the report in it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who asks: the projects it is a member of (the first is its default), and what it may do."""
+
+    name: str
+    projects: tuple[str, ...]
+    may_change_clusters: bool = True
+    has_credit: bool = True
+
+
+@dataclass(frozen=True)
+class World:
+    """The provider. ``stock`` is what is free to sell, in GPUs; ``wakes`` when each object next changes by itself."""
+
+    regions: Mapping[str, Region]
+    stock: Mapping[StockKey, int]
+    pace: Pace
+    prices: Prices
+    clusters: Mapping[str, Cluster] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    wakes: Mapping[str, datetime] = field(default_factory=dict)
+
+    def region(self, name: str) -> Region | None:
+        """The region of that name."""
+        return self.regions.get(name)
+
+    def cluster_of(self, account: Account, cluster_id: str) -> Cluster:
+        """A cluster that ``account`` can see. Raises RefusedError when there is none."""
+        cluster = self.clusters.get(cluster_id)
+        if cluster is None or cluster.gone_at is not None or cluster.order.project_id not in account.projects:
+            raise not_found("cluster", cluster_id)
+        return cluster
+
+    def clusters_of(self, account: Account, project_id: str | None) -> list[Cluster]:
+        """The clusters that ``account`` can see, oldest first; of one project if given, none if it is not its own."""
+        return [
+            cluster
+            for cluster in self.clusters.values()
+            if cluster.gone_at is None and _within(account, project_id, cluster.order.project_id)
+        ]
+
+    def volume_of(self, account: Account, volume_id: str) -> Volume:
+        """A volume that ``account`` can see. Raises RefusedError when there is none."""
+        volume = self.volumes.get(volume_id)
+        if volume is None or volume.gone_at is not None or volume.project_id not in account.projects:
+            raise not_found("volume", volume_id)
+        return volume
+
+    def volumes_of(self, account: Account, project_id: str | None) -> list[Volume]:
+        """The volumes that ``account`` can see, oldest first; of one project if given, none if it is not its own."""
+        return [
+            volume
+            for volume in self.volumes.values()
+            if volume.gone_at is None and _within(account, project_id, volume.project_id)
+        ]
+
+    def next_change_at(self) -> datetime | None:
+        """When something next changes by itself."""
+        return min(self.wakes.values(), default=None)
+
+    def with_cluster(self, cluster: Cluster) -> "World":
+        """The world with this cluster in it, anew or changed; the stock follows what it holds."""
+        before = self.clusters.get(cluster.cluster_id)
+        key = (cluster.order.region, cluster.order.gpu_type)
+        taken = cluster.held_gpus - (before.held_gpus if before else 0)
+        return replace(
+            self,
+            clusters={**self.clusters, cluster.cluster_id: cluster},
+            stock={**self.stock, key: self.stock.get(key, 0) - taken} if taken else self.stock,
+        )._with_wake(cluster.cluster_id, clusters.next_change_at(cluster, self.volume_available_at(cluster)))
+
+    def with_volume(self, volume: Volume) -> "World":
+        """The world with this volume in it, anew or changed."""
+        world = replace(self, volumes={**self.volumes, volume.volume_id: volume})
+        world = world._with_wake(volume.volume_id, volume.due_at)
+        attached_to = world.clusters.get(volume.attached_to or "")
+        return world.with_cluster(attached_to) if attached_to else world
+
+    def volume_available_at(self, cluster: Cluster) -> datetime | None:
+        """When the shared volume of ``cluster`` could be mounted; None while it cannot."""
+        volume = self.volumes.get(cluster.volume_id or "")
+        ready = volume is not None and volume.status in {VolumeStatus.AVAILABLE, VolumeStatus.BOUND}
+        return volume.since if volume is not None and ready else None
+
+    def _with_wake(self, identifier: str, at: datetime | None) -> "World":
+        if self.wakes.get(identifier) == at:
+            return self
+        rest = {key: time for key, time in self.wakes.items() if key != identifier}
+        return replace(self, wakes=rest if at is None else {**rest, identifier: at})
+
+
+def advanced(world: World, now: datetime) -> World:
+    """The world as it is at ``now``."""
+    while due := [identifier for identifier, at in world.wakes.items() if at <= now]:
+        # Volumes first: a cluster waits for its volume, and a volume never for its cluster.
+        for identifier in (each for each in due if each in world.volumes):
+            world = world.with_volume(volumes.advanced(world.volumes[identifier], now, world.pace))
+        for identifier in (each for each in due if each in world.clusters):
+            world = _with_cluster_advanced(world, world.clusters[identifier], now)
+    return world
+
+
+def at_speed(world: World, speed: float, now: datetime) -> World:
+    """The world at another speed from ``now`` on: what is left of every wait is stretched or shortened."""
+    factor = world.pace.speed / speed
+    world = replace(world, pace=world.pace.model_copy(update={"speed": speed}))
+    for volume in world.volumes.values():
+        world = world.with_volume(volumes.replayed(volume, now, factor))
+    for cluster in world.clusters.values():
+        world = world.with_cluster(clusters.replayed(cluster, now, factor))
+    return world
+
+
+def control_plane_up(world: World, *, cluster_id: str, now: datetime, kube_config: str) -> World:
+    """What stands behind a cluster reports: its API answers, and this is its kubeconfig (base64)."""
+    cluster = world.clusters[cluster_id]
+    nodes = tuple(replace(node, up_at=node.up_at or now) for node in cluster.control_plane_nodes)
+    return world.with_cluster(replace(cluster, control_plane_nodes=nodes, kube_config=kube_config))
+
+
+def nodes_up(world: World, *, cluster_id: str, now: datetime, host_names: frozenset[str]) -> World:
+    """What stands behind a cluster reports: these nodes run."""
+    cluster = world.clusters[cluster_id]
+    nodes = tuple(
+        replace(node, up_at=now) if node.host_name in host_names and node.up_at is None else node
+        for node in cluster.gpu_nodes
+    )
+    return world.with_cluster(replace(cluster, gpu_nodes=nodes))
+
+
+def volume_attached(world: World, *, cluster_id: str, now: datetime) -> World:
+    """What stands behind a cluster reports: the shared volume can be mounted in it."""
+    return world.with_cluster(replace(world.clusters[cluster_id], volume_attached_at=now))
+
+
+def ended(world: World, *, cluster_id: str, now: datetime) -> World:
+    """What stood behind a cluster reports: nothing of it runs any more."""
+    return world.with_cluster(replace(world.clusters[cluster_id], ended_at=now))
+
+
+def backing_failed(world: World, *, cluster_id: str, now: datetime, error: str) -> World:
+    """What stands behind a cluster could not do what it was told; the provider has no word for that but waiting."""
+    return world.with_cluster(replace(world.clusters[cluster_id], backing_error=f"{now.isoformat()}: {error}"))
+
+
+def node_failed(world: World, cluster_id: str, host_name: str, now: datetime) -> World:
+    """A running node of a cluster breaks."""
+    cluster = world.clusters[cluster_id]
+    nodes = tuple(machines.failed(node, now) if node.host_name == host_name else node for node in cluster.gpu_nodes)
+    return world.with_cluster(replace(cluster, gpu_nodes=nodes))
+
+
+def _within(account: Account, wanted: str | None, owner: str) -> bool:
+    return owner in account.projects and wanted in {None, owner}
+
+
+def _with_cluster_advanced(world: World, cluster: Cluster, now: datetime) -> World:
+    cluster = clusters.advanced(cluster, now, world.pace, world.volume_available_at(cluster))
+    world = world.with_cluster(cluster)
+    volume = world.volumes.get(cluster.volume_id or "")
+    if volume is None or volume.attached_to != cluster.cluster_id:
+        return world
+    if cluster.gone_at is not None:
+        return world.with_volume(volumes.released(volume, cluster.gone_at, world.pace))
+    mounted_at = cluster.entered_at(ClusterPhase.INSTALLING_DRIVERS)
+    if mounted_at is not None and volume.status is VolumeStatus.AVAILABLE:
+        return world.with_volume(volumes.bound(volume, mounted_at))
+    return world

@@ -1,0 +1,53 @@
+"""A scenario file says everything that is played, and a wrong one is refused in words."""
+
+import pytest
+
+from tunesmith_simulator import scenario as scenarios
+from tunesmith_simulator.scenario import ScenarioError
+
+SMALLEST = """
+accounts: [{name: a, key: secret-key, projects: [p]}]
+regions: [{name: r, stock: {H100_SXM: 8}, drivers: []}]
+"""
+
+
+@pytest.mark.parametrize("name", ["default", "demo"])
+def test_the_scenarios_of_the_package_can_be_played(name):
+    scenario = scenarios.named(name)
+    assert "us-central-8" in scenario.world().regions
+    assert scenario.accounts_by_key()
+
+
+def test_a_small_scenario_is_enough(tmp_path):
+    file = tmp_path / "scenario.yaml"
+    file.write_text(SMALLEST)
+    assert scenarios.load(file).world().stock == {("r", "H100_SXM"): 8}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SMALLEST + "colour: red", "colour: Extra inputs are not permitted"),
+        (SMALLEST + "durations: {gpu_node: {booting_second: 1}}", "durations.gpu_node.booting_second"),
+        (SMALLEST + "speed: 0", "speed: Input should be greater than 0"),
+        (SMALLEST.replace("H100_SXM: 8", "H100_SXM: -8"), "regions.0.stock.H100_SXM"),
+        (SMALLEST.replace("H100_SXM", "ABACUS"), "regions.0.stock.ABACUS"),
+        (SMALLEST.replace("projects: [p]", "projects: []"), "accounts.0.projects"),
+        ("accounts: [", "not valid YAML in line"),
+        ("just text", "not valid"),
+    ],
+)
+def test_a_wrong_scenario_is_refused_and_shows_no_key(text, message):
+    with pytest.raises(ScenarioError) as refused:
+        scenarios.parsed(text)
+    assert message in str(refused.value)
+    assert "secret-key" not in str(refused.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ScenarioError, match=r"none\.yaml cannot be read"):
+        scenarios.load(tmp_path / "none.yaml")
+
+
+def test_a_key_is_not_in_the_scenarios_text():
+    assert "secret-key" not in repr(scenarios.parsed(SMALLEST))

@@ -1,0 +1,348 @@
+"""The life of a FineTuneJob, as its decisions tell it."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.tunesmith.planning.job_builders import (
+    GRANT,
+    LOCAL,
+    NODES,
+    ROWS,
+    TEMPLATE,
+    UID,
+    WELL,
+    a_cluster,
+    a_job,
+    a_model,
+    admitted,
+    after,
+    an_observation,
+    circumstances,
+    ended,
+    running,
+    settled,
+    the_batch_job,
+    the_pods,
+    waiting_in_line,
+    with_exits,
+    with_workload,
+)
+
+from tunesmith.planning.actions import ApplyObject, DeleteObject, ReleasePod, RemoteCluster, SetMetadata
+from tunesmith.planning.admission import holding_of, request_of
+from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.fine_tune_job import decide
+from tunesmith.planning.kube_facts import NodeFact
+from tunesmith.planning.pool import GoesBack, InLine, NeverFits
+from tunesmith.planning.progress import Report
+from tunesmith.resources.conditions import find_condition, is_true
+
+
+def reason(decision, kind: str = "Ready") -> str:
+    return find_condition(decision.status.conditions, kind).reason
+
+
+def message(decision, kind: str = "Ready") -> str:
+    return find_condition(decision.status.conditions, kind).message
+
+
+def made(decision) -> list[str]:
+    return [action.manifest["kind"] for action in decision.actions if isinstance(action, ApplyObject)]
+
+
+class TestAcceptance:
+    @pytest.mark.parametrize(
+        ("spec", "facts", "word", "helps"),
+        [
+            ({}, {"model": None}, "ModelUnknown", "kubectl get catalogmodels"),
+            ({"weightsPath": None}, {}, "WeightsUnknown", "spec.weightsPath"),
+            ({"training": {"contextLength": 9000}}, {}, "ContextTooLong", "at most 8192"),
+            ({"training": {"batchSize": 17}}, {}, "BatchSizeOutOfRange", "16, 32, 48, 64, 80, 96"),
+            ({"training": {"batchSize": 112}}, {}, "BatchSizeOutOfRange", "from 8 to 96"),
+            ({"tuning": {"type": "LoRA", "lora": {"rank": 128}}}, {}, "RankTooHigh", "at most 64"),
+            ({"image": "evil:1"}, {}, "ImageNotAllowed", "evil:1"),
+            ({"resources": {"gpus": 128}, "training": {"batchSize": None}}, {}, "BatchSizeOutOfRange", "fewer GPUs"),
+            ({}, {"files": {"training": "x" * 1_000_001}}, "DatasetTooLarge", "type: Path"),
+            ({"suspend": True}, {}, "NotImplemented", "spec.suspend"),
+        ],
+    )
+    def test_what_cannot_be_done_is_refused_with_the_way_out(self, spec, facts, word, helps):
+        decision = decide(an_observation(a_job(spec), **facts))
+        assert reason(decision) == word
+        assert helps in message(decision)
+        assert is_true(decision.status.conditions, "Stalled")
+        assert not is_true(decision.status.conditions, "Reconciling")
+        assert reason(decision, "Accepted") == word
+        assert decision.actions == ()
+
+    def test_without_a_batch_size_the_largest_that_the_model_allows_and_the_processes_divide_is_taken(self):
+        seen = waiting_in_line(a_job({"training": {"batchSize": None}}), model=a_model(maxBatchSizeSFT=100))
+        assert seen.status.plan.micro_batch == 6
+
+    def test_simulated_gpus_are_one_process_for_each_pod(self):
+        seen = waiting_in_line(around=circumstances(simulated_gpus=True))
+        assert (seen.status.plan.pods, seen.status.plan.gpus_per_pod, seen.status.plan.micro_batch) == (2, 8, 8)
+
+    def test_a_model_on_the_storage_needs_no_row_but_its_sizes(self):
+        path = {"model": {"type": "Path", "catalog": None, "path": "models/own"}}
+        assert reason(decide(an_observation(a_job(path), model=None))) != "ModelUnknown"
+        unknown = a_job({**path, "training": {"batchSize": None}})
+        assert reason(decide(an_observation(unknown, model=None))) == "BatchSizeUnknown"
+
+    def test_a_missing_config_map_is_waited_for(self):
+        decision = decide(an_observation(files={"training": None}))
+        assert reason(decision, "DatasetReady") == "DatasetNotFound"
+        assert "ConfigMap 'rows' with key 'train.jsonl'" in message(decision)
+        assert is_true(decision.status.conditions, "Reconciling")
+
+    def test_data_that_changes_after_the_plan_is_another_job(self):
+        seen = running()
+        broke = after(seen, decide(with_exits(seen, (31,), (31,))), files={"training": ROWS * 2})
+        assert reason(decide(broke)) == "DatasetChanged"
+
+    def test_a_dry_run_ends_with_its_plan_and_touches_nothing(self):
+        seen = settled(an_observation(a_job({"dryRun": True})))
+        assert seen.status.plan.pods == 2
+        assert seen.job.metadata.finalizers == ()
+        assert is_true(seen.status.conditions, "Ready")
+
+    def test_nothing_is_written_while_paused(self):
+        job = a_job(annotations={"tunesmith.dev/paused": "true"})
+        decision = decide(an_observation(job))
+        assert (decision.status, decision.actions) == (job.status, ())
+
+    def test_all_conditions_are_there_from_the_first_visit(self):
+        assert len(decide(an_observation()).status.conditions) == 11
+
+
+class TestCluster:
+    def test_a_cluster_that_is_not_there_is_waited_for(self):
+        decision = decide(waiting_in_line(cluster=None))
+        assert reason(decision, "ClusterReady") == "ClusterNotFound"
+
+    def test_a_cluster_that_is_not_ready_is_waited_for(self):
+        decision = decide(waiting_in_line(cluster=a_cluster(ready=False)))
+        assert reason(decision, "ClusterReady") == "ClusterNotReady"
+
+    def test_storage_must_be_the_clusters_own_volume(self):
+        decision = decide(waiting_in_line(cluster=a_cluster(volume="other")))
+        assert reason(decision) == "StorageMismatch"
+        assert is_true(decision.status.conditions, "Stalled")
+
+    def test_a_templates_cluster_is_recorded_before_it_is_made_and_belongs_to_the_job(self):
+        seen = an_observation(a_job({"placement": TEMPLATE}), cluster=None)
+        seen = after(seen, decide(seen))  # the finalizer
+        decision = decide(seen)
+        assert decision.status.cluster_name == "tune-0f9d2c1e"
+        [action] = decision.actions
+        manifest = action.manifest
+        assert (manifest["kind"], manifest["metadata"]["name"]) == ("GPUCluster", "tune-0f9d2c1e")
+        assert manifest["metadata"]["ownerReferences"][0]["uid"] == UID
+        assert manifest["spec"]["billing"] == {"type": "OnDemand"}
+        assert manifest["spec"]["nodes"] == 2
+        assert type(a_cluster()).model_validate(manifest).spec.volume_ref.name == "volume"
+
+    def test_nothing_is_decided_about_pods_that_nobody_can_see(self):
+        seen = running()
+        decision = decide(after(seen, decide(seen), workload=Unknown("no answer")))
+        assert reason(decision, "Progressing") == "ProgressUnknown"
+        assert decision.actions == ()
+        assert decision.status.admission == seen.status.admission
+
+
+class TestAdmission:
+    def test_a_job_asks_its_pool_only_when_everything_else_is_there(self):
+        assert request_of(an_observation().job) is None
+        assert request_of(waiting_in_line(cluster=a_cluster(ready=False)).job) is None
+        request = request_of(waiting_in_line().job)
+        assert (request.pods, request.gpus_per_pod) == (2, 8)
+
+    def test_the_grant_stands_in_the_status_before_anything_is_made(self):
+        seen = waiting_in_line()
+        decision = decide(after(seen, decide(seen), answer=Known(GRANT, 0)))
+        assert [(p.node, p.gpus) for p in decision.status.admission.pods] == [("n0", 8), ("n1", 8)]
+        assert decision.status.attempt == 1
+        assert decision.actions == ()
+
+    def test_who_waits_says_for_what(self):
+        seen = waiting_in_line()
+        decision = decide(after(seen, decide(seen), answer=Known(InLine(3, "Waits behind job 'big'."), 0)))
+        assert (decision.status.queue.position, decision.status.queue.blocked_by) == (3, "Waits behind job 'big'.")
+
+    def test_what_never_fits_is_stalled_but_keeps_asking(self):
+        seen = waiting_in_line()
+        decision = decide(after(seen, decide(seen), answer=Known(NeverFits("Too small."), 0)))
+        assert reason(decision) == "PoolTooSmall"
+        assert request_of(after(seen, decision).job) is not None
+
+    def test_an_admission_without_pods_goes_back_when_its_nodes_cannot_give_it(self):
+        seen = admitted()
+        decision = decide(after(seen, decide(seen), answer=Known(GoesBack("n1 lost GPUs."), 0)))
+        assert decision.status.admission is None
+        assert decision.actions == ()
+
+    def test_a_local_job_runs_in_its_own_namespace_on_its_claim(self):
+        seen = admitted(a_job(LOCAL), cluster=None)
+        [action] = decide(seen).actions
+        assert action.where is None
+        assert action.manifest["metadata"]["namespace"] == "team"
+        volumes = action.manifest["spec"]["template"]["spec"]["volumes"]
+        assert volumes[0]["persistentVolumeClaim"] == {"claimName": "pvc"}
+
+
+class TestAttempt:
+    def test_the_job_is_made_first_and_its_pods_wait(self):
+        decision = decide(admitted())
+        assert made(decision) == ["Job"]
+        assert decision.actions[0].where == RemoteCluster("team", "gpus")
+
+    def test_configuration_and_service_come_before_the_pods_are_let_go_onto_their_nodes(self):
+        seen = admitted()
+        gated = the_pods(seen, gated=True, phase="Pending", node=None)
+        decision = decide(with_workload(seen, jobs=[the_batch_job(seen)], pods=gated))
+        assert made(decision) == ["ConfigMap", "Service"]
+        released = [action for action in decision.actions if isinstance(action, ReleasePod)]
+        assert [action.node for action in released] == ["n0", "n1"]
+        assert decision.actions[0].manifest["data"]["training.jsonl"] == ROWS
+
+    def test_running_pods_are_ready(self):
+        seen = running()
+        assert is_true(seen.status.conditions, "PodsReady")
+        assert decide(seen).actions == ()
+        assert seen.status.state == "Training"
+
+    def test_an_image_that_cannot_be_pulled_is_told_in_kubernetes_own_word(self):
+        seen = admitted()
+        pods = the_pods(seen, phase="Pending", waiting_reason="ErrImagePull", waiting_message="no such image")
+        decision = decide(with_workload(seen, jobs=[the_batch_job(seen)], pods=pods))
+        assert reason(decision, "PodsReady") == "ImagePullFailed"
+        assert "no such image" in message(decision)
+
+    def test_success_is_recorded_then_everything_is_taken_away_then_the_job_is_let_go(self):
+        seen = running()
+        over = with_exits(seen, (0, "Success"), (0,), said=WELL)
+        decision = decide(over)
+        assert is_true(decision.status.conditions, "Succeeded")
+        assert is_true(decision.status.conditions, "Ready")
+        assert decision.status.output.path == f"outputs/tune/{UID}-a1"
+        assert decision.status.progress.percent == 100
+        assert decision.actions == ()
+        tidy = decide(after(over, decision))
+        assert [(a.kind, a.uid) for a in tidy.actions] == [("Job", "job-1")]
+        assert tidy.status == decision.status
+        last = decide(with_workload(after(over, decision)))
+        assert [a.finalizers for a in last.actions if isinstance(a, SetMetadata)] == [()]
+
+    def test_the_templates_cluster_is_given_back_when_the_job_has_ended(self):
+        cluster = a_cluster(ownerReferences=[{"kind": "FineTuneJob", "name": "tune", "uid": UID}], name="tune-0f9d2c1e")
+        seen = running(a_job({"placement": TEMPLATE}), cluster=cluster)
+        over = with_exits(seen, (0, "Success"), (0,), said=WELL)
+        decision = decide(after(over, decide(over)))
+        assert [a.kind for a in decision.actions] == ["Job", "GPUCluster"]
+
+    def test_a_job_is_deleted_when_its_time_to_live_is_over(self):
+        seen = running(a_job({"ttlSecondsAfterFinished": 60}))
+        over = with_exits(seen, (0, "Success"), (0,), said=WELL)
+        rest = settled(with_workload(after(over, decide(over))))
+        waits = decide(after(rest, decide(rest), around=circumstances(0.5)))
+        assert (waits.actions, waits.look_again_seconds) == ((), 30)
+        [delete] = decide(after(rest, decide(rest), around=circumstances(2))).actions
+        assert (delete.kind, delete.uid) == ("FineTuneJob", UID)
+
+
+class TestFaults:
+    def test_a_user_error_ends_the_job_in_the_trainers_words(self):
+        said = {"message": "training.jsonl line 3: not JSON"}
+        decision = decide(with_exits(running(), (10, "UserErrorData"), (31,), said=said))
+        assert is_true(decision.status.conditions, "Failed")
+        assert decision.status.failure.message == "training.jsonl line 3: not JSON"
+        assert (decision.status.failure.class_, decision.status.failure.reason) == ("User", "UserErrorData")
+
+    def test_a_dead_node_is_blamed_and_the_next_attempt_goes_elsewhere_without_waiting_for_its_pods(self):
+        seen = running()
+        nodes = (NODES[0], NodeFact("n1", ready=False, gpus=8), NODES[2])
+        lost = with_workload(seen, jobs=[the_batch_job(seen)], pods=the_pods(seen), nodes=nodes)
+        decision = decide(lost)
+        assert decision.status.admission is None
+        assert decision.status.blamed_nodes == ("n1",)
+        assert decision.status.restarts.infrastructure == 1
+        line = settled(after(lost, decision))
+        assert [type(action) for action in decide(line).actions] == [DeleteObject]
+        assert request_of(line.job).avoid == {"n1"}
+        again = decide(after(line, decide(line), answer=Known(GRANT, 0)))
+        assert again.status.attempt == 2
+
+    def test_unclassified_failures_are_counted_apart_and_end_at_their_limit(self):
+        seen = running(a_job({"recovery": {"maxRestarts": 0}}))
+        decision = decide(with_exits(seen, (1,), (1,)))
+        assert decision.status.failure.reason == "RestartsExhausted"
+
+    def test_preemption_is_not_counted(self):
+        decision = decide(with_exits(running(a_job({"recovery": {"maxRestarts": 0}})), (75,), (75,)))
+        assert decision.status.admission is None
+        assert decision.status.restarts.unclassified is None
+
+    def test_out_of_memory_tries_again_in_smaller_bites(self):
+        seen = running(a_job({"training": {"batchSize": 64}}))
+        decision = decide(with_exits(seen, (20, "OutOfMemory"), (31,)))
+        assert (decision.status.plan.micro_batch, decision.status.plan.gradient_accumulation) == (2, 2)
+        kept = settled(after(seen, decision)).status.plan
+        assert (kept.micro_batch, kept.gradient_accumulation) == (2, 2)
+
+    def test_a_job_taken_away_by_somebody_else_is_not_made_again_under_its_number(self):
+        decision = decide(with_workload(running()))
+        assert decision.status.admission is None
+        assert reason(decision, "PodsReady") == "JobDeleted"
+
+    def test_silence_while_the_log_can_be_read_is_a_stall(self):
+        seen = running()
+        report = Report(1, heard_monotonic=0.0)
+        decision = decide(after(seen, decide(seen), report=report, around=circumstances(15)))
+        assert reason(decision, "PodsReady") == "Stall"
+
+    def test_a_deadline_ends_the_job(self):
+        seen = running(a_job({"activeDeadlineSeconds": 60}))
+        decision = decide(after(seen, decide(seen), around=circumstances(2)))
+        assert decision.status.failure.reason == "DeadlineExceeded"
+        assert holding_of(after(seen, decision).job, ()) is None
+
+
+class TestDeletion:
+    def deleted(self, seen, **changes):
+        job = seen.job.model_copy(
+            update={"metadata": seen.job.metadata.model_copy(update={"deletion_timestamp": circumstances().now})}
+        )
+        return after(seen, decide(seen), job=job, **changes)
+
+    def test_pods_are_stopped_and_save_before_the_job_goes(self):
+        seen = self.deleted(running())
+        [action] = decide(seen).actions
+        assert (action.kind, action.uid) == ("Job", "job-1")
+        ending = with_workload(seen, pods=the_pods(seen, deleting=True))
+        assert decide(ending).actions == ()
+        [last] = decide(with_workload(seen)).actions
+        assert last.finalizers == ()
+
+    def test_abort_does_not_wait_for_a_checkpoint(self):
+        actions = decide(self.deleted(running(a_job({"onDelete": "Abort"})))).actions
+        assert [(a.kind, a.grace_period_seconds) for a in actions] == [("Pod", 1), ("Pod", 1), ("Job", None)]
+
+    def test_pods_of_a_dead_node_are_not_waited_for(self):
+        seen = self.deleted(running())
+        left = the_pods(seen, deleting=True)[1:]
+        assert isinstance(decide(with_workload(seen, pods=left, nodes=NODES[:1])).actions[0], SetMetadata)
+
+    def test_an_unreachable_cluster_is_waited_for_unless_it_goes_itself(self):
+        seen = running()
+        gone = Unknown("no answer")
+        assert decide(self.deleted(seen, workload=gone)).actions == ()
+        [action] = decide(self.deleted(seen, workload=gone, cluster=None)).actions
+        assert action.finalizers == ()
+
+    def test_a_job_that_made_nothing_goes_at_once(self):
+        seen = self.deleted(waiting_in_line())
+        assert [type(action) for action in decide(seen).actions] == [SetMetadata]
+
+
+def test_ended_pods_tell_their_end():
+    assert ended(the_pods(running())[0], 0).finished

@@ -1,0 +1,14 @@
+"""What trainer and operator agree on: the configuration file, the lines on stdout, the end, and the result.
+
+The models here are the single source; `python -m tunesmith_trainer.contract --write` makes the JSON Schemas from them.
+"""
+
+from tunesmith_trainer.contract.configuration import API_VERSION, Configuration
+from tunesmith_trainer.contract.messages import (
+    Heartbeat,
+    ProgressLine,
+    Result,
+    TerminationMessage,
+)
+
+__all__ = ["API_VERSION", "Configuration", "Heartbeat", "ProgressLine", "Result", "TerminationMessage"]

@@ -1,0 +1,231 @@
+"""The configuration file of one attempt. Every value is resolved by whoever writes it: the trainer does not guess."""
+
+import hashlib
+import json
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
+
+API_VERSION = "trainer.tunesmith.dev/v1"
+
+# What an attempt may change without another outcome than rounding,
+# such as a smaller micro batch after running out of memory.
+CHANGES_BETWEEN_ATTEMPTS = frozenset({"microBatch", "gradientAccumulation", "activationCheckpointing"})
+
+AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/.*[^/]$", max_length=4096)]
+
+
+class Strict(BaseModel):
+    """A part of the configuration: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+
+class Model(Strict):
+    """The base model."""
+
+    path: AbsolutePath = Field(description="Directory in the pod with config.json, safetensors and tokenizer.")
+
+
+class DataFile(Strict):
+    """One dataset file."""
+
+    path: AbsolutePath = Field(
+        description="JSONL file in the pod: rows of messages, of prompt and completion, or of text."
+    )
+
+
+class Data(Strict):
+    """What is learnt, and what it is measured on."""
+
+    training: DataFile
+    validation: DataFile | None = Field(default=None, description="Held-out rows; absent: no evaluation loss.")
+    train_on_inputs: Literal["Auto", "Always", "Never"] = Field(
+        default="Auto",
+        description="Auto: only answers are learnt from messages and from prompt and completion, all of text.",
+    )
+    on_unstable_template: Literal["Refuse", "TrainWhole"] = Field(
+        default="Refuse",
+        description="Rows whose chat template renders a beginning of the talk differently from the whole talk: "
+        "drop and count them, or learn from all their tokens.",
+    )
+
+
+class Method(Strict):
+    """How it is learnt."""
+
+    type: Literal["SFT"] = "SFT"
+
+
+class Tuning(Strict):
+    """Which weights move."""
+
+    type: Literal["LoRA"] = "LoRA"
+    rank: int = Field(ge=1, le=1024)
+    alpha: float = Field(gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
+        default=("all-linear",),
+        min_length=1,
+        description="Names of modules, or the one word all-linear: every linear layer but the output head.",
+    )
+
+
+class Scheduler(Strict):
+    """How the learning rate moves after the warm-up."""
+
+    type: Literal["Cosine", "Linear", "Constant"] = "Cosine"
+    min_ratio: float = Field(default=0.0, ge=0, le=1, description="Lowest learning rate as a part of the highest.")
+    cycles: float = Field(default=0.5, gt=0, description="Cosine only: waves; 0.5 falls once.")
+
+
+class Training(Strict):
+    """The numbers of the optimisation."""
+
+    epochs: int = Field(ge=1)
+    max_steps: int | None = Field(default=None, ge=1, description="Ends earlier than the epochs would.")
+    learning_rate: float = Field(gt=0)
+    scheduler: Scheduler = Scheduler()
+    warmup_ratio: float = Field(default=0.0, ge=0, le=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, ge=0, description="0: no clipping.")
+    micro_batch: int = Field(ge=1, description="Sequences in one forward pass of one process.")
+    gradient_accumulation: int = Field(ge=1, description="Forward passes of one process in one step.")
+    global_batch: int = Field(ge=1, description="Sequences in one step of all processes; the same in every attempt.")
+    context_length: int = Field(ge=8, description="Tokens; longer rows are cut.")
+    packing: bool = True
+    activation_checkpointing: bool = Field(default=True, description="Recompute activations: slower, less memory.")
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    precision: Literal["AMP", "BF16", "FP32"] = Field(
+        description="AMP: frozen weights bf16, adapter fp32 under autocast; BF16: all bf16; FP32: all fp32."
+    )
+
+
+class Evaluations(Strict):
+    """When held-out rows are measured, besides before the first and after the last step."""
+
+    count: int = Field(default=0, ge=0)
+
+
+class Checkpoints(Strict):
+    """When training is saved. Exactly one of everySteps and count."""
+
+    every_steps: int | None = Field(default=None, ge=1)
+    count: int | None = Field(default=None, ge=1, description="Spread evenly over the steps.")
+    keep: int = Field(default=2, ge=1, description="Newest complete checkpoints that stay, over all attempts.")
+
+    @model_validator(mode="after")
+    def exactly_one_rhythm(self) -> Self:
+        """Two rhythms contradict each other, none would mean a lost run."""
+        if (self.every_steps is None) == (self.count is None):
+            raise ValueError("give exactly one of everySteps and count")
+        return self
+
+
+class Storage(Strict):
+    """Where the job lives on the shared storage."""
+
+    root: AbsolutePath = Field(description="Mount point of the storage in the pod.")
+    job_path: AbsolutePath = Field(description="<root>/<job uid>; attempts/<n>/ lie below it.")
+    attempt: int = Field(ge=1, description="Number of this attempt; higher ones supersede it.")
+    output_path: AbsolutePath = Field(description="Directory of the result, <output.path>/<job uid>-a<attempt>.")
+
+    @model_validator(mode="after")
+    def laid_out_as_agreed(self) -> Self:
+        """The finish check finds results of other attempts by the name, so the name is not free."""
+        root = PurePosixPath(self.root)
+        for path in (self.job_path, self.output_path):
+            if root not in PurePosixPath(path).parents or ".." in PurePosixPath(path).parts:
+                raise ValueError(f"'{path}' does not lie on the storage '{self.root}'")
+        expected = f"{PurePosixPath(self.job_path).name}-a{self.attempt}"
+        if PurePosixPath(self.output_path).name != expected:
+            raise ValueError(f"outputPath must end in '{expected}', not in '{PurePosixPath(self.output_path).name}'")
+        return self
+
+    def published_paths_pattern(self) -> re.Pattern[str]:
+        """Names of result directories of this job beside outputPath; group 1 is the attempt."""
+        return re.compile(re.escape(PurePosixPath(self.job_path).name) + r"-a([0-9]+)")
+
+
+class World(Strict):
+    """The processes that train together."""
+
+    pods: int = Field(ge=1)
+    processes_per_pod: int = Field(ge=1, description="One for each GPU; on simulated GPUs and CPUs usually 1.")
+    gpus_per_pod: int = Field(ge=0, alias="gpusPerPod", description="GPUs given to each pod; 0: train on the CPU.")
+    master_port: int = Field(
+        default=29400, ge=1024, le=65535, description="Pods that share an address need different ones."
+    )
+    collective_timeout_seconds: int = Field(default=600, ge=30, description="A peer that is silent longer is lost.")
+
+    @property
+    def size(self) -> int:
+        """Number of processes."""
+        return self.pods * self.processes_per_pod
+
+
+class Configuration(Strict):
+    """One attempt of one job, whole."""
+
+    api_version: Literal["trainer.tunesmith.dev/v1"]
+    model: Model
+    data: Data
+    method: Method = Method()
+    tuning: Tuning
+    training: Training
+    evaluations: Evaluations = Evaluations()
+    checkpoints: Checkpoints
+    storage: Storage
+    world: World
+    simulated_gpus: bool = Field(
+        default=False, alias="simulatedGPUs", description="The nodes only pretend to have GPUs: train on the CPU."
+    )
+    heartbeat_seconds: float = Field(default=30, gt=0)
+    stall_after_seconds: float = Field(
+        default=1800, gt=0, description="No step for so long while training: exit Stall."
+    )
+
+    @model_validator(mode="after")
+    def the_world_divides_the_batch(self) -> Self:
+        """The global batch is the same for every world size, or the outcome would depend on the hardware."""
+        training, size = self.training, self.world.size
+        if training.micro_batch * training.gradient_accumulation * size == training.global_batch:
+            return self
+        share, rest = divmod(training.global_batch, training.micro_batch)
+        divides = [n for n in range(1, share + 1) if share % n == 0] if rest == 0 else []
+        fits = (
+            f"with microBatch {training.micro_batch} it divides by {', '.join(map(str, divides))} processes"
+            if divides
+            else f"microBatch {training.micro_batch} does not divide it for any number of processes"
+        )
+        raise ValueError(
+            f"globalBatch {training.global_batch} is not microBatch {training.micro_batch} x gradientAccumulation "
+            f"{training.gradient_accumulation} x {size} processes; {fits}"
+        )
+
+    @model_validator(mode="after")
+    def one_process_per_real_gpu(self) -> Self:
+        """Two processes on one GPU would share its memory; a GPU without a process would be paid for nothing."""
+        world = self.world
+        if world.gpus_per_pod and not self.simulated_gpus and world.processes_per_pod != world.gpus_per_pod:
+            raise ValueError(
+                f"processesPerPod is {world.processes_per_pod} but each pod has {world.gpus_per_pod} GPUs; "
+                "give one process to each GPU"
+            )
+        return self
+
+    def config_hash(self) -> str:
+        """SHA-256 over what decides the outcome: a checkpoint is resumed only under the same hash.
+
+        Micro batch, accumulation, world, storage and rhythms are left out: an attempt may change them.
+        """
+        outcome = self.model_dump(mode="json", by_alias=True, include={"model", "data", "method", "tuning", "training"})
+        outcome["training"] = {
+            key: value for key, value in outcome["training"].items() if key not in CHANGES_BETWEEN_ATTEMPTS
+        }
+        return hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()

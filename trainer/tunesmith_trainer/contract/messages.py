@@ -1,0 +1,140 @@
+"""What the trainer says: lines on stdout of rank 0, the termination message, and result.json.
+
+Readers ignore keys that they do not know: a newer trainer may say more.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from tunesmith_trainer.exit_codes import ErrorClass
+
+Stage = Literal["Starting", "Preparing", "LoadingModel", "Evaluating", "Training", "Saving", "Publishing", "Finished"]
+SHA256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+TERMINATION_MESSAGE_BYTES = 4096
+
+
+class Said(BaseModel):
+    """A message of the trainer."""
+
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+    def line(self) -> str:
+        """One line of JSON; what is not known is left out."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class CheckpointSaid(Said):
+    """A checkpoint that is complete on the storage."""
+
+    step: int = Field(ge=0)
+    path: str
+
+
+class ProgressLine(Said):
+    """Where training is. One JSON object a line, on stdout of rank 0; other lines there are not for machines."""
+
+    tunesmith: Literal["progress/v1"] = "progress/v1"
+    time: datetime
+    attempt: int = Field(ge=1)
+    stage: Stage
+    step: int = Field(ge=0)
+    total_steps: int | None = Field(default=None, ge=0)
+    epoch: float | None = Field(default=None, ge=0)
+    loss: float | None = None
+    evaluation_loss: float | None = Field(default=None, description="The last one measured.")
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    tokens_per_second: float | None = Field(default=None, ge=0, description="Of all processes together.")
+    eta_seconds: float | None = Field(default=None, ge=0, description="Counted from the steps of this attempt.")
+    checkpoint: CheckpointSaid | None = Field(default=None, description="The newest complete one.")
+    dropped_rows: dict[str, int] | None = Field(default=None, description="Rows not trained on, by reason.")
+    message: str | None = Field(default=None, description="What a person should know, such as a damaged checkpoint.")
+
+
+class Heartbeat(Said):
+    """The process is alive. Said by a thread of its own, whatever training does."""
+
+    tunesmith: Literal["heartbeat/v1"] = "heartbeat/v1"
+    time: datetime
+    attempt: int = Field(ge=1)
+    stage: Stage
+    last_step: int = Field(ge=0)
+    seconds_since: float = Field(ge=0, description="Since the last step or change of stage.")
+    stalled: bool = Field(default=False, description="No step for stallAfterSeconds while training.")
+
+
+class TerminationMessage(Said):
+    """The end of one container, at most 4096 bytes, in its termination message file."""
+
+    tunesmith: Literal["termination/v1"] = "termination/v1"
+    attempt: int | None = Field(default=None, ge=1)
+    error_class: ErrorClass
+    step: int = Field(default=0, ge=0)
+    total_steps: int | None = Field(default=None, ge=0)
+    result_sha256: SHA256 | None = Field(default=None, alias="resultSHA256", description="Of the bytes of result.json.")
+    path: str | None = Field(default=None, description="Directory of the published result.")
+    message: str = ""
+
+    def fitted(self) -> str:
+        """The line, with the message cut so that all of it fits Kubernetes' 4096 bytes."""
+        message = self.message
+        while len((line := self.model_copy(update={"message": message}).line()).encode()) > TERMINATION_MESSAGE_BYTES:
+            surplus = len(line.encode()) - TERMINATION_MESSAGE_BYTES
+            # A character may take six bytes as an escape: cutting by half of the surplus at least ends quickly.
+            message = message[: max(0, len(message) - max(1, surplus // 2) - 3)].rstrip(".") + "..."
+        return line
+
+
+class FileSaid(Said):
+    """One file of the result."""
+
+    sha256: SHA256
+    size_bytes: int = Field(ge=0)
+
+
+class EvaluationLosses(Said):
+    """Loss on the validation rows."""
+
+    before: float
+    after: float
+
+
+class DatasetSaid(Said):
+    """What became of the rows of one file."""
+
+    rows: int = Field(ge=0, description="Rows in the file.")
+    trained: int = Field(ge=0, description="Rows that have something to learn from.")
+    truncated: int = Field(default=0, ge=0, description="Rows cut at the context length.")
+    tokens: int = Field(ge=0, description="Tokens of the rows kept.")
+    dropped: dict[str, int] = Field(default_factory=dict, description="Rows not trained on, by reason.")
+
+
+class Result(Said):
+    """result.json beside the adapter: what was trained, and how it went."""
+
+    api_version: Literal["trainer.tunesmith.dev/v1"] = "trainer.tunesmith.dev/v1"
+    attempt: int = Field(ge=1)
+    config_hash: SHA256
+    steps: int = Field(ge=1)
+    total_steps: int = Field(ge=1)
+    epochs: float = Field(ge=0)
+    first_loss: float
+    final_loss: float
+    evaluation_loss: EvaluationLosses | None = None
+    tokens: int = Field(ge=0, description="Tokens trained on, over all attempts that the result was resumed from.")
+    training: DatasetSaid
+    validation: DatasetSaid | None = None
+    resumed_from_step: int = Field(default=0, ge=0)
+    world_size: int = Field(ge=1)
+    device: Literal["CPU", "CUDA"]
+    simulated_gpus: bool = Field(default=False, alias="simulatedGPUs")
+    adapted_modules: int = Field(ge=1)
+    files: dict[str, FileSaid] = Field(description="Every other file of the directory, by name.")
+    versions: dict[str, str]
+    seconds: dict[str, float] = Field(description="Wall time of this attempt by stage.")
+    finished_at: datetime
