@@ -148,6 +148,8 @@ class TestCluster:
         assert reason(decision, "Progressing") == "ProgressUnknown"
         assert decision.actions == ()
         assert decision.status.admission == seen.status.admission
+        seen_again = decide(after(seen, decision))
+        assert is_true(seen_again.status.conditions, "ClusterReady")
 
 
 class TestAdmission:
@@ -276,6 +278,10 @@ class TestFaults:
         seen = running(a_job({"recovery": {"maxRestarts": 0}}))
         decision = decide(with_exits(seen, (1,), (1,)))
         assert decision.status.failure.reason == "RestartsExhausted"
+
+    def test_a_newer_attempt_on_the_storage_ends_the_job_and_is_not_the_users_fault(self):
+        decision = decide(with_exits(running(), (76, "Superseded"), (76, "Superseded")))
+        assert (decision.status.failure.class_, decision.status.failure.reason) == ("Infrastructure", "Superseded")
 
     def test_preemption_is_not_counted(self):
         decision = decide(with_exits(running(a_job({"recovery": {"maxRestarts": 0}})), (75,), (75,)))
