@@ -194,6 +194,8 @@ def _make_known(registered: Registered, reconciler: Reconciler, intake: Intake) 
         reconciler.register(controller)
     for worker in registered.key_workers:
         intake.serve(worker.kind, lambda raw: ())
+    for key in registered.first_keys:
+        intake.wake(key)
 
 
 def _exit_with(code: int) -> Callable[[str], None]:

@@ -115,7 +115,7 @@ def planned_only(seen: JobObservation) -> JobDecision | None:
     return done(
         seen,
         "Planned",
-        "Planned",
+        "DryRun",
         message,
         changes=accepted_changes(seen),
         verdicts=accepted_verdicts(seen),
@@ -179,7 +179,7 @@ def not_admitted(seen: JobObservation) -> JobDecision | None:
         case InLine() as line:
             position = line.position if line.position <= FIRST_POSITIONS_SHOWN else None
             queue = QueueStatus(position=position, blocked_by=line.blocked_by[:256])
-            return _waits(seen, "WaitingForGPUs", line.blocked_by, queue=queue)
+            return _waits(seen, "Queued", line.blocked_by, queue=queue)
         case NeverFits() as small:
             verdicts = {**ready_verdicts(seen), "Admitted": Verdict(False, "PoolTooSmall", small.why)}
             changes = {**accepted_changes(seen), "queue": None}
@@ -187,7 +187,7 @@ def not_admitted(seen: JobObservation) -> JobDecision | None:
                 seen, "Waiting", "PoolTooSmall", small.why, *leftovers(seen), verdicts=verdicts, changes=changes
             )
         case _:
-            return _waits(seen, "WaitingForGPUs", "The job stands in line for GPUs.")
+            return _waits(seen, "Queued", "The job stands in line for GPUs.")
 
 
 def granted_nodes_lost(seen: JobObservation) -> JobDecision | None:
@@ -216,13 +216,13 @@ def _admitted(seen: JobObservation, granted: Granted) -> JobDecision:
     message = f"Attempt {seen.attempt + 1} was granted {sum(p.gpus for p in granted.pods)} GPU(s) on {nodes}."
     verdicts = {
         **ready_verdicts(seen),
-        "Admitted": Verdict(True, "Granted", message),
-        "PodsReady": Verdict(False, "NotMade", "The attempt's pods are not made yet."),
+        "Admitted": Verdict(True, "Admitted", message),
+        "PodsReady": Verdict(False, "PodsNotMade", "The attempt's pods are not made yet."),
     }
     return working(
         seen,
         "Starting",
-        "Starting",
+        "PodsStarting",
         message,
         changes=changes,
         verdicts=verdicts,

@@ -57,11 +57,11 @@ class TestAcceptance:
             ({}, {"model": None}, "ModelUnknown", "kubectl get catalogmodels"),
             ({"weightsPath": None}, {}, "WeightsUnknown", "spec.weightsPath"),
             ({"training": {"contextLength": 9000}}, {}, "ContextTooLong", "at most 8192"),
-            ({"training": {"batchSize": 17}}, {}, "BatchSizeNotAllowed", "16, 32, 48, 64, 80, 96"),
-            ({"training": {"batchSize": 112}}, {}, "BatchSizeNotAllowed", "from 8 to 96"),
+            ({"training": {"batchSize": 17}}, {}, "BatchSizeOutOfRange", "16, 32, 48, 64, 80, 96"),
+            ({"training": {"batchSize": 112}}, {}, "BatchSizeOutOfRange", "from 8 to 96"),
             ({"tuning": {"type": "LoRA", "lora": {"rank": 128}}}, {}, "RankTooHigh", "at most 64"),
             ({"image": "evil:1"}, {}, "ImageNotAllowed", "evil:1"),
-            ({"resources": {"gpus": 128}, "training": {"batchSize": None}}, {}, "BatchSizeNotAllowed", "fewer GPUs"),
+            ({"resources": {"gpus": 128}, "training": {"batchSize": None}}, {}, "BatchSizeOutOfRange", "fewer GPUs"),
             ({}, {"files": {"training": "x" * 1_000_001}}, "DatasetTooLarge", "type: Path"),
             ({"suspend": True}, {}, "NotImplemented", "spec.suspend"),
         ],
@@ -126,7 +126,7 @@ class TestCluster:
 
     def test_storage_must_be_the_clusters_own_volume(self):
         decision = decide(waiting_in_line(cluster=a_cluster(volume="other")))
-        assert reason(decision) == "StorageNotOnCluster"
+        assert reason(decision) == "StorageMismatch"
         assert is_true(decision.status.conditions, "Stalled")
 
     def test_a_templates_cluster_is_recorded_before_it_is_made_and_belongs_to_the_job(self):
@@ -148,6 +148,8 @@ class TestCluster:
         assert reason(decision, "Progressing") == "ProgressUnknown"
         assert decision.actions == ()
         assert decision.status.admission == seen.status.admission
+        seen_again = decide(after(seen, decision))
+        assert is_true(seen_again.status.conditions, "ClusterReady")
 
 
 class TestAdmission:
@@ -215,7 +217,7 @@ class TestAttempt:
         seen = admitted()
         pods = the_pods(seen, phase="Pending", waiting_reason="ErrImagePull", waiting_message="no such image")
         decision = decide(with_workload(seen, jobs=[the_batch_job(seen)], pods=pods))
-        assert reason(decision, "PodsReady") == "ErrImagePull"
+        assert reason(decision, "PodsReady") == "ImagePullFailed"
         assert "no such image" in message(decision)
 
     def test_success_is_recorded_then_everything_is_taken_away_then_the_job_is_let_go(self):
@@ -275,7 +277,11 @@ class TestFaults:
     def test_unclassified_failures_are_counted_apart_and_end_at_their_limit(self):
         seen = running(a_job({"recovery": {"maxRestarts": 0}}))
         decision = decide(with_exits(seen, (1,), (1,)))
-        assert decision.status.failure.reason == "TooManyRestarts"
+        assert decision.status.failure.reason == "RestartsExhausted"
+
+    def test_a_newer_attempt_on_the_storage_ends_the_job_and_is_not_the_users_fault(self):
+        decision = decide(with_exits(running(), (76, "Superseded"), (76, "Superseded")))
+        assert (decision.status.failure.class_, decision.status.failure.reason) == ("Infrastructure", "Superseded")
 
     def test_preemption_is_not_counted(self):
         decision = decide(with_exits(running(a_job({"recovery": {"maxRestarts": 0}})), (75,), (75,)))
