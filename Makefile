@@ -29,17 +29,13 @@ check: setup ## Format, lint, types, imports, generated files current
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy operator trainer simulator devcluster demo
 	@$(BIN)/lint-imports
-<<<<<<< HEAD
 	@$(PY) -m tunesmith.resources.generator --check
 	@$(PY) -m tunesmith_trainer.contract --check
-=======
->>>>>>> core
 
 generate: setup ## Write the CRDs, the reference of reasons and the contract's schemas from their sources
 	@$(PY) -m tunesmith.resources.generator
 	@$(PY) -m tunesmith_trainer.contract --write
 
-<<<<<<< HEAD
 lock: setup ## Write the requirement locks anew
 	@tools/lock.sh
 
@@ -47,19 +43,10 @@ bench: ground ## Print figures with their conditions
 	@for bench in tests/bench/*.py; do $(PY) $$bench || exit 1; done
 
 up: ground ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
-=======
-up: setup ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
->>>>>>> core
 	@$(BIN)/tunesmith-devcluster up
 
 down: setup ## End exactly what `make up` started
 	@$(BIN)/tunesmith-devcluster down
-<<<<<<< HEAD
-=======
-
-generate: setup ## Write crds/, the chart's copies and the page of reasons anew
-	@$(PY) -m tunesmith.resources.generator
->>>>>>> core
 
 clean: ## Remove what was generated in the checkout (caches outside it stay)
 	@rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

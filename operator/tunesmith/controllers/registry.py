@@ -8,13 +8,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-<<<<<<< HEAD
-from tunesmith.controllers.controller import Controller, KeyWorker
-=======
 from tunesmith.controllers.bought import bought
 from tunesmith.controllers.controller import Controller, Key, KeyWorker
 from tunesmith.controllers.gpu_region import REGIONS_KEY
->>>>>>> core
 from tunesmith.controllers.ports import Ports
 
 
@@ -24,10 +20,7 @@ class Registered:
 
     controllers: tuple[Controller[Any], ...] = ()
     key_workers: tuple[KeyWorker, ...] = ()
-<<<<<<< HEAD
-=======
     first_keys: tuple[Key, ...] = ()  # keys that no object wakes: asked for once at the start
->>>>>>> core
 
 
 @dataclass(frozen=True)
@@ -42,12 +35,7 @@ class Provider:
 
 def register(ports: Ports, provider: Provider) -> Registered:
     """Make every controller. A kind without one is left alone."""
-<<<<<<< HEAD
-    del ports, provider
-    return Registered()
-=======
     costly = bought(ports, provider.base_url, provider.api_key, provider.project_id, observer=provider.observer)
     return Registered(
         (costly.gpu_cluster, costly.shared_volume, costly.gpu_region), (costly.region_keeper,), (REGIONS_KEY,)
     )
->>>>>>> core
