@@ -135,7 +135,8 @@ async def test_no_grant_before_all_jobs_have_been_listed(shell):
         await shell.one_pass()
     await shell.pools.work(pool_key(None))
     decision = await shell.one_pass()
-    assert find_condition(decision.status.conditions, "Admitted").reason == "PoolUnknown"
+    assert find_condition(decision.status.conditions, "Admitted").reason == "Queued"
+    assert decision.status.admission is None
 
 
 async def test_a_config_map_that_is_not_there_is_waited_for(shell):

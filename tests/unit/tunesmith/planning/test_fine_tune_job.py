@@ -32,6 +32,7 @@ from tunesmith.planning.actions import ApplyObject, DeleteObject, ReleasePod, Re
 from tunesmith.planning.admission import holding_of, request_of
 from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.fine_tune_job import decide
+from tunesmith.planning.job_observation import NotYet
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.pool import GoesBack, InLine, NeverFits
 from tunesmith.planning.progress import Report
@@ -190,6 +191,24 @@ class TestAdmission:
         assert action.manifest["metadata"]["namespace"] == "team"
         volumes = action.manifest["spec"]["template"]["spec"]["volumes"]
         assert volumes[0]["persistentVolumeClaim"] == {"claimName": "pvc"}
+
+
+class TestRestart:
+    """The operator begins anew and nothing has happened: nothing is written."""
+
+    @pytest.mark.parametrize("life", [waiting_in_line, admitted, running], ids=["waiting", "admitted", "running"])
+    def test_a_cluster_that_was_not_looked_into_yet_is_no_news(self, life):
+        seen = life()
+        decision = decide(after(seen, decide(seen), workload=NotYet("not listed"), answer=Unknown("not judged")))
+        assert decision.actions == ()
+        assert decision.look_again_seconds == 1
+
+    def test_a_place_in_the_line_stays_until_the_pool_has_judged_again(self):
+        seen = waiting_in_line()
+        told = decide(after(seen, decide(seen), answer=Known(InLine(3, "Waits behind job 'big'."), 0)))
+        line = after(seen, told)
+        for answer in (Known(None, 0), Unknown("not judged")):
+            assert decide(after(line, told, answer=answer)).status == told.status
 
 
 class TestAttempt:
