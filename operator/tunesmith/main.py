@@ -125,6 +125,7 @@ class _Operator:
             reconciler=reconciler,
             recorder=recorder,
             key_workers=registered.key_workers,
+            first_keys=registered.first_keys,
             clock=clock,
             jitter=random.random,
             instruments=metrics,

@@ -42,6 +42,7 @@ class PodWorker:
         self._gone = False
         self._over = pod.is_over
         self._volumes_ready = False
+        self._told_ip = pod.status.get("podIP", "")
         self._verdict: Verdict | None = None
         self._start_time = pod.status.get("startTime") or now_text()
         self._last_sent: Json = pod.status
@@ -132,6 +133,7 @@ class PodWorker:
         on_host_network = bool(self.pod.spec.get("hostNetwork"))
         household = self.home.household
         ip = household.host_ip if on_host_network else self._addresses.take()
+        self._told_ip = ip
         self.home.address = PodAddress(ip, household.host_ip, household.node_name)
         self.home.directory.mkdir(parents=True, exist_ok=True)
         self._board.add(self.pod, ip)
@@ -222,10 +224,10 @@ class PodWorker:
         """Give back what others may use now; the name too, which a successor may carry."""
         self._gpus.give_back(self.pod.uid)
         self._board.remove(self.pod.uid)
-        ip = self.home.address.pod_ip
-        if ip and self._leaving.is_set() and ip != self.home.household.host_ip:
-            self._addresses.give_back(ip)
-            self.home.address = PodAddress("", self.home.household.host_ip, self.home.household.node_name)
+        household = self.home.household
+        if self.home.address.pod_ip not in ("", household.host_ip):
+            self._addresses.give_back(self.home.address.pod_ip)
+        self.home.address = PodAddress("", household.host_ip, household.node_name)
 
     def _changed(self) -> None:
         self._dirty.set()
@@ -267,7 +269,7 @@ class PodWorker:
             containers=[runner.view for runner in self.runners.values()],
             start_time=self._start_time,
             now=now_text(),
-            pod_ip=self.home.address.pod_ip or self.pod.status.get("podIP", ""),
+            pod_ip=self._told_ip,
             host_ip=self.home.household.host_ip,
             sandbox_ready=self._volumes_ready,
             over=self._over,

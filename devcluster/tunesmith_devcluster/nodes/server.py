@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tunesmith_devcluster.nodes import logs
 from tunesmith_devcluster.nodes.pod_worker import PodWorker
-from tunesmith_devcluster.nodes.status import Running
+from tunesmith_devcluster.nodes.status import Running, Waiting
 
 
 class KubeletServer:
@@ -62,6 +62,9 @@ class KubeletServer:
             return web.Response(status=400, text=f"previous terminated container {container!r} not found\n")
         restart = view.restart_count - is_previous
         path = logs.log_path(self._directory, worker.pod.uid, container, restart)
+        if isinstance(view.state, Waiting) and not path.exists():
+            words = f"container {container!r} in pod {name[1]!r} is waiting to start: {view.state.reason}\n"
+            return web.Response(status=400, text=words)
 
         def is_running() -> bool:
             return isinstance(view.state, Running) and view.restart_count == restart

@@ -38,11 +38,14 @@ def accepted_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
 
 def ready_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
     """And its cluster can take pods."""
+    return {**accepted_verdicts(seen), "ClusterReady": cluster_verdict(seen)}
+
+
+def cluster_verdict(seen: JobObservation) -> Verdict:
+    """The cluster answers and takes pods."""
     if seen.where is None:
-        cluster = Verdict(True, "LocalCluster", "The job runs in the operator's own cluster.")
-    else:
-        cluster = Verdict(True, "ClusterReady", f"GPUCluster '{seen.cluster_name}' takes pods.")
-    return {**accepted_verdicts(seen), "ClusterReady": cluster}
+        return Verdict(True, "LocalCluster", "The job runs in the operator's own cluster.")
+    return Verdict(True, "ClusterReady", f"GPUCluster '{seen.cluster_name}' takes pods.")
 
 
 def _written_plan(seen: JobObservation, plan: Plan) -> WrittenPlan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.planning.acceptance import Plan, Refusal, plan_of
+from tunesmith.planning.accepted import cluster_verdict
 from tunesmith.planning.actions import ApplyObject, ReleasePod
 from tunesmith.planning.admission import tolerations_of
 from tunesmith.planning.attempt import Attempt, from_storage
@@ -23,6 +24,7 @@ from tunesmith.resources.fine_tune_job_status import OutputStatus, Restarts
 from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
 
 OUT_OF_MEMORY_CLASS = "OutOfMemory"
+SUPERSEDED_CLASS = "Superseded"
 NOT_MADE = "PodsNotMade"
 # kubernetes: reasons of a waiting container that concern its image.
 IMAGE_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
@@ -113,10 +115,11 @@ def training(seen: JobObservation) -> JobDecision:
     wanted = len(seen.status.admission.pods) if seen.status.admission is not None else 0
     running = [pod for pod in pods if pod.phase in {"Running", "Succeeded"}]
     changes = {"pods": pods_written(pods), **progress_changes(seen)}
+    cluster = {"ClusterReady": cluster_verdict(seen)}
     if len(running) < wanted:
         why = next((f" {p.waiting_reason}: {p.waiting_message}" for p in pods if p.waiting_reason), "")
         message = f"{len(running)} of {wanted} pods run.{why}"[:1000]
-        verdicts = {"PodsReady": Verdict(False, _starting_reason(pods), message)}
+        verdicts = {**cluster, "PodsReady": Verdict(False, _starting_reason(pods), message)}
         return working(
             seen,
             "Starting",
@@ -128,7 +131,11 @@ def training(seen: JobObservation) -> JobDecision:
             again=FOLLOW_SECONDS,
         )
     message = f"Attempt {seen.attempt} runs on {wanted} pod(s)."
-    verdicts = {"PodsReady": Verdict(True, "PodsRunning", f"All {wanted} pods run."), "Progressing": progressing(seen)}
+    verdicts = {
+        **cluster,
+        "PodsReady": Verdict(True, "PodsRunning", f"All {wanted} pods run."),
+        "Progressing": progressing(seen),
+    }
     return working(
         seen,
         "Training",
@@ -171,7 +178,7 @@ def _broke(seen: JobObservation, broke: Broke) -> JobDecision:
     infrastructure, unclassified = restarts.infrastructure or 0, restarts.unclassified or 0
     match broke.retry:
         case Retry.NEVER:
-            return failed(seen, "User", broke.error_class, broke.message)
+            return failed(seen, _whose_fault(broke), broke.error_class, broke.message)
         case Retry.INFRASTRUCTURE if infrastructure >= recovery.max_infrastructure_restarts:
             return failed(seen, "Infrastructure", "RestartsExhausted", _gave_up(infrastructure, broke))
         case Retry.UNCLASSIFIED if unclassified >= recovery.max_restarts:
@@ -211,6 +218,11 @@ def _again(seen: JobObservation, broke: Broke, restarts: Restarts, plan: Written
     return working(
         seen, "Restarting", "Restarting", message, changes=changes, verdicts=verdicts, events=(note,), again=0.0
     )
+
+
+def _whose_fault(broke: Broke) -> str:
+    """The coarse class of the failure: a newer attempt that nobody here made is not the user's fault."""
+    return "Infrastructure" if broke.error_class == SUPERSEDED_CLASS else "User"
 
 
 def _gave_up(restarts: int, broke: Broke) -> str:

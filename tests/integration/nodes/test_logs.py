@@ -40,3 +40,12 @@ def test_a_stranger_is_refused_by_the_nodes_server(playground):
     tls = ssl.create_default_context(cadata=Access.read(playground.cluster.kubeconfig).ca_pem.decode())
     with httpx.Client(verify=tls, trust_env=False) as stranger, pytest.raises(httpx.TransportError):
         stranger.get(f"https://127.0.0.1:{port}/pods")
+
+
+def test_a_container_that_has_not_started_has_no_log_yet(playground):
+    playground.pod("p", "true", image="registry.example/nothing:1")
+    playground.until_container("p", lambda c: "waiting" in c.get("state", {}))
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        playground.log("p")
+    assert refused.value.response.status_code == 400
+    assert "is waiting to start" in refused.value.response.text

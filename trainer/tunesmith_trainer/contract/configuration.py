@@ -67,7 +67,7 @@ class Tuning(Strict):
 
     type: Literal["LoRA"] = "LoRA"
     rank: int = Field(ge=1, le=1024)
-    alpha: float = Field(gt=0)
+    alpha: int = Field(ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
         default=("all-linear",),

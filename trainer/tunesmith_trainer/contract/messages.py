@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from tunesmith_trainer.exit_codes import ErrorClass
 
-Stage = Literal["Starting", "Preparing", "LoadingModel", "Evaluating", "Training", "Saving", "Publishing", "Finished"]
+Stage = Literal["Starting", "Preparing", "LoadingModel", "Training", "Publishing", "Finished"]
 SHA256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 TERMINATION_MESSAGE_BYTES = 4096
 

@@ -11,7 +11,7 @@ from tests.unit.tunesmith.planning.job_builders import LOCAL, ROWS, SPEC, a_mode
 
 from tunesmith.controllers.catalog_model import BUNDLED, BundledCatalog, CatalogModelController
 from tunesmith.controllers.controller import Key, pool_key
-from tunesmith.controllers.fine_tune_job import FineTuneJobController
+from tunesmith.controllers.fine_tune_job import FineTuneJobController, jobs_on_cluster
 from tunesmith.controllers.pool import PoolController
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.progress_follower import ProgressFollower
@@ -135,7 +135,8 @@ async def test_no_grant_before_all_jobs_have_been_listed(shell):
         await shell.one_pass()
     await shell.pools.work(pool_key(None))
     decision = await shell.one_pass()
-    assert find_condition(decision.status.conditions, "Admitted").reason == "PoolUnknown"
+    assert find_condition(decision.status.conditions, "Admitted").reason == "Queued"
+    assert decision.status.admission is None
 
 
 async def test_a_config_map_that_is_not_there_is_waited_for(shell):
@@ -144,6 +145,12 @@ async def test_a_config_map_that_is_not_there_is_waited_for(shell):
     shell.kube.data.clear()
     decision = await shell.one_pass()
     assert find_condition(decision.status.conditions, "DatasetReady").reason == "DatasetNotFound"
+
+
+async def test_a_cluster_wakes_the_jobs_that_run_on_it(shell):
+    shell.put("FineTuneJob", "tune", "team", spec=SPEC)
+    assert list(jobs_on_cluster(shell.cache, "team", "gpus")) == [JOB]
+    assert list(jobs_on_cluster(shell.cache, "team", "other")) == []
 
 
 async def test_a_model_wakes_the_jobs_that_name_it(shell):

@@ -32,6 +32,7 @@ from tunesmith.planning.actions import ApplyObject, DeleteObject, ReleasePod, Re
 from tunesmith.planning.admission import holding_of, request_of
 from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.fine_tune_job import decide
+from tunesmith.planning.job_observation import NotYet
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.pool import GoesBack, InLine, NeverFits
 from tunesmith.planning.progress import Report
@@ -148,6 +149,8 @@ class TestCluster:
         assert reason(decision, "Progressing") == "ProgressUnknown"
         assert decision.actions == ()
         assert decision.status.admission == seen.status.admission
+        seen_again = decide(after(seen, decision))
+        assert is_true(seen_again.status.conditions, "ClusterReady")
 
 
 class TestAdmission:
@@ -188,6 +191,24 @@ class TestAdmission:
         assert action.manifest["metadata"]["namespace"] == "team"
         volumes = action.manifest["spec"]["template"]["spec"]["volumes"]
         assert volumes[0]["persistentVolumeClaim"] == {"claimName": "pvc"}
+
+
+class TestRestart:
+    """The operator begins anew and nothing has happened: nothing is written."""
+
+    @pytest.mark.parametrize("life", [waiting_in_line, admitted, running], ids=["waiting", "admitted", "running"])
+    def test_a_cluster_that_was_not_looked_into_yet_is_no_news(self, life):
+        seen = life()
+        decision = decide(after(seen, decide(seen), workload=NotYet("not listed"), answer=Unknown("not judged")))
+        assert decision.actions == ()
+        assert decision.look_again_seconds == 1
+
+    def test_a_place_in_the_line_stays_until_the_pool_has_judged_again(self):
+        seen = waiting_in_line()
+        told = decide(after(seen, decide(seen), answer=Known(InLine(3, "Waits behind job 'big'."), 0)))
+        line = after(seen, told)
+        for answer in (Known(None, 0), Unknown("not judged")):
+            assert decide(after(line, told, answer=answer)).status == told.status
 
 
 class TestAttempt:
@@ -276,6 +297,10 @@ class TestFaults:
         seen = running(a_job({"recovery": {"maxRestarts": 0}}))
         decision = decide(with_exits(seen, (1,), (1,)))
         assert decision.status.failure.reason == "RestartsExhausted"
+
+    def test_a_newer_attempt_on_the_storage_ends_the_job_and_is_not_the_users_fault(self):
+        decision = decide(with_exits(running(), (76, "Superseded"), (76, "Superseded")))
+        assert (decision.status.failure.class_, decision.status.failure.reason) == ("Infrastructure", "Superseded")
 
     def test_preemption_is_not_counted(self):
         decision = decide(with_exits(running(a_job({"recovery": {"maxRestarts": 0}})), (75,), (75,)))

@@ -1,0 +1,96 @@
+"""Starts the processes of one pod, passes signals on, and ends with the exit code that explains what happened.
+
+torchrun ends with 1 whatever its workers ended with; so each process leaves its ending in a directory, and the first
+failure there is the pod's. Kubernetes' part comes by two variables: the pod's index and the first pod's name.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+from tunesmith_trainer.contract import Configuration, TerminationMessage
+from tunesmith_trainer.endings import ENDINGS_DIRECTORY_VARIABLE, first_left, leave
+from tunesmith_trainer.exit_codes import ErrorClass
+
+POD_INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+MASTER_ADDRESS_VARIABLE = "TUNESMITH_MASTER_ADDR"
+SECONDS_TO_SAVE = 120
+
+
+def launch(config: Path, configuration: Configuration) -> int:
+    """Runs the pod's processes to their end; returns the exit code of the container."""
+    worker = ["-m", "tunesmith_trainer", "train", "--config", str(config)]
+    environment = {**threads(configuration, os.cpu_count() or 1), **os.environ}
+    if configuration.world.size == 1:
+        os.execve(sys.executable, [sys.executable, *worker], environment)  # noqa: S606  no shell: signals and exit code are its own
+    refusal = _place_missing(configuration)
+    if refusal is not None:
+        sys.stderr.write(f"{refusal.message}\n")
+        return leave(refusal)
+    with tempfile.TemporaryDirectory(prefix="tunesmith-endings-") as directory:
+        command = [sys.executable, *torchrun_arguments(configuration, os.environ), *worker]
+        code = _run(command, {**environment, ENDINGS_DIRECTORY_VARIABLE: directory})
+        left = first_left(Path(directory))
+    if left is None or (code != 0 and left.error_class is ErrorClass.SUCCESS):
+        left = TerminationMessage(
+            attempt=configuration.storage.attempt,
+            error_class=ErrorClass.UNCLASSIFIED,
+            message=f"A training process ended without saying why (torchrun exit code {code}); it was probably killed. "
+            "Look at the log above, and at the memory of the pod.",
+        )
+    return leave(left)
+
+
+def threads(configuration: Configuration, cores: int) -> dict[str, str]:
+    """How many threads a process computes with where the nodes are simulated: they share the cores of one machine.
+
+    Left to itself each process takes all cores, and threads that wait for each other were seen to be ten times slower.
+    """
+    if not configuration.simulated_gpus:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, cores // configuration.world.size))}
+
+
+def torchrun_arguments(configuration: Configuration, environment: "os._Environ[str] | dict[str, str]") -> list[str]:
+    """torchrun's command line for this pod, without the worker's."""
+    world = configuration.world
+    return [
+        "-m",
+        "torch.distributed.run",
+        f"--nnodes={world.pods}",
+        f"--nproc-per-node={world.processes_per_pod}",
+        f"--node-rank={environment.get(POD_INDEX_VARIABLE, '0')}",
+        f"--master-addr={environment.get(MASTER_ADDRESS_VARIABLE, '127.0.0.1')}",
+        f"--master-port={world.master_port}",
+        "--max-restarts=0",  # restarts in place were seen to hang; the whole group is made anew instead
+        f"--shutdown-timeout={SECONDS_TO_SAVE}",
+    ]
+
+
+def _place_missing(configuration: Configuration) -> TerminationMessage | None:
+    if configuration.world.pods == 1:
+        return None
+    missing = [name for name in (POD_INDEX_VARIABLE, MASTER_ADDRESS_VARIABLE) if not os.environ.get(name)]
+    if not missing:
+        return None
+    return TerminationMessage(
+        attempt=configuration.storage.attempt,
+        error_class=ErrorClass.CONFIGURATION,
+        message=f"{configuration.world.pods} pods train together, but {' and '.join(missing)} is not set in this one. "
+        "Run it as an Indexed Job with the first pod's name in the environment.",
+    )
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    child = subprocess.Popen(command, env=environment)
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    return child.wait()
