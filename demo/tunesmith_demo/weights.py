@@ -82,7 +82,7 @@ def bring_tiny(directory: Path) -> Path:
     """A random model of a few thousand weights at `directory`, for trials in which only the way counts."""
     from tunesmith_trainer.testing import tiny_model
 
-    return _placed(directory, tiny_model)
+    return _placed(directory, lambda partial: tiny_model(partial, initializer_range=0.2))
 
 
 def main(arguments: list[str] | None = None) -> int:
