@@ -4,7 +4,7 @@ PY := .venv/bin/python
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries demo test prove check generate lock bench up down clean
+.PHONY: help setup ground demo test prove check generate lock bench up down clean
 
 help: ## Print this menu
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,16 +12,16 @@ help: ## Print this menu
 setup:
 	@tools/setup.sh
 
-binaries: setup
-	@$(BIN)/tunesmith-devcluster binaries
+ground:
+	@tools/ground.sh
 
-demo: binaries ## Buy a simulated cluster, fine-tune a real model on it, give everything back (QUICK=1, KEEP=1)
+demo: ground ## Buy a simulated cluster, fine-tune a real model on it, give everything back (QUICK=1, KEEP=1)
 	@$(BIN)/tunesmith-demo run $(if $(QUICK),--quick) $(if $(KEEP),--keep)
 
-test: binaries ## What CI runs: units, properties, real training, a real Kubernetes
+test: ground ## What CI runs: units, properties, real training, a real Kubernetes
 	@$(PY) -m pytest -m "not prove"
 
-prove: binaries ## Everything that takes longer than `make test` allows (PART=name for one part)
+prove: ground ## Everything that takes longer than `make test` allows (PART=name for one part)
 	@$(PY) -m pytest -m "prove" $(if $(PART),-k "$(PART)")
 
 check: setup ## Format, lint, types, imports, generated files current
@@ -29,26 +29,20 @@ check: setup ## Format, lint, types, imports, generated files current
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy operator trainer simulator devcluster demo
 	@$(BIN)/lint-imports
+	@$(PY) -m tunesmith.resources.generator --check
 	@$(PY) -m tunesmith_trainer.contract --check
 
-generate: setup ## Write the CRDs, the contract's schemas and the reference pages from their sources
-
-generate: setup ## Write what is generated anew: the trainer's contract
+generate: setup ## Write the CRDs, the reference of reasons and the contract's schemas from their sources
+	@$(PY) -m tunesmith.resources.generator
 	@$(PY) -m tunesmith_trainer.contract --write
-
-up: setup ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
-	@$(BIN)/tunesmith-devcluster up
-
-down: setup ## End exactly what `make up` started
-	@$(BIN)/tunesmith-devcluster down
 
 lock: setup ## Write the requirement locks anew
 	@tools/lock.sh
 
-bench: setup ## Print figures with their conditions
+bench: ground ## Print figures with their conditions
 	@for bench in tests/bench/*.py; do $(PY) $$bench || exit 1; done
 
-up: binaries ## Bring up a Kubernetes with GPU nodes and print its kubeconfig
+up: ground ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
 	@$(BIN)/tunesmith-devcluster up
 
 down: setup ## End exactly what `make up` started

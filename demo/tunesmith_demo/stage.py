@@ -169,9 +169,9 @@ class Stage:
         """What an installation against a simulated provider needs."""
         return {
             "installationID": "demo01",
-            "image": {"repository": "tunesmith/operator", "tag": "dev", "pullPolicy": "IfNotPresent"},
-            "provider": {"baseURL": f"{self.provider_url}/v1"},
             "apiKey": {"existingSecret": CREDENTIAL_SECRET},
+            "provider": {"baseURL": self.provider_url, "gpuHourUSD": {"H100_SXM": "3.99"}, "tibMonthUSD": "163.84"},
+            "image": {"tag": "dev"},
             "trainer": {"image": "tunesmith/trainer:dev"},
             "developer": {
                 "allowLoopback": True,

@@ -23,7 +23,7 @@ from tunesmith.controllers.ports import Ports, SystemClock
 from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.controllers.refusal import refusal_of
-from tunesmith.controllers.registry import Registered, register
+from tunesmith.controllers.registry import Provider, Registered, register
 from tunesmith.controllers.runtime import Pace, Runtime
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.client import Kube
@@ -102,7 +102,8 @@ class _Operator:
         )
         installation = await _installation(kube, settings)
         ports = Ports(cache, kube, remotes, installation, intake.wake, clock, redactor.remember)
-        registered = register(ports, settings.base_url, ApiKeyFile(settings.api_key_file).read, settings.project_id)
+        key = ApiKeyFile(settings.api_key_file)
+        registered = register(ports, Provider(settings.base_url, settings.project_id, key.read, metrics.cloud_request))
         reconciler = Reconciler(
             cache=cache,
             intake=intake,

@@ -32,7 +32,7 @@ class ApiError(Exception):
         self.reason = reason
 
 
-class Unreachable(Exception):  # noqa: N818 - a state of the world, not a mistake
+class Unreachable(Exception):
     """The API server could not be reached, or this node is cut off."""
 
 

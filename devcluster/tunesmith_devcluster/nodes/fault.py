@@ -21,7 +21,7 @@ _PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 
 
-class NodeFault(Exception):  # noqa: N818 - what a person reads at the command line
+class NodeFault(Exception):
     """A node could not be started, ended or broken as asked."""
 
 

@@ -36,10 +36,10 @@ class Intake:
         """Make a kind of key known; keys of others are never queued. `wakes` says who depends on a resource of it."""
         self._wakes[kind] = wakes
 
-    def wake(self, key: Key) -> None:
+    def wake(self, key: Key, *, after_seconds: float = 0.0) -> None:
         """Ask for a pass over this key."""
         if key.kind in self._wakes:
-            self._queue.add(key)
+            self._queue.add_after(key, after_seconds)
 
     def seen(self, raw: Raw, deleted: bool = False) -> None:
         """The feed saw a resource of ours. Never raises: the feed would not try again."""

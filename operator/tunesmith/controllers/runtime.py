@@ -93,7 +93,7 @@ class Runtime:
             listing = await self._kube.list(kind)
             self._cache.replace(kind.kind, listing.items, listing.resource_version)
         for raw in sorted(self._own(), key=_urgency):
-            self._queue.add(key_of(raw))
+            self._intake.wake(key_of(raw))
         self._spawn(self._reflector(NODE).run(), "nodes")
         self._spawn(self._reflector(POD, keep=uses_gpus_or_is_ours).run(), "pods")
         self._spawn(self._reflector(JOB, selector=OWN_JOBS).run(), "jobs")
@@ -156,7 +156,7 @@ class Runtime:
             await asyncio.sleep(self._pace.resync_seconds * (0.8 + 0.4 * self._jitter()))
             await self._audit.check()
             for raw in self._own():
-                self._queue.add_after(key_of(raw), self._jitter() * self._pace.resync_seconds / 10)
+                self._intake.wake(key_of(raw), after_seconds=self._jitter() * self._pace.resync_seconds / 10)
 
     def _own(self) -> list[Raw]:
         return [raw for kind in OWN_KINDS for raw in self._cache.list(kind.kind)]

@@ -6,31 +6,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.job_observation import cluster_name_of
-from tunesmith.planning.kube_facts import PodFact
+from tunesmith.planning.kube_facts import NodeFact, PodFact
 from tunesmith.planning.placement import PodPlace, Tolerated
-from tunesmith.planning.pool import Granted, Holding, Request
+from tunesmith.planning.pool import Granted, Holding, PoolAnswer, Request, as_holding, assign
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job import FineTuneJob
 
 # The job stands in line with one of these as the reason of its Ready condition.
 ASKING = frozenset({"WaitingForGPUs", "PoolUnknown", "PoolTooSmall"})
-LOCAL_POOL = ""
 BEGINNING = datetime.fromtimestamp(0, UTC)
 
 
-@dataclass(frozen=True)
-class Pool:
-    """One pool: a bought cluster by namespace and name, or the local nodes (both empty)."""
-
-    namespace: str
-    cluster: str
-
-
-def pool_of(job: FineTuneJob) -> Pool:
-    """Where the job's GPUs come from."""
+def pool_of(job: FineTuneJob) -> RemoteCluster | None:
+    """Where the job's GPUs come from: a bought cluster, or None for the pool of all local GPU nodes."""
     cluster = cluster_name_of(job)
-    return Pool("", LOCAL_POOL) if cluster is None else Pool(job.namespace, cluster)
+    return None if cluster is None else RemoteCluster(job.namespace, cluster)
 
 
 def request_of(job: FineTuneJob) -> Request | None:
@@ -45,6 +37,7 @@ def request_of(job: FineTuneJob) -> Request | None:
         uid=job.metadata.uid,
         name=job.metadata.name,
         created=job.metadata.creation_timestamp or BEGINNING,
+        attempt=(job.status.attempt or 0) + 1,
         pods=plan.pods,
         gpus_per_pod=plan.gpus_per_pod,
         avoid=frozenset(job.status.blamed_nodes),
@@ -75,11 +68,7 @@ def has_ended(job: FineTuneJob) -> bool:
 def still_wanted(grants: Mapping[str, tuple[Request, Granted]], jobs: Iterable[FineTuneJob]) -> frozenset[str]:
     """The uids of grants in memory whose jobs still ask for just that; the others recorded or declined theirs."""
     asking = {request.uid: request for request in map(request_of, jobs) if request is not None}
-    return frozenset(
-        uid
-        for uid, (request, _) in grants.items()
-        if uid in asking and (asking[uid].pods, asking[uid].gpus_per_pod) == (request.pods, request.gpus_per_pod)
-    )
+    return frozenset(uid for uid, (request, _) in grants.items() if asking.get(uid) == request)
 
 
 def tolerations_of(job: FineTuneJob) -> tuple[Tolerated, ...]:
@@ -97,3 +86,37 @@ def tolerations_of(job: FineTuneJob) -> tuple[Tolerated, ...]:
         )
         for one in local.tolerations
     )
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One pass over a pool: grants that are not recorded yet, by uid, and the answer for every job that has one."""
+
+    grants: Mapping[str, tuple[Request, Granted]]
+    answers: Mapping[str, PoolAnswer]
+
+    def answer_for(self, job: FineTuneJob) -> PoolAnswer | None:
+        """The answer to what the job asks now; a grant of an earlier attempt is none."""
+        answer, request = self.answers.get(job.metadata.uid), request_of(job)
+        if isinstance(answer, Granted) and (request is None or self.grants[job.metadata.uid][0] != request):
+            return None
+        return answer
+
+
+def judge(
+    jobs: Iterable[FineTuneJob],
+    grants: Mapping[str, tuple[Request, Granted]],
+    nodes: Iterable[NodeFact],
+    pods: Iterable[PodFact],
+    now: datetime,
+) -> Judgement:
+    """All jobs of one pool against its nodes. Earlier grants stand until they are recorded or declined."""
+    jobs, pods = tuple(jobs), tuple(pods)
+    wanted = still_wanted(grants, jobs)
+    kept = {uid: grant for uid, grant in grants.items() if uid in wanted}
+    held = [holding for holding in (holding_of(job, pods) for job in jobs) if holding is not None]
+    pending = [as_holding(request, granted, now) for request, granted in kept.values()]
+    waiting = {request.uid: request for request in map(request_of, jobs) if request is not None}
+    answers = dict(assign([r for uid, r in waiting.items() if uid not in kept], [*held, *pending], nodes, pods))
+    new = {uid: (waiting[uid], answer) for uid, answer in answers.items() if isinstance(answer, Granted)}
+    return Judgement({**kept, **new}, {**answers, **{uid: granted for uid, (_, granted) in kept.items()}})

@@ -21,7 +21,8 @@ from tunesmith.planning.running import (
     training,
 )
 from tunesmith.planning.verdict import Verdict
-from tunesmith.resources.conditions import find_condition
+from tunesmith.resources.conditions import find_condition, is_true
+from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.fine_tune_job_status import Admission, AdmittedPod, QueueStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
 
@@ -53,6 +54,12 @@ def decide(seen: JobObservation) -> JobDecision:
         pods_at_the_gate,
         otherwise=training,
     )
+
+
+def needs_its_files(job: FineTuneJob) -> bool:
+    """Whether a decision may speak of the dataset's ConfigMaps: not once all pods run, nor after the end."""
+    conditions = job.status.conditions
+    return not any(is_true(conditions, kind) for kind in ("PodsReady", "Succeeded", "Failed"))
 
 
 def paused(seen: JobObservation) -> JobDecision | None:
@@ -133,7 +140,12 @@ def dataset_missing(seen: JobObservation) -> JobDecision | None:
             again=MISSING_DATASET_SECONDS,
         )
     pinned = seen.status.pinned
-    if pinned is not None and pinned.dataset_sha256 and pinned.dataset_sha256 != dataset_hashes(seen):
+    if (
+        seen.attempt > 0
+        and pinned is not None
+        and pinned.dataset_sha256
+        and pinned.dataset_sha256 != dataset_hashes(seen)
+    ):
         message = "The ConfigMap of the dataset changed after the job began. Put it back, or make another job."
         verdict = Verdict(False, "DatasetChanged", message)
         return stalled(seen, "Waiting", "DatasetChanged", message, verdicts={"DatasetReady": verdict})

@@ -11,7 +11,7 @@ from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
 from tunesmith.planning.verdict import Verdict
-from tunesmith.resources.conditions import find_condition
+from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job_running import PlacementType
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.metadata import API_VERSION
@@ -82,13 +82,12 @@ def _without_pods(seen: JobObservation, cluster: GPUCluster) -> JobDecision | No
 
 def can_take_pods(cluster: GPUCluster) -> bool:
     """It was Ready once, so that namespace and claim are there, and its kubeconfig is usable now."""
-    kubeconfig = find_condition(cluster.status.conditions, "KubeconfigAvailable")
-    return (
-        cluster.status.first_ready_time is not None
-        and cluster.status.release is None
-        and kubeconfig is not None
-        and kubeconfig.is_true
-    )
+    return cluster.status.first_ready_time is not None and cluster.status.release is None and can_be_asked(cluster)
+
+
+def can_be_asked(cluster: GPUCluster) -> bool:
+    """There is a kubeconfig for it."""
+    return is_true(cluster.status.conditions, "KubeconfigAvailable")
 
 
 def template_cluster(seen: JobObservation) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def being_deleted(seen: JobObservation) -> JobDecision | None:
         return None
     if FINALIZER not in seen.job.metadata.finalizers:
         return JobDecision(status=seen.status)
-    if _cluster_takes_everything_along(seen):
-        return _let_go(seen)
+    if seen.attempt == 0 or _cluster_takes_everything_along(seen):
+        return _let_go(seen)  # nothing was ever made, or its cluster's end is its end
     if isinstance(seen.workload, Unknown):
         message = f"The cluster does not answer ({seen.workload.why}); what the job made there is still to be removed."
         return working(seen, "Deleting", "ClusterUnreachable", message)

@@ -19,6 +19,7 @@ from tunesmith.resources.fine_tune_job import CONDITIONS, FineTuneJob, FineTuneJ
 from tunesmith.resources.fine_tune_job_running import PlacementType
 from tunesmith.resources.fine_tune_job_status import FineTuneJobStatus
 from tunesmith.resources.gpu_cluster import GPUCluster
+from tunesmith.resources.references import ConfigMapKeyReference
 
 FINALIZER = "tunesmith.dev/finalizer"
 LOOK_AGAIN_SECONDS = 30.0
@@ -92,6 +93,24 @@ def cluster_name_of(job: FineTuneJob) -> str | None:
     if placement.type is PlacementType.TEMPLATE:
         return identity_of(job).template_cluster_name
     return placement.cluster.name if placement.cluster is not None else None
+
+
+def config_maps_of(job: FineTuneJob) -> Mapping[str, ConfigMapKeyReference]:
+    """The ConfigMap keys that the dataset is read from, by role."""
+    dataset = job.spec.dataset
+    sources = {"training": dataset.training, "validation": dataset.validation}
+    return {
+        role: source.config_map
+        for role, source in sources.items()
+        if source is not None and source.config_map is not None
+    }
+
+
+def names_model(job: FineTuneJob, row: Mapping[str, Any]) -> bool:
+    """Whether the job's model is this CatalogModel (as stored), by object name or by the provider's id."""
+    reference = job.spec.model.catalog
+    names = {(row.get("metadata") or {}).get("name"), (row.get("spec") or {}).get("id")}
+    return reference is not None and reference.name in names
 
 
 def working(seen: JobObservation, state: str, reason: str, message: str, *actions: Action, **more: Any) -> JobDecision:

@@ -103,6 +103,11 @@ class JobFact:
     failure_message: str = ""
 
     @property
+    def owner_uid(self) -> str | None:
+        """The uid of the resource of ours it belongs to."""
+        return self.labels.get(OWNER_UID_LABEL)
+
+    @property
     def attempt(self) -> int | None:
         """The attempt it is."""
         return _number(self.labels.get(ATTEMPT_LABEL))

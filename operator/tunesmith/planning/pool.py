@@ -27,6 +27,7 @@ class Request:
     avoid: frozenset[str] = frozenset()
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Tolerated, ...] = ()
+    attempt: int = 1
 
     @property
     def gpus(self) -> int:

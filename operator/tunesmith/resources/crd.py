@@ -94,11 +94,16 @@ def root_schema(kind: Kind) -> Schema:
     return root
 
 
+def structural_form(model: type[BaseModel]) -> Schema:
+    """The structural schema of a model; NotRepresentableError when it has a form that none can say."""
+    raw = model.model_json_schema(by_alias=True, mode="validation")
+    return _node(raw, raw.get("$defs", {}), ())
+
+
 def _schema_of(model: Any) -> Schema:
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         raise NotRepresentableError(f"{model} must be a model")
-    raw = model.model_json_schema(by_alias=True, mode="validation")
-    return _node(raw, raw.get("$defs", {}), ())
+    return structural_form(model)
 
 
 def _node(raw: Mapping[str, Any], definitions: Mapping[str, Any], above: tuple[str, ...]) -> Schema:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from tunesmith.resources.parsing import AnyResource
-from tunesmith.resources.schema import camel_case
+from tunesmith.resources.schema import field_alias
 
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -101,6 +101,6 @@ def _differs(part: BaseModel, path: list[str]) -> bool:
 
 def _field(part: BaseModel, name: str) -> tuple[str, Any]:
     for attribute, field in type(part).model_fields.items():
-        if (field.alias or camel_case(attribute)) == name:
+        if field_alias(attribute, field) == name:
             return attribute, field.get_default(call_default_factory=True, validated_data={})
     raise KeyError(f"{type(part).__name__} has no field '{name}': mend the table in not_implemented.py")

@@ -146,7 +146,9 @@ class Part(BaseModel):
     def all_rules(cls) -> tuple[Rule, ...]:
         """The node's own rules and those that its immutable fields make."""
         frozen = (
-            _immutability(field.alias or name, always_present=field.is_required() or field.default not in (None, ()))
+            _immutability(
+                field_alias(name, field), always_present=field.is_required() or field.default not in (None, ())
+            )
             for name, field in cls.model_fields.items()
             if any(isinstance(marker, Immutable) for marker in field.metadata)
         )

@@ -50,8 +50,8 @@ class Metrics:
         )
         self._cloud = Histogram(
             "tunesmith_cloud_request_seconds",
-            "Duration of requests to the provider by operation and outcome.",
-            ("operation", "outcome"),
+            "Duration of requests to the provider by method, collection and outcome.",
+            ("method", "collection", "outcome"),
             registry=self.registry,
             buckets=SECONDS,
         )
@@ -67,9 +67,9 @@ class Metrics:
         if verb in WRITES:
             self._writes.labels(kind).inc()
 
-    def cloud_request(self, operation: str, outcome: str, seconds: float) -> None:
+    def cloud_request(self, method: str, collection: str, outcome: str, seconds: float) -> None:
         """One request to the provider."""
-        self._cloud.labels(operation, outcome).observe(seconds)
+        self._cloud.labels(method, collection, outcome).observe(seconds)
 
 
 class _Scraped(Collector):

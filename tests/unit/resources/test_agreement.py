@@ -1,4 +1,4 @@
-"""Python's judgement and the API server's are one: whatever is written, both take it or both refuse it, with the same defaults."""
+"""Python's judgement and the API server's are one: both take what is written or both refuse it, same defaults."""
 
 import copy
 from typing import Any
@@ -70,7 +70,7 @@ def _text(schema: Schema) -> st.SearchStrategy[str]:
 
 
 @pytest.mark.parametrize("kind", ["GPUCluster", "SharedVolume", "FineTuneJob", "CatalogModel", "GPURegion"])
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_both_judge_alike(api_server, good, kind, data):
     manifest = good(kind)

@@ -44,7 +44,7 @@ class Labelled:
     truncated: bool
 
 
-class Dropped(Exception):  # noqa: N818  a row's fate, not a fault
+class Dropped(Exception):
     """The row cannot be trained on."""
 
     def __init__(self, reason: DropReason) -> None:

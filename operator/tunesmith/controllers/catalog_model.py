@@ -1,0 +1,72 @@
+"""CatalogModel: the status of each row, and the bundled rows, applied when the operator starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tunesmith.catalog.loader import bundled
+from tunesmith.controllers.controller import Key
+from tunesmith.controllers.ports import Ports
+from tunesmith.planning.catalog_model import ModelObservation, decide, rows_to_apply
+from tunesmith.planning.circumstances import Circumstances
+from tunesmith.planning.decision import Action, Decision
+from tunesmith.planning.job_observation import names_model
+from tunesmith.resources.catalog_model import CatalogModel, CatalogModelStatus
+from tunesmith.resources.fine_tune_job import FineTuneJob
+from tunesmith.resources.parsing import parse
+
+Raw = Mapping[str, Any]
+CATALOG = "Catalog"
+BUNDLED = Key(CATALOG, "", "bundled")
+NOT_LISTED_SECONDS = 1.0
+
+
+class CatalogModelController:
+    """Rows have no actions."""
+
+    kind = "CatalogModel"
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    async def observe(self, key: Key, raw: Raw, around: Circumstances) -> ModelObservation:
+        """The row itself."""
+        return ModelObservation(around, CatalogModel.model_validate(raw))
+
+    def decide(self, seen: ModelObservation) -> Decision[CatalogModelStatus]:
+        """The pure decision."""
+        return decide(seen)
+
+    async def act(self, seen: ModelObservation, action: Action) -> object:
+        """A row has no actions of its own."""
+        raise TypeError(f"{type(action).__name__} is not an action of a CatalogModel")
+
+    def wakes(self, raw: Raw) -> Iterable[Key]:
+        """Jobs that name this model."""
+        for listed in self._ports.cache.list("FineTuneJob"):
+            job = parse(listed)
+            if isinstance(job, FineTuneJob) and names_model(job, raw):
+                yield Key("FineTuneJob", job.namespace, job.name)
+
+    def forget(self, key: Key) -> None:
+        """Nothing is remembered of a row."""
+
+
+class BundledCatalog:
+    """Works on the one key BUNDLED, to be woken once at start; also puts back what somebody deleted or bent."""
+
+    kind = CATALOG
+
+    def __init__(self, ports: Ports, look_again_seconds: float = 3600.0) -> None:
+        self._ports = ports
+        self._look_again_seconds = look_again_seconds
+
+    async def work(self, key: Key) -> float | None:
+        """Compare first, then apply only what differs: a restart writes nothing."""
+        if not self._ports.cache.synced("CatalogModel"):
+            return NOT_LISTED_SECONDS
+        present = {str(raw["metadata"]["name"]): raw for raw in self._ports.cache.list("CatalogModel")}
+        for manifest in rows_to_apply(bundled(), present):
+            await self._ports.kube.apply(manifest)
+        return self._look_again_seconds

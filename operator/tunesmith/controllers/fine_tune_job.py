@@ -1,0 +1,111 @@
+"""FineTuneJob: what its decision needs is gathered here. Everything it does is an action that all kinds share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tunesmith.controllers.cluster_facts import cluster_facts, gpu_cluster
+from tunesmith.controllers.controller import Key, pool_key
+from tunesmith.controllers.pool import PoolController
+from tunesmith.controllers.ports import Ports
+from tunesmith.controllers.progress_follower import ProgressFollower, Target
+from tunesmith.kube.kinds import CONFIG_MAP
+from tunesmith.planning.admission import has_ended, pool_of
+from tunesmith.planning.attempt_end import Workload
+from tunesmith.planning.circumstances import Circumstances, Known, Unknown
+from tunesmith.planning.decision import Action
+from tunesmith.planning.fine_tune_job import decide, needs_its_files
+from tunesmith.planning.job_observation import JobDecision, JobObservation, cluster_name_of, config_maps_of
+from tunesmith.resources.catalog_model import CatalogModel
+from tunesmith.resources.fine_tune_job import FineTuneJob
+from tunesmith.resources.parsing import parse
+
+Raw = Mapping[str, Any]
+
+
+class FineTuneJobController:
+    """Observes jobs; the pool's answers and the follower's reports come from the two that are handed in."""
+
+    kind = "FineTuneJob"
+
+    def __init__(self, ports: Ports, pools: PoolController, follower: ProgressFollower) -> None:
+        self._ports = ports
+        self._pools = pools
+        self._follower = follower
+
+    async def observe(self, key: Key, raw: Raw, around: Circumstances) -> JobObservation:
+        """The job and the world round it."""
+        job = FineTuneJob.model_validate(raw)
+        where = pool_of(job)
+        facts = cluster_facts(self._ports, where)
+        workload = (
+            facts if isinstance(facts, Unknown) else Known(facts.value.workload_of(job.metadata.uid), facts.as_of)
+        )
+        self._follow(key, job, workload)
+        return JobObservation(
+            around=around,
+            job=job,
+            model=self._model(job),
+            files=await self._files(job),
+            cluster=None if where is None else gpu_cluster(self._ports, where),
+            workload=workload,
+            answer=self._pools.answer_for(job),
+            report=self._follower.report(key),
+        )
+
+    def decide(self, seen: JobObservation) -> JobDecision:
+        """The pure decision."""
+        return decide(seen)
+
+    async def act(self, seen: JobObservation, action: Action) -> object:
+        """A job has no actions of its own."""
+        raise TypeError(f"{type(action).__name__} is not an action of a FineTuneJob")
+
+    def wakes(self, raw: Raw) -> Iterable[Key]:
+        """Its pool, and the cluster that it uses."""
+        job = parse(raw)
+        if not isinstance(job, FineTuneJob):
+            return
+        yield pool_key(pool_of(job))
+        cluster = cluster_name_of(job)
+        if cluster is not None:
+            yield Key("GPUCluster", job.namespace, cluster)
+
+    def forget(self, key: Key) -> None:
+        """Nothing of it is followed any more."""
+        self._follower.stop(key)
+
+    def _follow(self, key: Key, job: FineTuneJob, workload: Known[Workload] | Unknown) -> None:
+        """Rank 0 of the present attempt, once its container has started; what was heard last stays until the next."""
+        if has_ended(job):
+            self._follower.stop(key)
+        if isinstance(workload, Unknown) or job.status.admission is None or job.status.attempt is None:
+            return
+        pods = workload.value.pods_of(job.status.attempt)
+        first = next((pod for pod in pods if pod.index == 0 and pod.started), None)
+        if first is not None and not has_ended(job):
+            target = Target(pool_of(job), first.namespace, first.name, job.status.attempt)
+            self._follower.follow(key, target)
+
+    def _model(self, job: FineTuneJob) -> CatalogModel | None:
+        """By object name, or by the provider's id."""
+        if job.spec.model.catalog is None:
+            return None
+        name = job.spec.model.catalog.name
+        raw = self._ports.cache.get("CatalogModel", "", name)
+        if raw is None:
+            rows = self._ports.cache.list("CatalogModel")
+            raw = next((row for row in rows if (row.get("spec") or {}).get("id") == name), None)
+        model = parse(raw) if raw is not None else None
+        return model if isinstance(model, CatalogModel) else None
+
+    async def _files(self, job: FineTuneJob) -> dict[str, str | None]:
+        """The datasets that are keys of ConfigMaps, while they are needed: ConfigMaps are not watched."""
+        if not needs_its_files(job):
+            return {}
+        files: dict[str, str | None] = {}
+        for role, reference in config_maps_of(job).items():
+            found = await self._ports.kube.get(CONFIG_MAP, job.namespace, reference.name)
+            files[role] = ((found or {}).get("data") or {}).get(reference.key)
+        return files

@@ -1,0 +1,78 @@
+"""The one writer of each pool: judges its jobs against its nodes, and keeps grants until jobs have recorded them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from tunesmith.controllers.cluster_facts import cluster_facts, gpu_cluster
+from tunesmith.controllers.controller import POOL, Key, pool_key
+from tunesmith.controllers.ports import Ports
+from tunesmith.planning.actions import RemoteCluster
+from tunesmith.planning.admission import Judgement, judge, pool_of
+from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.pool import PoolAnswer, with_nodes_to_come
+from tunesmith.resources.fine_tune_job import FineTuneJob
+from tunesmith.resources.parsing import parse
+
+NOTHING = Judgement({}, {})
+LOOK_AGAIN_SECONDS = 30.0
+
+
+class PoolController:
+    """Works on pool keys; jobs read their answers here."""
+
+    kind = POOL
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._judged: dict[Key, Known[Judgement] | Unknown] = defaultdict(lambda: Unknown("nobody has judged it yet"))
+        self._grants: dict[Key, Judgement] = defaultdict(lambda: NOTHING)
+
+    async def work(self, key: Key) -> float | None:
+        """One pass. Jobs whose answer changed are woken."""
+        before = self._judged[key]
+        jobs = tuple(self._jobs_of(key))
+        if not jobs:
+            self._judged.pop(key, None)
+            self._grants.pop(key, None)
+            return None
+        self._judged[key] = self._judge(key, jobs)
+        answers, earlier = _answers(self._judged[key]), _answers(before)
+        for job in jobs:
+            if type(before) is not type(self._judged[key]) or answers.get(job.metadata.uid) != earlier.get(
+                job.metadata.uid
+            ):
+                self._ports.wake(Key("FineTuneJob", job.namespace, job.name))
+        return LOOK_AGAIN_SECONDS
+
+    def answer_for(self, job: FineTuneJob) -> Known[PoolAnswer | None] | Unknown:
+        """What the job's pool says to it; None: it has not judged the job yet."""
+        judged = self._judged.get(pool_key(pool_of(job)), Known(NOTHING, 0.0))
+        return Known(judged.value.answer_for(job), judged.as_of) if isinstance(judged, Known) else judged
+
+    def _judge(self, key: Key, jobs: tuple[FineTuneJob, ...]) -> Known[Judgement] | Unknown:
+        """No grant before a full list of jobs made after winning the lease, nor of nodes and pods."""
+        if not self._ports.cache.synced("FineTuneJob"):
+            return Unknown("the jobs have not been listed yet")
+        where = None if key == pool_key(None) else RemoteCluster(key.namespace, key.name)
+        facts = cluster_facts(self._ports, where)
+        if isinstance(facts, Unknown):
+            return facts
+        cluster = gpu_cluster(self._ports, where) if where is not None else None
+        expected = (cluster.spec.nodes or 1) if cluster is not None else 0
+        nodes = with_nodes_to_come(facts.value.nodes, expected)
+        judgement = judge(jobs, self._grants[key].grants, nodes, facts.value.pods, self._ports.clock.now())
+        self._grants[key] = judgement
+        return Known(judgement, facts.as_of)
+
+    def _jobs_of(self, key: Key) -> Iterable[FineTuneJob]:
+        namespace = key.namespace or None
+        for raw in self._ports.cache.list("FineTuneJob", namespace):
+            job = parse(raw)
+            if isinstance(job, FineTuneJob) and pool_key(pool_of(job)) == key:
+                yield job
+
+
+def _answers(judged: Known[Judgement] | Unknown) -> Mapping[str, PoolAnswer]:
+    return judged.value.answers if isinstance(judged, Known) else {}

@@ -1,0 +1,270 @@
+"""The mind of a SharedVolume: its life as a list of questions, in the order in which a person would ask them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.cluster_observation import NoCredential
+from tunesmith.planning.decision import ErrorClass, EventNote, EventType, first_answer
+from tunesmith.planning.orders import ResizeVolume
+from tunesmith.planning.ownership import (
+    FINALIZER,
+    NAME_ANNOTATION,
+    is_paused,
+    may_be_taken_over,
+    was_restored,
+    with_finalizer,
+)
+from tunesmith.planning.provider import Credential, ProviderVolume
+from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
+from tunesmith.planning.verdict import Standing, Verdict, reason_of
+from tunesmith.planning.volume_deletion import being_deleted, credential_can_tell
+from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
+from tunesmith.planning.volume_purchase import (
+    buy,
+    credential_must_stay,
+    found_by_name,
+    made_with_a_cluster,
+    record,
+    region_is_wrong,
+)
+from tunesmith.resources.not_implemented import set_but_not_implemented
+from tunesmith.resources.purchase import AdoptionPolicy
+from tunesmith.resources.reasons import Reason
+from tunesmith.resources.shared_volume import SharedVolumeStatus
+
+INTERVAL_SECONDS = 60.0
+BUSY_INTERVAL_SECONDS = 10.0
+RESIZE_AGAIN_SECONDS = 60.0
+BROKEN = frozenset({"failed", "access_revoked"})
+
+
+def decide(seen: VolumeObservation) -> VolumeDecision:
+    """What to do next for one SharedVolume. Pure."""
+    return seen_lately(
+        seen,
+        first_answer(
+            seen,
+            paused,
+            being_deleted,
+            not_implemented_fields,
+            without_credential,
+            never_seen,
+            restored,
+            without_finalizer,
+            found_by_name,
+            predecessor_found,
+            region_is_wrong,
+            credential_must_stay,
+            made_with_a_cluster,  # elects the one cluster that may make it
+            buy,
+            lost_from_provider,
+            broken_at_provider,
+            still_made,
+            too_small,
+            otherwise=in_order,
+        ),
+    )
+
+
+def paused(seen: VolumeObservation) -> VolumeDecision | None:
+    """No writes anywhere until the annotation is removed."""
+    return quietly(seen) if is_paused(seen.resource.metadata) else None
+
+
+def not_implemented_fields(seen: VolumeObservation) -> VolumeDecision | None:
+    """A field that nothing acts on yet is refused, never ignored in silence."""
+    paths = set_but_not_implemented(seen.resource)
+    if not paths:
+        return None
+    message = f"This version does not act on {', '.join(f'`{path}`' for path in paths)} yet. Remove them."
+    return tell(seen, Standing.STALLED, Reason.NOT_IMPLEMENTED, message)
+
+
+def without_credential(seen: VolumeObservation) -> VolumeDecision | None:
+    """Without an API key nothing can be asked."""
+    if isinstance(seen.credential, Credential):
+        return None
+    if isinstance(seen.credential, NoCredential):
+        return tell(seen, Standing.STALLED, seen.credential.reason, seen.credential.message)
+    message = f"The API key could not be read: {seen.credential.why}"
+    return tell(seen, Standing.WORKING, Reason.CREDENTIAL_UNREADABLE, message)
+
+
+def never_seen(seen: VolumeObservation) -> VolumeDecision | None:
+    """A first clean list comes before everything else."""
+    if seen.provider.begun is not None:
+        return None
+    look = LookAtProvider(seen.memory.first_seen)
+    failed = seen.around.failure_of(look)
+    if failed is None:
+        return quietly(seen, look)
+    if failed.failure.error in {ErrorClass.UNAUTHENTICATED, ErrorClass.FORBIDDEN}:
+        message = f"{failed.failure.message} Put a valid API key into the credential's Secret."
+        return tell(seen, Standing.STALLED, Reason.CREDENTIALS_REFUSED, message, look)
+    message = f"{failed.failure.message} It is asked again."
+    return tell(seen, Standing.WORKING, Reason.PROVIDER_UNREACHABLE, message, look)
+
+
+def restored(seen: VolumeObservation) -> VolumeDecision | None:
+    """A backup brought the object here under another uid: the user says what becomes of what it had bought."""
+    if not was_restored(seen.resource.metadata, seen.name):
+        return None
+    if seen.spec.adoption_policy is AdoptionPolicy.BUY_NEW and (seen.status.volume_id or seen.status.create_intent):
+        anew = SharedVolumeStatus(conditions=seen.status.conditions)
+        message = "What the restored status speaks of is left to its owner."
+        return tell(seen, Standing.WORKING, Reason.BUYING_NEW, message, status=anew)
+    if seen.spec.adoption_policy is not AdoptionPolicy.ASK:
+        return None
+    annotated = seen.resource.metadata.annotations[NAME_ANNOTATION]
+    message = f"This object was restored from a backup of another, which had bought '{annotated}'. Set "
+    message += "`spec.adoptionPolicy` to 'SameIdentity' to take over what that one bought, or to 'BuyNew'."
+    return tell(seen, Standing.STALLED, Reason.RESTORED, message)
+
+
+def without_finalizer(seen: VolumeObservation) -> VolumeDecision | None:
+    """The finalizer and the name are written before anything is bought, in one write."""
+    metadata, name = seen.resource.metadata, str(seen.name)
+    has_name = metadata.annotations.get(NAME_ANNOTATION) == name
+    if FINALIZER in metadata.finalizers and (has_name or seen.status.volume_id is not None):
+        return None
+    return quietly(seen, SetMetadata(with_finalizer(metadata), ((NAME_ANNOTATION, name),)))
+
+
+def predecessor_found(seen: VolumeObservation) -> VolumeDecision | None:
+    """A volume of our identity under another uid or installation, such as a retained one: ask before making another."""
+    if seen.status.volume_id is not None or seen.spec.adoption_policy is AdoptionPolicy.BUY_NEW:
+        return None
+    found = next(iter(seen.provider.same_identity_volumes(seen.name)), None)
+    if found is None:
+        return None
+    what = f"Volume '{found.name}' ({found.id})"
+    if seen.spec.adoption_policy is AdoptionPolicy.ASK:
+        message = f"{what} was made for a resource of this name before. Set `spec.adoptionPolicy` to 'SameIdentity' "
+        message += "to take it over with its data, or to 'BuyNew' to make another."
+        return tell(seen, Standing.STALLED, Reason.PREDECESSOR_FOUND, message)
+    if found.parsed_name is None or not may_be_taken_over(found.parsed_name, seen.around.installation):
+        message = f"{what} was made by another installation of Tunesmith, so it is not taken over. If that one is no "
+        message += "more, name it in the chart's `previousInstallationIDs`."
+        return tell(seen, Standing.STALLED, Reason.PREDECESSOR_FOUND, message)
+    return record(seen, found)
+
+
+def lost_from_provider(seen: VolumeObservation) -> VolumeDecision | None:
+    """A recorded volume that the provider does not show: is it gone, or do we not see it?"""
+    volume_id = seen.status.volume_id
+    if volume_id is None or seen.bought is not None:
+        return None
+    if reason_of(seen.status.conditions, "Ready") == Reason.GONE:
+        return quietly(seen)
+    if not credential_can_tell(seen):
+        message = f"The API key is not the one that bought volume '{volume_id}', and shows nothing of its project. "
+        message += "Nothing is touched. Give the credential of the account that pays for it."
+        return tell(seen, Standing.STALLED, Reason.CREDENTIAL_MISMATCH, message)
+    begun = seen.provider.not_found.get(volume_id)
+    if begun is not None and is_absent_twice(seen.memory, volume_id, begun, seen.around):
+        message = f"Volume '{volume_id}' is gone from the provider with its data; this resource did not delete it. "
+        message += "Delete the resource and create it again for a new one."
+        verdicts = {"Provisioned": Verdict(False, Reason.GONE, message)}
+        events = (EventNote(EventType.WARNING, Reason.GONE, message),)
+        return tell(seen, Standing.STALLED, Reason.GONE, message, verdicts=verdicts, events=events)
+    due = seen.provider.begun or 0.0
+    if seen.memory.absent_target == volume_id and seen.memory.absent_since is not None:
+        due = seen.memory.absent_since + seen.around.installation.absence_interval_seconds
+    if begun is None or seen.around.monotonic >= due:
+        return quietly(seen, LookAtProvider(due, volume_id=volume_id))
+    message = f"The provider does not show volume '{volume_id}'. It is looked for once again."
+    return tell(seen, Standing.WORKING, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
+
+
+def broken_at_provider(seen: VolumeObservation) -> VolumeDecision | None:
+    """The provider itself says that the volume cannot be used."""
+    volume = seen.bought
+    if volume is None or volume.status not in BROKEN:
+        return None
+    message = f"The provider has the volume as '{volume.status}'. Ask its support; nothing is changed here."
+    return tell(seen, Standing.STALLED, Reason.PROVISION_FAILED, message, status=_as_seen(seen, volume))
+
+
+def still_made(seen: VolumeObservation) -> VolumeDecision | None:
+    """The provider is making the volume, or says something new about it."""
+    volume = seen.bought
+    if volume is None or volume.is_usable:
+        return None
+    message = f"The provider has the volume as '{volume.status}'."
+    verdicts = {"Provisioned": Verdict(False, Reason.PROVISIONING, message)}
+    status = _as_seen(seen, volume)
+    return tell(seen, Standing.WORKING, Reason.PROVISIONING, message, status=status, verdicts=verdicts)
+
+
+def too_small(seen: VolumeObservation) -> VolumeDecision | None:
+    """The user wants it larger. provider: volumes grow; only its own team shrinks them."""
+    volume, wish = seen.bought, seen.spec.size_tib
+    if volume is None or wish is None or volume.size_tib >= wish:
+        return None
+    written = seen.memory.last_write
+    if written is not None and (seen.provider.begun is None or seen.provider.begun < written):
+        return quietly(seen, LookAtProvider(written))
+    waits = written is not None and seen.around.monotonic < written + RESIZE_AGAIN_SECONDS
+    message = f"Growing from {volume.size_tib} to {wish} TiB."
+    verdicts = {**_facts(seen), "Resizing": Verdict(True, Reason.RESIZING, message)}
+    actions = () if waits else (ResizeVolume(volume.id, wish),)
+    return tell(
+        seen, Standing.WORKING, Reason.RESIZING, message, *actions, status=_as_seen(seen, volume), verdicts=verdicts
+    )
+
+
+def in_order(seen: VolumeObservation) -> VolumeDecision:
+    """Everything is as it was asked for."""
+    volume = seen.bought
+    if volume is None:
+        raise ValueError("a volume is in order only when the provider shows it")
+    message = f"{volume.size_tib} TiB are there."
+    size = f"The size is {volume.size_tib} TiB."
+    if seen.spec.size_tib is not None and volume.size_tib > seen.spec.size_tib:
+        size += f" `spec.sizeTiB` says {seen.spec.size_tib}; the provider shrinks no volume."
+    return tell(
+        seen,
+        Standing.DONE,
+        Reason.IN_ORDER,
+        message,
+        status=_as_seen(seen, volume),
+        verdicts={**_facts(seen), "Resizing": Verdict(False, Reason.AS_WANTED, size)},
+    )
+
+
+def seen_lately(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDecision:
+    """The decision, with a look at the provider when the newest is old, and the time of the next one."""
+    if not isinstance(seen.credential, Credential) or seen.provider.begun is None or is_paused(seen.resource.metadata):
+        return decision
+    if not seen.resource.metadata.finalizers and seen.resource.metadata.is_being_deleted:
+        return decision
+    calm = reason_of(decision.status.conditions, "Ready") in {Reason.IN_ORDER, Reason.WAITING_FOR_CLUSTER}
+    interval = (INTERVAL_SECONDS if calm else BUSY_INTERVAL_SECONDS) * (0.9 + 0.2 * seen.around.jitter)
+    due = seen.provider.begun + interval
+    looks = any(isinstance(action, LookAtProvider) or action.costs_money for action in decision.actions)
+    if seen.around.monotonic >= due and not looks:
+        return decision.with_actions(LookAtProvider(due, volume_id=seen.status.volume_id))
+    left = max(due - seen.around.monotonic, 0.0)
+    again = decision.look_again_seconds
+    return replace(decision, look_again_seconds=left if again is None else min(left, again))
+
+
+def _as_seen(seen: VolumeObservation, volume: ProviderVolume) -> SharedVolumeStatus:
+    update: dict[str, object] = {
+        "provider_status": volume.status,
+        "size_tib": volume.size_tib or seen.status.size_tib,
+        "bound_to": seen.user(),
+    }
+    if isinstance(seen.credential, Credential):
+        update["credential_fingerprint"] = seen.credential.fingerprint
+    return seen.status.model_copy(update=update)
+
+
+def _facts(seen: VolumeObservation) -> dict[str, Verdict]:
+    user = seen.user()
+    in_use = Verdict(False, Reason.NOT_IN_USE, "No cluster has the volume attached.")
+    if user is not None:
+        in_use = Verdict(True, Reason.IN_USE, f"GPUCluster '{user}' has the volume attached.")
+    return {"Provisioned": Verdict(True, Reason.BOUGHT, "The provider has made the volume."), "InUse": in_use}

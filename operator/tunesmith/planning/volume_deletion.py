@@ -1,0 +1,202 @@
+"""Letting a SharedVolume go: never under a cluster that uses it, and its data only when the user said so."""
+
+from __future__ import annotations
+
+from tunesmith.planning.actions import SetFinalizer, SetMetadata
+from tunesmith.planning.decision import EventNote, EventType, first_answer
+from tunesmith.planning.orders import DeleteVolume
+from tunesmith.planning.ownership import ABANDON_ANNOTATION, FINALIZER, was_restored, without_finalizer
+from tunesmith.planning.provider import Credential
+from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
+from tunesmith.planning.verdict import Standing, Verdict
+from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
+from tunesmith.planning.volume_purchase import found_by_name, hold_credential, record_id
+from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
+from tunesmith.resources.reasons import Reason
+
+DELETE_AGAIN_SECONDS = 60.0
+
+
+def being_deleted(seen: VolumeObservation) -> VolumeDecision | None:
+    """The whole way out, in the order of its questions."""
+    if not seen.resource.metadata.is_being_deleted:
+        return None
+    return first_answer(
+        seen,
+        not_ours_to_hold,
+        abandoned,
+        in_use,
+        restored_and_undecided,
+        not_seen_yet,
+        found_after_all,
+        retained,
+        still_there,
+        otherwise=gone_for_certain,
+    )
+
+
+def not_ours_to_hold(seen: VolumeObservation) -> VolumeDecision | None:
+    """Without our finalizer others decide when the object goes."""
+    return None if FINALIZER in seen.resource.metadata.finalizers else quietly(seen)
+
+
+def abandoned(seen: VolumeObservation) -> VolumeDecision | None:
+    """The user lets the resource go although the provider does not answer."""
+    wish, target = seen.resource.metadata.annotations.get(ABANDON_ANNOTATION), _target(seen)
+    if wish is None or target is None:
+        return None
+    if wish != target:
+        message = f"The annotation '{ABANDON_ANNOTATION}' says '{wish}'; set it to '{target}' to let the resource go."
+        return tell(seen, Standing.STALLED, Reason.ABANDON_MISMATCH, message)
+    message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
+    return let_go(seen, EventNote(EventType.WARNING, Reason.ABANDONED, message))
+
+
+def in_use(seen: VolumeObservation) -> VolumeDecision | None:
+    """A volume in use refuses deletion, and says by whom."""
+    elected = seen.status.create_intent.cluster_uid if seen.status.create_intent is not None else None
+    users = [c.name for c in seen.clusters if c.needs_the_volume and (c.uid == elected or seen.status.volume_id)]
+    holder = seen.user()
+    user = holder or next(iter(sorted(users)), None)
+    if user is None:
+        return None
+    message = f"The volume is in use by GPUCluster '{user}'. Delete that one first; the volume goes after it."
+    verdicts = {"InUse": Verdict(True, Reason.IN_USE, message)}
+    return tell(seen, Standing.WORKING, Reason.IN_USE, message, verdicts=verdicts)
+
+
+def restored_and_undecided(seen: VolumeObservation) -> VolumeDecision | None:
+    """An object that a backup brought here has bought nothing itself while nobody said that it may take over."""
+    if not was_restored(seen.resource.metadata, seen.name) or seen.spec.adoption_policy is not AdoptionPolicy.ASK:
+        return None
+    return let_go(seen)
+
+
+def not_seen_yet(seen: VolumeObservation) -> VolumeDecision | None:
+    """Without a clean list of this process nothing can be said."""
+    if _is_kept(seen):
+        return None
+    if not isinstance(seen.credential, Credential):
+        return _unproven(seen, "there is no API key to ask the provider with")
+    begun = seen.provider.begun
+    if begun is not None and begun >= seen.memory.first_seen:
+        return None
+    look = LookAtProvider(seen.memory.first_seen)
+    if seen.around.failure_of(look) is None:
+        return quietly(seen, look)
+    return _unproven(seen, "the provider's list could not be read", look)
+
+
+def found_after_all(seen: VolumeObservation) -> VolumeDecision | None:
+    """What an open intent made is written down first, so that it is not forgotten."""
+    mark, intent = seen.memory.mark, seen.intent
+    if intent is not None and mark is not None and mark.nonce == intent.nonce and mark.created_id is not None:
+        return record_id(seen, mark.created_id)
+    return found_by_name(seen)
+
+
+def retained(seen: VolumeObservation) -> VolumeDecision | None:
+    """The default: the data stays, and so does its bill."""
+    if not _is_kept(seen):
+        return None
+    message = f"Volume '{seen.status.provider_name}' ({seen.status.volume_id}) stays at the provider, and bills."
+    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
+
+
+def still_there(seen: VolumeObservation) -> VolumeDecision | None:
+    """Delete what the provider shows, then wait until it is gone."""
+    volume, sent = seen.bought, seen.memory.delete_sent
+    if volume is None:
+        return None
+    waits = volume.status == "deleting" or (sent is not None and seen.around.monotonic < sent + DELETE_AGAIN_SECONDS)
+    message = f"Volume '{volume.name}' is being deleted with its data, as `spec.deletionPolicy` says."
+    status = seen.status.model_copy(update={"provider_status": volume.status, "bound_to": None})
+    actions = () if waits else (DeleteVolume(volume.id),)
+    return tell(seen, Standing.WORKING, Reason.DELETING, message, *actions, status=status)
+
+
+def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
+    """The provider does not show it (any more): how often must that be seen before the resource may go?"""
+    if seen.status.volume_id is not None:
+        return _absence_of_id(seen, seen.status.volume_id)
+    intent = seen.intent
+    if intent is None or not _may_have_been_ordered(seen):
+        return let_go(seen)
+    settled = settled_at(intent, seen.memory, seen.around)
+    if seen.around.monotonic < settled:
+        message = "An order may still be on its way at the provider. The resource goes when its list stays clean."
+        again = settled - seen.around.monotonic
+        return tell(seen, Standing.WORKING, Reason.LOOKING_BEFORE_BUYING, message, again=again)
+    begun = seen.provider.begun
+    if begun is None or begun < settled:
+        return quietly(seen, LookAtProvider(settled))
+    return _second_look(seen, intent.name, begun)
+
+
+def let_go(seen: VolumeObservation, *events: EventNote) -> VolumeDecision:
+    """Take our finalizers away."""
+    actions: list[SetFinalizer | SetMetadata] = []
+    if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
+        actions.append(hold_credential(seen, present=False))
+    actions.append(SetMetadata(finalizers=without_finalizer(seen.resource.metadata)))
+    return VolumeDecision(status=seen.status, actions=tuple(actions), events=events)
+
+
+def credential_can_tell(seen: VolumeObservation) -> bool:
+    """Only the credential that bought it can prove absence: a volume's list names no project."""
+    if not isinstance(seen.credential, Credential):
+        return False
+    recorded = seen.status.credential_fingerprint
+    return recorded is None or recorded == seen.credential.fingerprint
+
+
+def _is_kept(seen: VolumeObservation) -> bool:
+    return seen.spec.deletion_policy is DeletionPolicy.RETAIN and seen.status.volume_id is not None
+
+
+def _may_have_been_ordered(seen: VolumeObservation) -> bool:
+    intent, written = seen.intent, seen.status.create_intent
+    if intent is None or written is None:
+        return False
+    # Under an election it is the cluster that orders, so this process's own memory says nothing.
+    return written.cluster_uid is not None or may_have_been_posted(intent, seen.memory)
+
+
+def _absence_of_id(seen: VolumeObservation, volume_id: str) -> VolumeDecision:
+    if not credential_can_tell(seen):
+        return _unproven(seen, "the API key of now is not the one that bought it")
+    begun = seen.provider.not_found.get(volume_id)
+    if begun is None or begun < seen.memory.first_seen:
+        look = LookAtProvider(seen.memory.first_seen, volume_id=volume_id)
+        failed = seen.around.failure_of(look)
+        return _unproven(seen, "the provider could not be asked", look) if failed is not None else quietly(seen, look)
+    return _second_look(seen, volume_id, begun)
+
+
+def _second_look(seen: VolumeObservation, target: str, begun: float) -> VolumeDecision:
+    if is_absent_twice(seen.memory, target, begun, seen.around):
+        message = f"The provider has nothing left of '{target}'."
+        return let_go(seen, EventNote(EventType.NORMAL, Reason.DELETED, message))
+    since = seen.memory.absent_since if seen.memory.absent_target == target else None
+    due = (since if since is not None else begun) + seen.around.installation.absence_interval_seconds
+    message = f"The provider shows '{target}' no more. It is looked for once again before the resource goes."
+    if seen.around.monotonic < due:
+        again = due - seen.around.monotonic
+        return tell(seen, Standing.WORKING, Reason.CONFIRMING_ABSENCE, message, again=again)
+    look = LookAtProvider(due, volume_id=seen.status.volume_id)
+    return tell(seen, Standing.WORKING, Reason.CONFIRMING_ABSENCE, message, look)
+
+
+def _target(seen: VolumeObservation) -> str | None:
+    if seen.status.volume_id is not None:
+        return seen.status.volume_id
+    return None if seen.intent is None else seen.intent.name
+
+
+def _unproven(seen: VolumeObservation, why: str, *actions: LookAtProvider) -> VolumeDecision:
+    target = _target(seen)
+    message = f"Whether the provider still has something of this resource cannot be told: {why}."
+    if target is not None:
+        message += f" Mend that; or set the annotation '{ABANDON_ANNOTATION}' to '{target}' to let the resource go, "
+        message += "and see to the bill yourself."
+    return tell(seen, Standing.STALLED, Reason.ABSENCE_UNPROVEN, message, *actions)

@@ -1,0 +1,140 @@
+"""Everything that a decision about one SharedVolume needs, as typed facts; and how such a decision is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from tunesmith.planning.circumstances import Circumstances, Unknown
+from tunesmith.planning.cluster_observation import NoCredential
+from tunesmith.planning.decision import Action, Decision, EventNote
+from tunesmith.planning.naming import ProviderName
+from tunesmith.planning.ownership import annotated_name, own_name
+from tunesmith.planning.provider import Credential, ProviderCluster, ProviderView, ProviderVolume
+from tunesmith.planning.purchase import Intent, PurchaseMemory
+from tunesmith.planning.verdict import Standing, Summary, Verdict, told
+from tunesmith.resources.shared_volume import (
+    CONDITIONS,
+    BindingMode,
+    SharedVolume,
+    SharedVolumeSpec,
+    SharedVolumeStatus,
+)
+
+VolumeDecision = Decision[SharedVolumeStatus]
+
+
+@dataclass(frozen=True)
+class NamingCluster:
+    """A GPUCluster of the same namespace that names this volume."""
+
+    name: str
+    uid: str
+    region: str
+    created: datetime | None = None
+    deleting: bool = False
+    buying: bool = False
+    cluster_id: str | None = None
+
+    @property
+    def may_be_elected(self) -> bool:
+        """It has not been bought yet, and still may be."""
+        return not self.deleting and self.cluster_id is None
+
+    @property
+    def needs_the_volume(self) -> bool:
+        """It holds the volume, or an order of it may be on its way that does."""
+        return self.cluster_id is not None or self.buying
+
+
+@dataclass(frozen=True)
+class VolumeObservation:
+    """One SharedVolume and the world round it."""
+
+    around: Circumstances
+    resource: SharedVolume
+    credential: Credential | NoCredential | Unknown
+    provider: ProviderView
+    memory: PurchaseMemory
+    clusters: tuple[NamingCluster, ...] = ()
+    credential_secret_held: bool = False
+    credential_shared: bool = False
+
+    @property
+    def spec(self) -> SharedVolumeSpec:
+        """What the user wants."""
+        return self.resource.spec
+
+    @property
+    def status(self) -> SharedVolumeStatus:
+        """What was written down before."""
+        return self.resource.status
+
+    @property
+    def name(self) -> ProviderName:
+        """The name of the present incarnation at the provider."""
+        first = own_name("SharedVolume", self.resource.metadata, self.around.installation, 1)
+        annotated = annotated_name(self.resource.metadata, first)
+        believed = annotated.incarnation if annotated is not None and annotated.is_same_object(first) else 1
+        incarnation = max(self.status.incarnation or 1, believed)
+        return own_name("SharedVolume", self.resource.metadata, self.around.installation, incarnation)
+
+    @property
+    def intent(self) -> Intent | None:
+        """The open intent, as the protocol reads it."""
+        written = self.status.create_intent
+        if written is None:
+            return None
+        started = written.started_time or self.around.now
+        return Intent(name=written.name or str(self.name), nonce=written.nonce or "", started=started)
+
+    @property
+    def bought(self) -> ProviderVolume | None:
+        """The volume whose id is recorded, when the provider shows it."""
+        return None if self.status.volume_id is None else self.provider.volume(self.status.volume_id)
+
+    @property
+    def holder(self) -> ProviderCluster | None:
+        """The provider's cluster that holds the volume. The volume itself does not say."""
+        return None if self.status.volume_id is None else self.provider.holder_of(self.status.volume_id)
+
+    @property
+    def waits_for_first_cluster(self) -> bool:
+        """It is made inline with a cluster, so that both land in the same part of the datacenter."""
+        return self.spec.binding_mode is BindingMode.WAIT_FOR_FIRST_CLUSTER
+
+    def user(self) -> str | None:
+        """Who has the volume now: the GPUCluster's name, or the provider's when it is no resource's."""
+        holder = self.holder
+        if holder is None:
+            return None
+        return next((c.name for c in self.clusters if c.cluster_id == holder.id), holder.name)
+
+
+def tell(
+    seen: VolumeObservation,
+    standing: Standing,
+    reason: str,
+    message: str,
+    *actions: Action,
+    status: SharedVolumeStatus | None = None,
+    verdicts: Mapping[str, Verdict] | None = None,
+    events: tuple[EventNote, ...] = (),
+    again: float | None = None,
+) -> VolumeDecision:
+    """A decision with its status told."""
+    after = told(
+        status if status is not None else seen.status,
+        Summary(standing, reason, message),
+        verdicts or {},
+        order=CONDITIONS,
+        generation=seen.resource.metadata.generation,
+        now=seen.around.now,
+    )
+    return Decision(status=after, actions=actions, events=events, look_again_seconds=again)
+
+
+def quietly(seen: VolumeObservation, *actions: Action, again: float | None = None) -> VolumeDecision:
+    """Act, and write nothing: the next pass follows at once and has more to say."""
+    return Decision(status=seen.status, actions=actions, look_again_seconds=again)

@@ -1,0 +1,253 @@
+"""Getting a SharedVolume made: by the one cluster that it elects, or by itself at once."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tunesmith.planning.actions import SetFinalizer
+from tunesmith.planning.circumstances import Known
+from tunesmith.planning.decision import ErrorClass, EventNote, EventType, Failure
+from tunesmith.planning.money import cents
+from tunesmith.planning.orders import BuyVolume, VolumeOrder
+from tunesmith.planning.ownership import IN_USE_FINALIZER
+from tunesmith.planning.provider import Credential, Phase, ProviderVolume
+from tunesmith.planning.purchase import (
+    CloseIntent,
+    HoldIntent,
+    LookAtProvider,
+    LookFirst,
+    Made,
+    OpenIntent,
+    Pause,
+    Post,
+    next_step,
+    settled_at,
+)
+from tunesmith.planning.verdict import Standing, Verdict, reason_of
+from tunesmith.planning.volume_observation import NamingCluster, VolumeDecision, VolumeObservation, quietly, tell
+from tunesmith.resources.purchase import Cost
+from tunesmith.resources.reasons import Reason
+from tunesmith.resources.shared_volume import SharedVolumeStatus, VolumeCreateIntent
+
+HOURS_PER_MONTH = 730
+WAITS_BY_ITSELF = frozenset({ErrorClass.OUT_OF_STOCK, ErrorClass.RATE_LIMITED})
+
+
+def found_by_name(seen: VolumeObservation) -> VolumeDecision | None:
+    """A volume of our own name is ours, whoever's request made it."""
+    if seen.status.volume_id is not None:
+        return None
+    own = [volume for volume in seen.provider.own_volumes(seen.name) if volume.status != "deleting"]
+    if not own:
+        return None
+    return record(seen, own[0], duplicates=tuple(own[1:]))
+
+
+def region_is_wrong(seen: VolumeObservation) -> VolumeDecision | None:
+    """The region is held against the provider's own list before money is spent."""
+    regions = seen.provider.regions
+    if seen.status.volume_id is not None or not isinstance(regions, Known):
+        return None
+    names = sorted(region.name for region in regions.value)
+    if seen.spec.region in names:
+        return None
+    message = f"The provider has no region '{seen.spec.region}'. It has: {', '.join(names) or 'none'}. "
+    message += "`spec.region` is immutable: make the resource again with one of these."
+    return tell(seen, Standing.STALLED, Reason.REGION_UNKNOWN, message)
+
+
+def credential_must_stay(seen: VolumeObservation) -> VolumeDecision | None:
+    """While a bought object needs it, its credential Secret may not vanish."""
+    if seen.spec.credentials_ref is None or seen.credential_secret_held:
+        return None
+    return quietly(seen, hold_credential(seen, present=True))
+
+
+def hold_credential(seen: VolumeObservation, *, present: bool) -> SetFinalizer:
+    """Put our finalizer on the credential's Secret, or take it away."""
+    reference = seen.spec.credentials_ref
+    name = reference.name if reference is not None else ""
+    return SetFinalizer("v1", "Secret", seen.resource.metadata.namespace or "", name, IN_USE_FINALIZER, present)
+
+
+def made_with_a_cluster(seen: VolumeObservation) -> VolumeDecision | None:
+    """One cluster is elected to make the volume with itself; the others wait for it."""
+    if seen.status.volume_id is not None or not seen.waits_for_first_cluster:
+        return None
+    intent = seen.status.create_intent
+    if intent is None:
+        return _elect(seen)
+    elected = next((cluster for cluster in seen.clusters if cluster.uid == intent.cluster_uid), None)
+    if elected is None or not _still_makes_it(seen, elected):
+        return _elect_again(seen)
+    message = f"GPUCluster '{elected.name}' makes the volume with itself."
+    verdicts = {"Provisioned": Verdict(False, Reason.ELECTED, message)}
+    return tell(seen, Standing.WORKING, Reason.ELECTED, message, verdicts=verdicts)
+
+
+def buy(seen: VolumeObservation) -> VolumeDecision | None:
+    """Made alone, at once: intent, look, buy, as for a cluster."""
+    if seen.status.volume_id is not None:
+        return None
+    match next_step(seen.intent, seen.memory, seen.provider.begun, seen.around):
+        case LookFirst(not_before):
+            return quietly(seen, LookAtProvider(not_before))
+        case OpenIntent():
+            return _open_intent(seen)
+        case Post(deadline):
+            return _post(seen, deadline)
+        case Made(made_id):
+            return record_id(seen, made_id)
+        case CloseIntent(refusal):
+            return refused(seen, refusal)
+        case Pause(seconds, refusal):
+            return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
+
+
+def record(
+    seen: VolumeObservation, volume: ProviderVolume, *, duplicates: tuple[ProviderVolume, ...] = ()
+) -> VolumeDecision:
+    """Write down that this volume is ours."""
+    decision = record_id(seen, volume.id, volume=volume)
+    if not duplicates:
+        return decision
+    named = ", ".join(f"'{other.name}' ({other.id})" for other in duplicates)
+    message = f"The provider has more than one volume of this resource; besides '{volume.id}': {named}. They bill."
+    note = EventNote(EventType.WARNING, Reason.DUPLICATE_FOUND, message)
+    return VolumeDecision(decision.status, decision.actions, (*decision.events, note))
+
+
+def record_id(seen: VolumeObservation, volume_id: str, *, volume: ProviderVolume | None = None) -> VolumeDecision:
+    """Write down the id of what is ours; the provider's lists may not show it yet."""
+    name = volume.name if volume is not None else str(seen.name)
+    size = volume.size_tib if volume is not None and volume.size_tib else seen.spec.size_tib
+    update: dict[str, object] = {
+        "volume_id": volume_id,
+        "provider_name": name,
+        "create_intent": None,
+        "incarnation": seen.name.incarnation,
+        "region": seen.spec.region,
+        "size_tib": size,
+        "provider_status": volume.status if volume is not None else None,
+        "cost": Cost(hourly_usd=_hourly_usd(seen, size or 0)),
+    }
+    if isinstance(seen.credential, Credential):
+        credential = seen.credential
+        update |= {"credential_fingerprint": credential.fingerprint, "project_id": credential.project_id}
+    message = f"Volume '{name}' ({volume_id}) is bought; the provider is making it."
+    return tell(
+        seen,
+        Standing.WORKING,
+        Reason.PROVISIONING,
+        message,
+        status=seen.status.model_copy(update=update),
+        verdicts={"Provisioned": Verdict(False, Reason.PROVISIONING, message)},
+        events=(EventNote(EventType.NORMAL, Reason.BOUGHT, f"Volume '{name}' ({volume_id}) is this resource's."),),
+    )
+
+
+def refused(seen: VolumeObservation, refusal: Failure, *, again: float = 0.0) -> VolumeDecision:
+    """The provider said no for certain: nothing was bought, and the intent is closed."""
+    by_itself = refusal.error in WAITS_BY_ITSELF
+    reason = Reason.OUT_OF_STOCK if refusal.error is ErrorClass.OUT_OF_STOCK else Reason.PROVIDER_REFUSED
+    message = f"{refusal.message} Nothing was bought."
+    message += " It is tried again." if by_itself else " Mend the key, the account or `spec`; it is tried again."
+    events: tuple[EventNote, ...] = ()
+    if reason_of(seen.status.conditions, "Provisioned") != reason:
+        events = (EventNote(EventType.WARNING, reason, message),)
+    return tell(
+        seen,
+        Standing.WORKING if by_itself else Standing.STALLED,
+        reason,
+        message,
+        status=seen.status.model_copy(update={"create_intent": None}),
+        verdicts={"Provisioned": Verdict(False, reason, message)},
+        events=events,
+        again=again,
+    )
+
+
+def _elect(seen: VolumeObservation) -> VolumeDecision:
+    """Of the clusters that name the volume and are not bought yet, the oldest."""
+    candidates = [c for c in seen.clusters if c.may_be_elected and c.region == seen.spec.region]
+    if not candidates:
+        message = "The volume is made with the first GPUCluster of its region that names it in `spec.volumeRef`."
+        verdicts = {"Provisioned": Verdict(False, Reason.WAITING_FOR_CLUSTER, message)}
+        status = seen.status.model_copy(update={"create_intent": None})
+        return tell(seen, Standing.WORKING, Reason.WAITING_FOR_CLUSTER, message, status=status, verdicts=verdicts)
+    elected = min(candidates, key=lambda c: (c.created.isoformat() if c.created else "", c.uid))
+    message = f"GPUCluster '{elected.name}' makes the volume with itself."
+    status = _with_intent(seen, cluster_name=elected.name, cluster_uid=elected.uid)
+    verdicts = {"Provisioned": Verdict(False, Reason.ELECTED, message)}
+    return tell(seen, Standing.WORKING, Reason.ELECTED, message, status=status, verdicts=verdicts)
+
+
+def _still_makes_it(seen: VolumeObservation, elected: NamingCluster) -> bool:
+    if elected.cluster_id is not None:
+        # Bought: the volume comes with it. A Ready cluster that holds none was ordered without.
+        cluster = seen.provider.cluster(elected.cluster_id)
+        return cluster is None or cluster.phase is not Phase.READY
+    return elected.buying or not elected.deleting
+
+
+def _elect_again(seen: VolumeObservation) -> VolumeDecision:
+    """The elected cluster is gone. What it may have ordered must have had its time to show."""
+    intent = seen.intent
+    if intent is None:
+        return _elect(seen)
+    settled = settled_at(intent, seen.memory, seen.around)
+    if seen.around.monotonic < settled:
+        return _ambiguous(seen, settled - seen.around.monotonic)
+    begun = seen.provider.begun
+    if begun is None or begun < settled:
+        return quietly(seen, LookAtProvider(settled))
+    return _elect(seen)
+
+
+def _open_intent(seen: VolumeObservation) -> VolumeDecision:
+    hold = HoldIntent(seen.around.fresh_nonce, seen.around.monotonic)
+    status = _with_intent(seen)
+    if seen.memory.last_refusal is not None:  # the reason that people read stays until something better is known
+        kept = refused(seen, seen.memory.last_refusal).status
+        return VolumeDecision(kept.model_copy(update={"create_intent": status.create_intent}), (hold,))
+    message = f"Buying {seen.spec.size_tib} TiB in '{seen.spec.region}' as '{seen.name}'."
+    verdicts = {"Provisioned": Verdict(False, Reason.BUYING, message)}
+    return tell(seen, Standing.WORKING, Reason.BUYING, message, hold, status=status, verdicts=verdicts)
+
+
+def _with_intent(
+    seen: VolumeObservation, *, cluster_name: str | None = None, cluster_uid: str | None = None
+) -> SharedVolumeStatus:
+    credential = seen.credential if isinstance(seen.credential, Credential) else None
+    intent = VolumeCreateIntent(
+        name=str(seen.name),
+        nonce=seen.around.fresh_nonce,
+        started_time=seen.around.now,
+        region=seen.spec.region,
+        project_id=credential.project_id if credential is not None else None,
+        credential_fingerprint=credential.fingerprint if credential is not None else None,
+        size_tib=seen.spec.size_tib,
+        cluster_name=cluster_name,
+        cluster_uid=cluster_uid,
+    )
+    return seen.status.model_copy(
+        update={"create_intent": intent, "provider_name": intent.name, "incarnation": seen.name.incarnation}
+    )
+
+
+def _post(seen: VolumeObservation, deadline: float) -> VolumeDecision:
+    if seen.intent is None:
+        raise ValueError("nothing is posted without an intent")
+    project = seen.credential.project_id if isinstance(seen.credential, Credential) else None
+    order = VolumeOrder(seen.intent.name, seen.spec.region or "", seen.spec.size_tib or 1, project)
+    return quietly(seen, BuyVolume(order=order, nonce=seen.intent.nonce, deadline=deadline))
+
+
+def _ambiguous(seen: VolumeObservation, seconds: float) -> VolumeDecision:
+    message = "Whether the provider took an order of this volume is not known yet. Nothing else is bought until then."
+    return tell(seen, Standing.WORKING, Reason.LOOKING_BEFORE_BUYING, message, again=seconds)
+
+
+def _hourly_usd(seen: VolumeObservation, size_tib: int) -> Decimal | None:
+    price = seen.around.installation.prices.tib_month_usd
+    return None if price is None else cents(price * size_tib / HOURS_PER_MONTH)

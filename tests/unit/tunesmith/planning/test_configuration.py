@@ -1,0 +1,76 @@
+"""The configuration that is written for the trainer, held against its schema and against the trainer's own reading."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from tests.unit.tunesmith.planning.job_builders import ROWS, UID, a_job, admitted, circumstances
+
+from tunesmith.planning.acceptance import plan_of
+from tunesmith.planning.configuration import config_hash, configuration
+from tunesmith_trainer.contract import Configuration
+
+SCHEMA = json.loads((Path(__file__).parents[4] / "contract/v1/configuration.schema.json").read_text())
+
+EVERYTHING = {
+    "method": {"type": "SFT", "sft": {"trainOnInputs": "Never"}},
+    "tuning": {
+        "type": "LoRA",
+        "lora": {"rank": 16, "alpha": 64, "dropout": "0.1", "targetModules": ["q_proj", "v_proj"]},
+    },
+    "dataset": {
+        "validation": {"type": "Path", "path": "/data/held-out.jsonl"},
+        "onUnstableTemplate": "TrainWhole",
+    },
+    "training": {
+        "epochs": 3,
+        "maxSteps": 60,
+        "learningRate": "2e-4",
+        "scheduler": {"type": "Cosine", "minRatio": "0.1", "cycles": "0.5"},
+        "warmupRatio": "0.03",
+        "weightDecay": "0.01",
+        "maxGradNorm": "0",
+        "packing": False,
+        "seed": 7,
+        "precision": "BF16",
+        "evaluations": {"count": 4},
+        "checkpoints": {"count": 5, "keep": 3},
+    },
+    "output": {"path": "/results/here/"},
+}
+
+
+@pytest.mark.parametrize("spec", [{}, EVERYTHING], ids=["least", "everything"])
+@pytest.mark.parametrize("simulated", [False, True])
+def test_what_the_operator_writes_the_trainer_reads(spec, simulated):
+    seen = admitted(a_job(spec), around=circumstances(simulated_gpus=simulated), files={"training": ROWS})
+    written = configuration(seen, plan_of(seen), 1)
+    jsonschema.validate(written, SCHEMA)
+    read = Configuration.model_validate(written)
+    assert read.world.size == (2 if simulated else 16)
+    assert read.training.global_batch == 16
+    assert read.storage.job_path == f"/storage/{UID}"
+
+
+def test_everything_that_the_user_says_arrives():
+    seen = admitted(a_job(EVERYTHING))
+    written = configuration(seen, plan_of(seen), 2)
+    assert written["training"]["learningRate"] == 0.0002
+    assert written["training"]["maxGradNorm"] == 0
+    assert written["tuning"]["alpha"] == 64
+    assert written["data"]["validation"] == {"path": "/storage/data/held-out.jsonl"}
+    assert written["data"]["training"] == {"path": "/etc/tunesmith/training.jsonl"}
+    assert written["storage"]["outputPath"] == f"/storage/results/here/{UID}-a2"
+
+
+def test_the_hash_is_the_same_for_every_attempt_and_every_micro_batch():
+    seen = admitted()
+    plan = plan_of(seen)
+    first, second = configuration(seen, plan, 1), configuration(seen, plan, 2)
+    smaller = {**first, "training": {**first["training"], "microBatch": 1, "gradientAccumulation": 8}}
+    assert config_hash(first) == config_hash(second) == config_hash(smaller)
+    other = {**first, "training": {**first["training"], "seed": 1}}
+    assert config_hash(other) != config_hash(first)
