@@ -125,6 +125,7 @@ class _Operator:
             reconciler=reconciler,
             recorder=recorder,
             key_workers=registered.key_workers,
+            first_keys=registered.first_keys,
             clock=clock,
             jitter=random.random,
             instruments=metrics,
@@ -194,6 +195,8 @@ def _make_known(registered: Registered, reconciler: Reconciler, intake: Intake) 
         reconciler.register(controller)
     for worker in registered.key_workers:
         intake.serve(worker.kind, lambda raw: ())
+    for key in registered.first_keys:
+        intake.wake(key)
 
 
 def _exit_with(code: int) -> Callable[[str], None]:

@@ -56,6 +56,8 @@ def main() -> None:
     except OSError as error:
         _tell(error=f"cannot make namespaces: {error}")
         return
+    # Opened before the container's mounts exist: one on /tmp may hide the directory that the log lies in.
+    log = Path(order.log).open("ab", buffering=0)  # noqa: SIM115 - closed when the process ends
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
     trouble_read, trouble_write = os.pipe()
@@ -70,8 +72,7 @@ def main() -> None:
         _tell(error=trouble)
         return
     _tell(pid=pid)
-    with Path(order.log).open("ab", buffering=0) as log:
-        _keep_log(log, {out_read: "stdout", err_read: "stderr"})
+    _keep_log(log, {out_read: "stdout", err_read: "stderr"})
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     _tell(exit_code=code if code >= 0 else 128 - code, signal=max(0, -code))

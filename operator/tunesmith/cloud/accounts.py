@@ -14,10 +14,10 @@ from typing import TypeVar
 from tunesmith.cloud.client import Cloud
 from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.cloud.errors import CloudError
-from tunesmith.planning.circumstances import Known
+from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.orders import ClusterOrder, VolumeOrder
-from tunesmith.planning.provider import ProviderCluster, ProviderView, ProviderVolume
+from tunesmith.planning.provider import ProviderCluster, ProviderView, ProviderVolume, Region
 
 Fact = TypeVar("Fact")
 
@@ -89,9 +89,18 @@ class Account:
             clusters, volumes = await asyncio.gather(self.cloud.list_clusters(), self.cloud.list_volumes())
             regions = self._lists.regions
             if not isinstance(regions, Known) or begun - regions.as_of >= REGIONS_SECONDS:
-                regions = Known(await self.cloud.list_regions(), begun)
+                regions = await self._regions(regions, begun)
             self._lists = ProviderView(Known(clusters, begun), Known(volumes, begun), regions)
             self._drop_superseded(begun)
+
+    async def _regions(
+        self, before: Known[tuple[Region, ...]] | Unknown, begun: float
+    ) -> Known[tuple[Region, ...]] | Unknown:
+        """The regions of now; those of before when they cannot be read, because no purchase hangs on their age."""
+        try:
+            return Known(await self.cloud.list_regions(), begun)
+        except CloudError as error:
+            return before if isinstance(before, Known) else Unknown(error.failure.message)
 
     async def _look_up_cluster(self, cluster_id: str) -> None:
         begun = self._monotonic()

@@ -114,7 +114,7 @@ class TogetherCloud:
         self._observer = observer
         self._monotonic = monotonic
         self._http = httpx.AsyncClient(
-            base_url=base_url,
+            base_url=base_url.rstrip("/").removesuffix("/v1"),  # both forms of the provider's address are in use
             timeout=httpx.Timeout(request_seconds, connect=CONNECT_SECONDS),
             follow_redirects=False,  # a redirect would carry the key to another host
             trust_env=False,

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tunesmith.controllers.ports import Ports
+from tunesmith.kube.remote import NOT_ASKED
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.attempt_end import Workload
 from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.job_cluster import can_be_asked
+from tunesmith.planning.job_observation import NotYet
 from tunesmith.planning.kube_facts import JobFact, NodeFact, PodFact, job_fact, node_fact, pod_fact
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.parsing import parse
@@ -61,7 +63,7 @@ def _local(ports: Ports) -> tuple[Listed, Listed, Listed]:
 
     def listed(kind: str) -> Listed:
         if not ports.cache.synced(kind):
-            return Unknown(f"the {kind}s of this cluster have not been listed yet")
+            return NotYet(f"the {kind}s of this cluster have not been listed yet")
         return Known(tuple(ports.cache.list(kind)), now)
 
     return listed("Node"), listed("Pod"), listed("Job")
@@ -75,7 +77,11 @@ def _remote(ports: Ports, where: RemoteCluster) -> tuple[Listed, Listed, Listed]
     if not can_be_asked(cluster):
         return Unknown(f"GPUCluster '{where.name}' has no kubeconfig yet")
     view = ports.remotes.view(where)
-    return view.nodes, view.pods, view.jobs
+    lists = (view.nodes, view.pods, view.jobs)
+    answers = isinstance(view.reachable, Known) and view.reachable.value
+    if view.reachable is NOT_ASKED or (answers and any(isinstance(one, Unknown) for one in lists)):
+        return NotYet(f"GPUCluster '{where.name}' has not been looked into yet")
+    return lists
 
 
 def _facts(listed: Listed, read: Callable[[Raw], Fact]) -> tuple[Fact, ...]:

@@ -15,6 +15,8 @@ import kopf
 
 from tunesmith.kube.kinds import GROUP, OWN_KINDS
 
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
 Raw = Mapping[str, Any]
 Seen = Callable[[Raw, bool], None]  # the object, and whether it was deleted
 
@@ -66,13 +68,26 @@ def _registry(seen: Seen, kubeconfig: Path | None) -> kopf.OperatorRegistry:
 
     for kind in OWN_KINDS:
         kopf.on.event(GROUP, "v1alpha1", kind.plural, id=kind.plural, registry=registry)(feed)
-    login = kopf.login_with_service_account if kubeconfig is None else kopf.login_with_kubeconfig
 
     @kopf.on.login(registry=registry)
     def log_in(**arguments: Any) -> kopf.ConnectionInfo | None:
-        return login(**arguments)
+        return _by_service_account() if kubeconfig is None else kopf.login_with_kubeconfig(**arguments)
 
     return registry
+
+
+def _by_service_account() -> kopf.ConnectionInfo:
+    """The pod's own account. Asked for again after a 401, so that a rotated token is read anew.
+
+    kopf's own takes the name kubernetes.default.svc, which needs cluster DNS; the address in the environment does not.
+    """
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    return kopf.ConnectionInfo(
+        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        ca_path=str(SERVICE_ACCOUNT / "ca.crt"),
+        scheme="Bearer",
+        token=(SERVICE_ACCOUNT / "token").read_text(encoding="utf-8").strip(),
+    )
 
 
 def _settings() -> kopf.OperatorSettings:

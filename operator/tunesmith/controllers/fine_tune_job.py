@@ -10,6 +10,7 @@ from tunesmith.controllers.controller import Key, pool_key
 from tunesmith.controllers.pool import PoolController
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.progress_follower import ProgressFollower, Target
+from tunesmith.kube.cache import Cache
 from tunesmith.kube.kinds import CONFIG_MAP
 from tunesmith.planning.admission import has_ended, pool_of
 from tunesmith.planning.attempt_end import Workload
@@ -109,3 +110,11 @@ class FineTuneJobController:
             found = await self._ports.kube.get(CONFIG_MAP, job.namespace, reference.name)
             files[role] = ((found or {}).get("data") or {}).get(reference.key)
         return files
+
+
+def jobs_on_cluster(cache: Cache, namespace: str, cluster: str) -> Iterable[Key]:
+    """The keys of jobs that name this GPUCluster and have not ended: they look when it changes."""
+    for raw in cache.list("FineTuneJob", namespace):
+        job = parse(raw)
+        if isinstance(job, FineTuneJob) and cluster_name_of(job) == cluster and not has_ended(job):
+            yield Key("FineTuneJob", namespace, job.name)

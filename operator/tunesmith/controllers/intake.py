@@ -60,6 +60,12 @@ class Intake:
         """The API server says that this resource of ours does not exist any more."""
         self._take(raw, deleted=True)
 
+    def look_at(self, raw: Raw) -> None:
+        """Ask for a pass over this resource, and over whoever depends on it."""
+        self.wake(key_of(raw))
+        for key in self._wakes.get(str(raw["kind"]), _nobody)(raw):
+            self.wake(key)
+
     def child_changed(self, where: RemoteCluster | None, raw: Raw) -> None:
         """An object that is not a resource of ours has changed, here or in a bought cluster."""
         for key in woken_by(where, raw):
@@ -69,9 +75,7 @@ class Intake:
         taken = self._cache.remove(raw) if deleted else self._cache.observe(raw)
         if not taken:
             return
-        self.wake(key_of(raw))
-        for key in self._wakes.get(str(raw["kind"]), _nobody)(raw):
-            self.wake(key)
+        self.look_at(raw)
         if deleted and raw["kind"] == "GPUCluster" and self.gone is not None:
             self.gone(RemoteCluster(raw["metadata"]["namespace"], raw["metadata"]["name"]))
 

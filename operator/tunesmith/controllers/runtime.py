@@ -63,6 +63,7 @@ class Runtime:
         reconciler: Reconciler,
         recorder: EventRecorder,
         key_workers: Iterable[KeyWorker],
+        first_keys: Iterable[Key],
         clock: Clock,
         jitter: Callable[[], float],
         instruments: Instruments,
@@ -78,6 +79,7 @@ class Runtime:
         self._reconciler = reconciler
         self._recorder = recorder
         self._key_workers = {worker.kind: worker for worker in key_workers}
+        self._first_keys = tuple(first_keys)
         intake.gone = self._stop_remote
         self._clock = clock
         self._jitter = jitter
@@ -93,7 +95,9 @@ class Runtime:
             listing = await self._kube.list(kind)
             self._cache.replace(kind.kind, listing.items, listing.resource_version)
         for raw in sorted(self._own(), key=_urgency):
-            self._intake.wake(key_of(raw))
+            self._intake.look_at(raw)
+        for key in self._first_keys:
+            self._intake.wake(key)
         self._spawn(self._reflector(NODE).run(), "nodes")
         self._spawn(self._reflector(POD, keep=uses_gpus_or_is_ours).run(), "pods")
         self._spawn(self._reflector(JOB, selector=OWN_JOBS).run(), "jobs")

@@ -263,8 +263,7 @@ class Kube:
             response = await self._send(method, path, query or {}, headers, body)
             async with response:
                 await _raise_for_status(response, what)
-                data = await response.content.read(LONGEST_ANSWER_BYTES)
-            return _parsed(data, what)
+                return _parsed(await _whole(response, what), what)
 
         return await self._measured(method, kind, what, exchange)
 
@@ -339,6 +338,16 @@ class Kube:
         answer = await self._api.call_api(method, url, header_params=headers, body=body, _request_timeout=limits)
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+async def _whole(response: aiohttp.ClientResponse, what: str) -> bytes:
+    """The body up to its end, refused when it is larger than any real answer."""
+    data = bytearray()
+    async for chunk in response.content.iter_any():
+        data += chunk
+        if len(data) > LONGEST_ANSWER_BYTES:
+            raise unreachable(what, f"the API server's answer is larger than {LONGEST_ANSWER_BYTES} bytes")
+    return bytes(data)
 
 
 async def _raise_for_status(response: aiohttp.ClientResponse, what: str) -> None:

@@ -31,6 +31,7 @@ Raw = Mapping[str, Any]
 PROBE_SECONDS = 10.0
 OWN_JOBS = "app.kubernetes.io/managed-by=tunesmith"
 GPU_RESOURCE = "nvidia.com/gpu"
+NOT_ASKED = Unknown("the cluster has not been asked yet")
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class _Connection:
         self._cache = Cache()
         self._kube: Kube | None = None
         self._fingerprint = ""
-        self._reachable: Known[bool] | Unknown = Unknown("the cluster has not been asked yet")
+        self._reachable: Known[bool] | Unknown = NOT_ASKED
         self._refused: Failure | None = None
         self._reflectors: list[asyncio.Task[None]] = []
         self._connecting = asyncio.Lock()

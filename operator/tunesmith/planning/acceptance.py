@@ -78,12 +78,12 @@ def _placement(seen: JobObservation) -> Refusal | None:
     local = placement.type is PlacementType.LOCAL
     if local and storage.type is not StorageType.CLAIM:
         return Refusal(
-            "StorageNotLocal",
+            "StorageMismatch",
             "A job with placement 'Local' needs `spec.storage.type: Claim`: a SharedVolume is only on its GPUCluster.",
         )
     if not local and storage.type is not StorageType.SHARED_VOLUME:
         return Refusal(
-            "StorageNotOnCluster",
+            "StorageMismatch",
             "A job on a GPUCluster needs `spec.storage.type: SharedVolume`, the volume of that cluster.",
         )
     return None
@@ -171,7 +171,7 @@ def _batch_size(seen: JobObservation, world: int) -> int | Refusal:
         return allowed[-1]
     if wanted is not None and wanted in allowed:
         return wanted
-    return Refusal("BatchSizeNotAllowed", _batch_message(wanted, world, least, most, allowed))
+    return Refusal("BatchSizeOutOfRange", _batch_message(wanted, world, least, most, allowed))
 
 
 def _batch_message(wanted: int | None, world: int, least: int, most: int | None, allowed: range) -> str:

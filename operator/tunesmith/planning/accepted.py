@@ -27,20 +27,25 @@ def accepted_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
     source = seen.spec.dataset.training
     read_here = source.type is DatasetType.CONFIG_MAP
     data = (
-        Verdict(True, "Found", "The dataset's ConfigMap is there; the trainer checks its rows.")
+        Verdict(True, "DatasetFound", "The dataset's ConfigMap is there; the trainer checks its rows.")
         if read_here
-        else Verdict(True, "OnStorage", "The dataset is a path on the storage; the trainer checks it before training.")
+        else Verdict(
+            True, "DatasetOnStorage", "The dataset is a path on the storage; the trainer checks it before training."
+        )
     )
     return {"Accepted": Verdict(True, "Accepted", "The job is within all limits."), "DatasetReady": data}
 
 
 def ready_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
     """And its cluster can take pods."""
+    return {**accepted_verdicts(seen), "ClusterReady": cluster_verdict(seen)}
+
+
+def cluster_verdict(seen: JobObservation) -> Verdict:
+    """The cluster answers and takes pods."""
     if seen.where is None:
-        cluster = Verdict(True, "Local", "The job runs in the operator's own cluster.")
-    else:
-        cluster = Verdict(True, "ClusterReady", f"GPUCluster '{seen.cluster_name}' takes pods.")
-    return {**accepted_verdicts(seen), "ClusterReady": cluster}
+        return Verdict(True, "LocalCluster", "The job runs in the operator's own cluster.")
+    return Verdict(True, "ClusterReady", f"GPUCluster '{seen.cluster_name}' takes pods.")
 
 
 def _written_plan(seen: JobObservation, plan: Plan) -> WrittenPlan:

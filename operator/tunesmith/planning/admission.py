@@ -15,7 +15,7 @@ from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job import FineTuneJob
 
 # The job stands in line with one of these as the reason of its Ready condition.
-ASKING = frozenset({"WaitingForGPUs", "PoolUnknown", "PoolTooSmall"})
+ASKING = frozenset({"Queued", "PoolUnknown", "PoolTooSmall"})
 BEGINNING = datetime.fromtimestamp(0, UTC)
 
 

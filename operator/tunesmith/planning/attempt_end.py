@@ -127,7 +127,7 @@ def _broke(pod: PodFact) -> Broke:
     end = pod.termination
     if end is None:
         message = f"Node {pod.node} refused or evicted pod {pod.name}: {pod.reason or 'no reason given'}."
-        return Broke(pod.reason or "PodFailed", Retry.INFRASTRUCTURE, message, node)
+        return Broke("PodFailed", Retry.INFRASTRUCTURE, message, node)
     if end.reason == "OOMKilled":
         message = f"Pod {pod.name} was killed for using more memory than it may."
         return Broke("OutOfMemory", Retry.UNCLASSIFIED, message)

@@ -25,7 +25,7 @@ def decide(seen: ModelObservation) -> Decision[CatalogModelStatus]:
     """A row that can be read can be named by jobs: there is nothing to wait for."""
     status = told(
         seen.model.status,
-        Summary(Standing.DONE, "InOrder", "Jobs can name this model."),
+        Summary(Standing.DONE, "Catalogued", "Jobs can name this model."),
         {},
         order=CONDITIONS,
         generation=seen.model.metadata.generation,

@@ -5,12 +5,23 @@ from __future__ import annotations
 from tunesmith.planning.acceptance import Refusal, files_too_large, plan_of
 from tunesmith.planning.accepted import accepted_changes, accepted_verdicts, ready_verdicts
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.admission import request_of
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.configuration import dataset_hashes, travelling_files
 from tunesmith.planning.decision import EventNote, EventType, first_answer
 from tunesmith.planning.job_cluster import cluster_not_ready, cluster_of_the_template
 from tunesmith.planning.job_end import being_deleted, failed, finished, leftovers
-from tunesmith.planning.job_observation import FINALIZER, JobDecision, JobObservation, done, stalled, working
+from tunesmith.planning.job_observation import (
+    FINALIZER,
+    LOOK_AGAIN_SECONDS,
+    NOT_YET_SECONDS,
+    JobDecision,
+    JobObservation,
+    NotYet,
+    done,
+    stalled,
+    working,
+)
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
 from tunesmith.planning.running import (
     attempt_ended,
@@ -35,6 +46,7 @@ def decide(seen: JobObservation) -> JobDecision:
     return first_answer(
         seen,
         paused,  # nothing is touched while the user says so
+        not_looked_yet,  # a restart of the operator is no news
         being_deleted,
         finished,
         not_implemented_fields,
@@ -67,6 +79,13 @@ def paused(seen: JobObservation) -> JobDecision | None:
     if seen.job.metadata.annotations.get(PAUSED_ANNOTATION) != "true":
         return None
     return JobDecision(status=seen.status)
+
+
+def not_looked_yet(seen: JobObservation) -> JobDecision | None:
+    """This process has not read the cluster's lists whole: whatever stands in the status still holds."""
+    if not isinstance(seen.workload, NotYet):
+        return None
+    return JobDecision(status=seen.status, look_again_seconds=NOT_YET_SECONDS)
 
 
 def not_implemented_fields(seen: JobObservation) -> JobDecision | None:
@@ -115,7 +134,7 @@ def planned_only(seen: JobObservation) -> JobDecision | None:
     return done(
         seen,
         "Planned",
-        "Planned",
+        "DryRun",
         message,
         changes=accepted_changes(seen),
         verdicts=accepted_verdicts(seen),
@@ -171,6 +190,9 @@ def not_admitted(seen: JobObservation) -> JobDecision | None:
     """All pods or none: the pool grants, and pods are made only after the grant stands in the status."""
     if seen.status.admission is not None:
         return None
+    if request_of(seen.job) is not None and (isinstance(seen.answer, Unknown) or seen.answer.value is None):
+        # It stands in line already, and there is no news of the line.
+        return JobDecision(status=seen.status, actions=leftovers(seen), look_again_seconds=LOOK_AGAIN_SECONDS)
     if isinstance(seen.answer, Unknown):
         return _waits(seen, "PoolUnknown", f"The pool cannot be judged: {seen.answer.why}.")
     match seen.answer.value:
@@ -179,7 +201,7 @@ def not_admitted(seen: JobObservation) -> JobDecision | None:
         case InLine() as line:
             position = line.position if line.position <= FIRST_POSITIONS_SHOWN else None
             queue = QueueStatus(position=position, blocked_by=line.blocked_by[:256])
-            return _waits(seen, "WaitingForGPUs", line.blocked_by, queue=queue)
+            return _waits(seen, "Queued", line.blocked_by, queue=queue)
         case NeverFits() as small:
             verdicts = {**ready_verdicts(seen), "Admitted": Verdict(False, "PoolTooSmall", small.why)}
             changes = {**accepted_changes(seen), "queue": None}
@@ -187,7 +209,7 @@ def not_admitted(seen: JobObservation) -> JobDecision | None:
                 seen, "Waiting", "PoolTooSmall", small.why, *leftovers(seen), verdicts=verdicts, changes=changes
             )
         case _:
-            return _waits(seen, "WaitingForGPUs", "The job stands in line for GPUs.")
+            return _waits(seen, "Queued", "The job stands in line for GPUs.")
 
 
 def granted_nodes_lost(seen: JobObservation) -> JobDecision | None:
@@ -216,13 +238,13 @@ def _admitted(seen: JobObservation, granted: Granted) -> JobDecision:
     message = f"Attempt {seen.attempt + 1} was granted {sum(p.gpus for p in granted.pods)} GPU(s) on {nodes}."
     verdicts = {
         **ready_verdicts(seen),
-        "Admitted": Verdict(True, "Granted", message),
-        "PodsReady": Verdict(False, "NotMade", "The attempt's pods are not made yet."),
+        "Admitted": Verdict(True, "Admitted", message),
+        "PodsReady": Verdict(False, "PodsNotMade", "The attempt's pods are not made yet."),
     }
     return working(
         seen,
         "Starting",
-        "Starting",
+        "PodsStarting",
         message,
         changes=changes,
         verdicts=verdicts,

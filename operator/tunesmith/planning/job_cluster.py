@@ -58,11 +58,11 @@ def _without_its_storage(seen: JobObservation, cluster: GPUCluster) -> JobDecisi
         f"GPUCluster '{cluster.metadata.name}' has {has}, the job's storage is SharedVolume '{wanted}'. "
         "A volume is attached only when a cluster is created: name the cluster's own volume, or another cluster."
     )
-    verdict = Verdict(False, "StorageNotOnCluster", message)
+    verdict = Verdict(False, "StorageMismatch", message)
     return stalled(
         seen,
         "Invalid",
-        "StorageNotOnCluster",
+        "StorageMismatch",
         message,
         verdicts={**accepted_verdicts(seen), "ClusterReady": verdict},
     )

@@ -23,7 +23,12 @@ from tunesmith.resources.references import ConfigMapKeyReference
 
 FINALIZER = "tunesmith.dev/finalizer"
 LOOK_AGAIN_SECONDS = 30.0
+NOT_YET_SECONDS = 1.0
 NOT_LOOKED = Unknown("Nobody has looked yet.")
+
+
+class NotYet(Unknown):
+    """Unknown because this process has only just begun to look: no news, and nothing to tell."""
 
 
 @dataclass(frozen=True)

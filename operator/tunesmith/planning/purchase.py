@@ -116,6 +116,14 @@ class PurchaseMemory:
             return replace(self, mark=mark)
         return replace(self, mark=mark, refusals=self.refusals + 1, last_refused=monotonic, last_refusal=answer)
 
+    def with_write(self, monotonic: float) -> PurchaseMemory:
+        """The memory after a change at the provider: only lists begun later tell what came of it."""
+        return replace(self, last_write=monotonic)
+
+    def with_delete_sent(self, monotonic: float) -> PurchaseMemory:
+        """The memory after a delete was accepted."""
+        return replace(self, last_write=monotonic, delete_sent=monotonic)
+
     def with_look(self, target: str | None, *, begun: float | None, present: bool) -> PurchaseMemory:
         """The memory after a clean look for `target` (None: nothing is looked for; `begun` None: no clean look)."""
         if target is None or present:

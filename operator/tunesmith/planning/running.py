@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.planning.acceptance import Plan, Refusal, plan_of
+from tunesmith.planning.accepted import cluster_verdict
 from tunesmith.planning.actions import ApplyObject, ReleasePod
 from tunesmith.planning.admission import tolerations_of
 from tunesmith.planning.attempt import Attempt, from_storage
@@ -23,7 +24,10 @@ from tunesmith.resources.fine_tune_job_status import OutputStatus, Restarts
 from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
 
 OUT_OF_MEMORY_CLASS = "OutOfMemory"
-NOT_MADE = "NotMade"
+SUPERSEDED_CLASS = "Superseded"
+NOT_MADE = "PodsNotMade"
+# kubernetes: reasons of a waiting container that concern its image.
+IMAGE_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 BLAMED_NODES_KEPT = 16
 FOLLOW_SECONDS = 15.0
 
@@ -70,7 +74,7 @@ def attempt_not_made(seen: JobObservation) -> JobDecision | None:
         return attempt
     message = f"Attempt {seen.attempt} is being made."
     actions = (*leftovers(seen), ApplyObject(attempt.where, training_job(attempt)))
-    return working(seen, "Starting", "Starting", message, *actions)
+    return working(seen, "Starting", "PodsStarting", message, *actions)
 
 
 def pods_at_the_gate(seen: JobObservation) -> JobDecision | None:
@@ -96,12 +100,12 @@ def pods_at_the_gate(seen: JobObservation) -> JobDecision | None:
     return working(
         seen,
         "Starting",
-        "Starting",
+        "PodsStarting",
         message,
         ApplyObject(seen.where, configuration_map(attempt, job.uid)),
         ApplyObject(seen.where, rendezvous_service(attempt, job.uid)),
         *released,
-        verdicts={"PodsReady": Verdict(False, "Starting", message)},
+        verdicts={"PodsReady": Verdict(False, "PodsStarting", message)},
     )
 
 
@@ -111,14 +115,15 @@ def training(seen: JobObservation) -> JobDecision:
     wanted = len(seen.status.admission.pods) if seen.status.admission is not None else 0
     running = [pod for pod in pods if pod.phase in {"Running", "Succeeded"}]
     changes = {"pods": pods_written(pods), **progress_changes(seen)}
+    cluster = {"ClusterReady": cluster_verdict(seen)}
     if len(running) < wanted:
         why = next((f" {p.waiting_reason}: {p.waiting_message}" for p in pods if p.waiting_reason), "")
         message = f"{len(running)} of {wanted} pods run.{why}"[:1000]
-        verdicts = {"PodsReady": Verdict(False, _starting_reason(pods), message)}
+        verdicts = {**cluster, "PodsReady": Verdict(False, _starting_reason(pods), message)}
         return working(
             seen,
             "Starting",
-            "Starting",
+            "PodsStarting",
             message,
             *leftovers(seen),
             changes=changes,
@@ -126,7 +131,11 @@ def training(seen: JobObservation) -> JobDecision:
             again=FOLLOW_SECONDS,
         )
     message = f"Attempt {seen.attempt} runs on {wanted} pod(s)."
-    verdicts = {"PodsReady": Verdict(True, "Running", f"All {wanted} pods run."), "Progressing": progressing(seen)}
+    verdicts = {
+        **cluster,
+        "PodsReady": Verdict(True, "PodsRunning", f"All {wanted} pods run."),
+        "Progressing": progressing(seen),
+    }
     return working(
         seen,
         "Training",
@@ -144,10 +153,10 @@ def _succeeded(seen: JobObservation, end: Succeeded) -> JobDecision:
     path = from_storage(said.path or "")
     message = f"All {said.total_steps} steps are done; the result is at '{path}' on the storage."
     verdicts = {
-        "Succeeded": Verdict(True, "Published", message),
-        "Failed": Verdict(False, "Published", message),
-        "Progressing": Verdict(False, "Published", "The training is over."),
-        "PodsReady": Verdict(False, "Ended", "The attempt's pods have ended."),
+        "Succeeded": Verdict(True, "Succeeded", message),
+        "Failed": Verdict(False, "Succeeded", message),
+        "Progressing": Verdict(False, "Succeeded", "The training is over."),
+        "PodsReady": Verdict(False, "Succeeded", "The attempt's pods have ended."),
     }
     changes = {
         **progress_changes(seen, last=True),
@@ -169,11 +178,11 @@ def _broke(seen: JobObservation, broke: Broke) -> JobDecision:
     infrastructure, unclassified = restarts.infrastructure or 0, restarts.unclassified or 0
     match broke.retry:
         case Retry.NEVER:
-            return failed(seen, "User", broke.error_class, broke.message)
+            return failed(seen, _whose_fault(broke), broke.error_class, broke.message)
         case Retry.INFRASTRUCTURE if infrastructure >= recovery.max_infrastructure_restarts:
-            return failed(seen, "Infrastructure", "TooManyInfrastructureRestarts", _gave_up(infrastructure, broke))
+            return failed(seen, "Infrastructure", "RestartsExhausted", _gave_up(infrastructure, broke))
         case Retry.UNCLASSIFIED if unclassified >= recovery.max_restarts:
-            return failed(seen, "Unclassified", "TooManyRestarts", _gave_up(unclassified, broke))
+            return failed(seen, "Unclassified", "RestartsExhausted", _gave_up(unclassified, broke))
         case Retry.INFRASTRUCTURE:
             restarts = restarts.model_copy(update={"infrastructure": infrastructure + 1})
         case Retry.UNCLASSIFIED:
@@ -205,10 +214,15 @@ def _again(seen: JobObservation, broke: Broke, restarts: Restarts, plan: Written
         "plan": plan,
         "pods": (),
     }
-    note = EventNote(EventType.WARNING, "AttemptEnded", message[:1000])
+    note = EventNote(EventType.WARNING, "Restarting", message[:1000])
     return working(
         seen, "Restarting", "Restarting", message, changes=changes, verdicts=verdicts, events=(note,), again=0.0
     )
+
+
+def _whose_fault(broke: Broke) -> str:
+    """The coarse class of the failure: a newer attempt that nobody here made is not the user's fault."""
+    return "Infrastructure" if broke.error_class == SUPERSEDED_CLASS else "User"
 
 
 def _gave_up(restarts: int, broke: Broke) -> str:
@@ -272,9 +286,9 @@ def _workload(seen: JobObservation) -> Workload:
 
 
 def _starting_reason(pods: tuple[PodFact, ...]) -> str:
-    """Kubernetes' own word where a container waits for something that will not come by itself."""
-    words = (pod.waiting_reason for pod in pods)
-    return next((word for word in words if word and word not in {"ContainerCreating", "PodInitializing"}), "Starting")
+    """Kubernetes' own word for what a container waits for stands in the message."""
+    stuck = any(pod.waiting_reason in IMAGE_TROUBLE for pod in pods)
+    return "ImagePullFailed" if stuck else "PodsStarting"
 
 
 def with_smaller_micro_batch(plan: WrittenPlan) -> WrittenPlan | None:

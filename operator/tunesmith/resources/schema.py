@@ -214,7 +214,7 @@ def union(values: type[StrEnum], *, needed: tuple[str, ...] = (), optional: tupl
 
 
 def _member_of(value: str) -> tuple[str, str]:
-    if value in {"LoRA"} or value.isupper() or value[1:].isdigit():
+    if value == "LoRA" or value.isupper():
         return value.lower(), value.lower()
     snake = re.sub(r"(?<!^)([A-Z])", r"_\1", value).lower()
     return camel_case(snake), snake

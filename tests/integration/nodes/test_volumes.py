@@ -17,16 +17,10 @@ def test_config_maps_and_secrets_are_files(playground):
     mounts = [{"name": one["name"], "mountPath": f"/etc/tunesmith/{one['name']}"} for one in volumes]
     script = (
         "cd /etc/tunesmith; cat all/a all/b one/deep/b keys/key; echo; ls one; ls none | wc -l;"
-        "stat -L -c %a keys/key; echo x > all/a || echo read-only"
+        "stat -L -c %a keys/key; (echo x > all/a) 2>/dev/null || echo read-only"
     )
     playground.pod("p", script, spec={"volumes": volumes}, volumeMounts=mounts)
-    assert playground.said("p").splitlines()[:5] == [
-        "ABBK",
-        "deep",
-        "0",
-        "400",
-        "sh: 1: cannot create all/a: Read-only file system",
-    ]
+    assert playground.said("p").splitlines() == ["ABBK", "deep", "0", "400", "read-only"]
     assert not Path("/etc/tunesmith").exists()
 
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -123,6 +124,12 @@ class Workshop:
     def _kept(self, pod):
         self._pods.append(pod)
         return pod
+
+    @staticmethod
+    def free_port():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
 
     def output(self, uid, attempt=1):
         return self.root / "output" / f"{uid}-a{attempt}"

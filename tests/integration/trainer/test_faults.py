@@ -122,9 +122,7 @@ def test_what_was_trained_and_not_published_needs_no_further_step(workshop, undi
 
 
 def test_two_pods_stop_together_and_one_process_goes_on_with_the_same_batch(workshop, undisturbed):
-    from test_training import free_port
-
-    port = free_port()
+    port = workshop.free_port()
     document = workshop.configuration("pods", world={"pods": 2, "masterPort": port})
     document["training"] |= {"gradientAccumulation": 1}
     place = {"TUNESMITH_MASTER_ADDR": "localhost"}

@@ -114,16 +114,12 @@ def test_an_unknown_key_ends_before_anything_begins(workshop):
 
 
 def test_a_loss_that_is_no_number_ends_the_attempt_at_once(workshop):
-    pod = workshop.train(workshop.configuration("diverges", training=diverging(workshop)))
+    pod = workshop.train(workshop.configuration("diverges", training={"learningRate": 1e30, "maxGradNorm": 0}))
     assert pod.ended() == 15
     message = pod.message()
     assert message.step < 48
     assert "Lower learningRate" in message.message
     assert not workshop.output("diverges").exists()
-
-
-def diverging(workshop):
-    return workshop.configuration("diverges")["training"] | {"learningRate": 1e30, "maxGradNorm": 0}
 
 
 def test_training_that_sits_still_ends_as_a_stall_with_its_stacks(workshop):
@@ -136,17 +132,11 @@ def test_training_that_sits_still_ends_as_a_stall_with_its_stacks(workshop):
 def test_a_broken_row_ends_every_process_of_a_pod_with_the_same_words(workshop):
     path = write_rows(workshop.root / "data" / "broken.jsonl", [{"text": "good"}, {"txt": "bad"}])
     document = workshop.configuration(
-        "broken", data={"training": {"path": str(path)}}, world={"processesPerPod": 2, "masterPort": free_port()}
+        "broken",
+        data={"training": {"path": str(path)}},
+        world={"processesPerPod": 2, "masterPort": workshop.free_port()},
     )
     document["training"] |= {"gradientAccumulation": 1}
     pod = workshop.launch(document)
     assert pod.ended() == 10, pod.output.read_text()
     assert pod.message().message.startswith("broken.jsonl line 2: has the keys 'txt'")
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -88,6 +88,13 @@ async def test_listed_items_say_what_they_are(kube: Kube, stub: ApiStub) -> None
     assert listing.resource_version == str(stub.version)
 
 
+async def test_an_answer_that_comes_in_many_parts_is_read_whole(kube: Kube, stub: ApiStub) -> None:
+    stub.put(f"{CONFIG_MAPS}/a", a_config_map(text="x" * 3_000_000))
+    found = await kube.get(CONFIG_MAP, "team", "a")
+    assert found is not None
+    assert len(found["data"]["text"]) == 3_000_000
+
+
 async def test_a_list_is_put_together_from_its_pages(kube: Kube, stub: ApiStub) -> None:
     for name, token in (("a", "next"), ("b", "")):
         metadata = {"resourceVersion": "5", "continue": token}

@@ -17,6 +17,7 @@ from tunesmith.planning.pool import Granted
 from tunesmith.resources.catalog_model import CatalogModel
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.gpu_cluster import GPUCluster
+from tunesmith.resources.reasons import Reason
 
 UID = "0f9d2c1e-8a56-4c3a-9d55-111122223333"
 NOON = datetime(2025, 11, 8, 12, tzinfo=UTC)
@@ -122,6 +123,8 @@ def an_observation(job: FineTuneJob | None = None, **changes: Any) -> JobObserva
 
 def after(seen: JobObservation, decision: JobDecision, **changes: Any) -> JobObservation:
     """The next observation: the status was written, the resource's own metadata too."""
+    unknown = {one.reason for one in decision.status.conditions} | {note.reason for note in decision.events}
+    assert unknown <= set(Reason), "every reason has its line in resources/reasons.py"
     job = seen.job.model_copy(update={"status": decision.status})
     for action in decision.actions:
         finalizers = getattr(action, "finalizers", None)

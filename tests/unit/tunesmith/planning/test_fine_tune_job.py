@@ -32,6 +32,7 @@ from tunesmith.planning.actions import ApplyObject, DeleteObject, ReleasePod, Re
 from tunesmith.planning.admission import holding_of, request_of
 from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.fine_tune_job import decide
+from tunesmith.planning.job_observation import NotYet
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.pool import GoesBack, InLine, NeverFits
 from tunesmith.planning.progress import Report
@@ -57,11 +58,11 @@ class TestAcceptance:
             ({}, {"model": None}, "ModelUnknown", "kubectl get catalogmodels"),
             ({"weightsPath": None}, {}, "WeightsUnknown", "spec.weightsPath"),
             ({"training": {"contextLength": 9000}}, {}, "ContextTooLong", "at most 8192"),
-            ({"training": {"batchSize": 17}}, {}, "BatchSizeNotAllowed", "16, 32, 48, 64, 80, 96"),
-            ({"training": {"batchSize": 112}}, {}, "BatchSizeNotAllowed", "from 8 to 96"),
+            ({"training": {"batchSize": 17}}, {}, "BatchSizeOutOfRange", "16, 32, 48, 64, 80, 96"),
+            ({"training": {"batchSize": 112}}, {}, "BatchSizeOutOfRange", "from 8 to 96"),
             ({"tuning": {"type": "LoRA", "lora": {"rank": 128}}}, {}, "RankTooHigh", "at most 64"),
             ({"image": "evil:1"}, {}, "ImageNotAllowed", "evil:1"),
-            ({"resources": {"gpus": 128}, "training": {"batchSize": None}}, {}, "BatchSizeNotAllowed", "fewer GPUs"),
+            ({"resources": {"gpus": 128}, "training": {"batchSize": None}}, {}, "BatchSizeOutOfRange", "fewer GPUs"),
             ({}, {"files": {"training": "x" * 1_000_001}}, "DatasetTooLarge", "type: Path"),
             ({"suspend": True}, {}, "NotImplemented", "spec.suspend"),
         ],
@@ -126,7 +127,7 @@ class TestCluster:
 
     def test_storage_must_be_the_clusters_own_volume(self):
         decision = decide(waiting_in_line(cluster=a_cluster(volume="other")))
-        assert reason(decision) == "StorageNotOnCluster"
+        assert reason(decision) == "StorageMismatch"
         assert is_true(decision.status.conditions, "Stalled")
 
     def test_a_templates_cluster_is_recorded_before_it_is_made_and_belongs_to_the_job(self):
@@ -148,6 +149,8 @@ class TestCluster:
         assert reason(decision, "Progressing") == "ProgressUnknown"
         assert decision.actions == ()
         assert decision.status.admission == seen.status.admission
+        seen_again = decide(after(seen, decision))
+        assert is_true(seen_again.status.conditions, "ClusterReady")
 
 
 class TestAdmission:
@@ -190,6 +193,24 @@ class TestAdmission:
         assert volumes[0]["persistentVolumeClaim"] == {"claimName": "pvc"}
 
 
+class TestRestart:
+    """The operator begins anew and nothing has happened: nothing is written."""
+
+    @pytest.mark.parametrize("life", [waiting_in_line, admitted, running], ids=["waiting", "admitted", "running"])
+    def test_a_cluster_that_was_not_looked_into_yet_is_no_news(self, life):
+        seen = life()
+        decision = decide(after(seen, decide(seen), workload=NotYet("not listed"), answer=Unknown("not judged")))
+        assert decision.actions == ()
+        assert decision.look_again_seconds == 1
+
+    def test_a_place_in_the_line_stays_until_the_pool_has_judged_again(self):
+        seen = waiting_in_line()
+        told = decide(after(seen, decide(seen), answer=Known(InLine(3, "Waits behind job 'big'."), 0)))
+        line = after(seen, told)
+        for answer in (Known(None, 0), Unknown("not judged")):
+            assert decide(after(line, told, answer=answer)).status == told.status
+
+
 class TestAttempt:
     def test_the_job_is_made_first_and_its_pods_wait(self):
         decision = decide(admitted())
@@ -215,7 +236,7 @@ class TestAttempt:
         seen = admitted()
         pods = the_pods(seen, phase="Pending", waiting_reason="ErrImagePull", waiting_message="no such image")
         decision = decide(with_workload(seen, jobs=[the_batch_job(seen)], pods=pods))
-        assert reason(decision, "PodsReady") == "ErrImagePull"
+        assert reason(decision, "PodsReady") == "ImagePullFailed"
         assert "no such image" in message(decision)
 
     def test_success_is_recorded_then_everything_is_taken_away_then_the_job_is_let_go(self):
@@ -275,7 +296,11 @@ class TestFaults:
     def test_unclassified_failures_are_counted_apart_and_end_at_their_limit(self):
         seen = running(a_job({"recovery": {"maxRestarts": 0}}))
         decision = decide(with_exits(seen, (1,), (1,)))
-        assert decision.status.failure.reason == "TooManyRestarts"
+        assert decision.status.failure.reason == "RestartsExhausted"
+
+    def test_a_newer_attempt_on_the_storage_ends_the_job_and_is_not_the_users_fault(self):
+        decision = decide(with_exits(running(), (76, "Superseded"), (76, "Superseded")))
+        assert (decision.status.failure.class_, decision.status.failure.reason) == ("Infrastructure", "Superseded")
 
     def test_preemption_is_not_counted(self):
         decision = decide(with_exits(running(a_job({"recovery": {"maxRestarts": 0}})), (75,), (75,)))

@@ -1,0 +1,56 @@
+"""Puts together what deals with the provider: one set of accounts behind the controllers of all that is bought."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from tunesmith.cloud.accounts import Accounts
+from tunesmith.cloud.client import Cloud, RequestObserver, TogetherCloud
+from tunesmith.cloud.credentials import ApiCredential
+from tunesmith.cloud.limiter import RateLimiter
+from tunesmith.controllers.cloud_view import CloudView
+from tunesmith.controllers.gpu_cluster import GPUClusterController
+from tunesmith.controllers.gpu_region import GPURegionController, RegionKeeper
+from tunesmith.controllers.ports import Ports
+from tunesmith.controllers.shared_volume import SharedVolumeController
+
+REQUESTS_PER_SECOND = 5.0
+BURST = 20
+
+
+@dataclass(frozen=True)
+class Bought:
+    """The controllers of everything that costs money, and of what shows the provider's offer."""
+
+    gpu_cluster: GPUClusterController
+    shared_volume: SharedVolumeController
+    gpu_region: GPURegionController
+    region_keeper: RegionKeeper
+
+
+def bought(
+    ports: Ports,
+    base_url: str,
+    installation_key: Callable[[], SecretStr | None],
+    project_id: str | None = None,
+    *,
+    observer: RequestObserver | None = None,
+) -> Bought:
+    """The controllers, over the provider at `base_url` (with or without the trailing `/v1`)."""
+    limiters: dict[str, RateLimiter] = {}
+
+    def make_cloud(credential: ApiCredential) -> Cloud:
+        limiter = limiters.setdefault(credential.fingerprint, RateLimiter(REQUESTS_PER_SECOND, BURST))
+        return TogetherCloud(base_url, credential, limiter=limiter, observer=observer, monotonic=time.monotonic)
+
+    clouds = CloudView(ports, Accounts(make_cloud, monotonic=ports.clock.monotonic), installation_key, project_id)
+    return Bought(
+        GPUClusterController(ports, clouds),
+        SharedVolumeController(ports, clouds),
+        GPURegionController(ports, clouds),
+        RegionKeeper(ports, clouds),
+    )

@@ -1,0 +1,185 @@
+"""A GPUCluster's eyes and hands: gathers what planning/gpu_cluster.py decides on, and carries out its requests."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
+from tunesmith.controllers.controller import Key
+from tunesmith.controllers.ports import Ports
+from tunesmith.kube.errors import KubeError
+from tunesmith.kube.kinds import CLAIM, NAMESPACE, SECRET, STORAGE_CLASS, VOLUME
+from tunesmith.planning.actions import RemoteCluster
+from tunesmith.planning.circumstances import Circumstances, Known, Unknown
+from tunesmith.planning.cluster_observation import (
+    NOT_LOOKED,
+    ClusterObservation,
+    InsideFacts,
+    NamedVolume,
+    StoredSecret,
+)
+from tunesmith.planning.decision import Action, Decision
+from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.kube_facts import NodeFact, node_fact
+from tunesmith.planning.neighbours import inside_facts, job_uses, named_volume, other_claims, shares_credential
+from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
+from tunesmith.resources.gpu_cluster import GPUCluster
+from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.resources.parsing import parse
+from tunesmith.resources.shared_volume import SharedVolume
+
+Raw = Mapping[str, Any]
+INSIDE_SECONDS = 15.0
+
+
+class GPUClusterController:
+    """The GPUCluster's part in a pass."""
+
+    kind = "GPUCluster"
+
+    def __init__(self, ports: Ports, clouds: CloudView) -> None:
+        self._ports = ports
+        self._clouds = clouds
+        self._memories = PurchaseMemories()
+
+    async def observe(self, key: Key, raw: Raw, around: Circumstances) -> ClusterObservation:
+        """The resource, the provider, the neighbours, the Secret, and the inside of the bought cluster."""
+        resource = _typed(raw)
+        eyes = await self._eyes(resource)
+        secret = await self._secret(resource, around)
+        remote = RemoteCluster(key.namespace, key.name)
+        nodes, inside = await self._inside(remote, resource, secret, around)
+        return ClusterObservation(
+            around=around,
+            resource=resource,
+            credential=eyes.credential,
+            provider=eyes.view,
+            memory=self._remembered(key, resource, eyes, around),
+            volume=self._volume(resource),
+            other_claims=other_claims(
+                self._ports.cache.list("GPUCluster"), resource.metadata.uid, resource.status.cluster_id
+            ),
+            jobs=job_uses(self._ports.cache.list("FineTuneJob", key.namespace), key.name),
+            credential_secret_held=eyes.secret_held,
+            credential_shared=self._credential_shared(resource),
+            kubeconfig_secret=secret,
+            inside=inside,
+            nodes=nodes,
+        )
+
+    def decide(self, seen: ClusterObservation) -> Decision[GPUClusterStatus]:
+        """The pure decision."""
+        return decide(seen)
+
+    async def act(self, seen: ClusterObservation, action: Action) -> object:
+        """One request to the provider."""
+        key = Key(self.kind, seen.resource.metadata.namespace or "", seen.resource.metadata.name)
+        eyes = await self._eyes(seen.resource)
+        return await carry_out(self._clouds, eyes, seen.credential, Remembered(self._memories, key), action)
+
+    def wakes(self, raw: Raw) -> Iterable[Key]:
+        """The volume that it names: its election may change."""
+        name = ((raw.get("spec") or {}).get("volumeRef") or {}).get("name")
+        return () if not name else (Key("SharedVolume", raw["metadata"].get("namespace", ""), name),)
+
+    def forget(self, key: Key) -> None:
+        """The resource is gone: drop its memory."""
+        self._memories.drop(key)
+
+    async def _eyes(self, resource: GPUCluster) -> Eyes:
+        spec = resource.spec
+        return await self._clouds.eyes(resource.metadata.namespace or "", spec.credentials_ref, spec.project_id)
+
+    def _remembered(self, key: Key, resource: GPUCluster, eyes: Eyes, around: Circumstances) -> PurchaseMemory:
+        written = resource.status.create_intent
+        intent = None
+        if written is not None:
+            intent = Intent(written.name or "", written.nonce or "", written.started_time or around.now)
+        memory = after_looking(
+            self._memories.get(key, around.monotonic),
+            eyes.view,
+            bought_id=resource.status.cluster_id,
+            intent=intent,
+            around=around,
+        )
+        self._memories.keep(key, memory)
+        return memory
+
+    def _volume(self, resource: GPUCluster) -> NamedVolume | None:
+        if resource.spec.volume_ref is None:
+            return None
+        raw = self._ports.cache.get("SharedVolume", resource.metadata.namespace or "", resource.spec.volume_ref.name)
+        typed = None if raw is None else parse(raw)
+        return named_volume(typed) if isinstance(typed, SharedVolume) else None
+
+    def _credential_shared(self, resource: GPUCluster) -> bool:
+        if resource.spec.credentials_ref is None:
+            return False
+        namespace = resource.metadata.namespace
+        cache = self._ports.cache
+        others = (*cache.list("GPUCluster", namespace), *cache.list("SharedVolume", namespace))
+        return shares_credential(others, resource.metadata.uid, resource.spec.credentials_ref.name)
+
+    async def _secret(self, resource: GPUCluster, around: Circumstances) -> Known[StoredSecret | None] | Unknown:
+        if resource.status.cluster_id is None:
+            return NOT_LOOKED
+        name = resource.spec.kubeconfig_secret_name or f"{resource.metadata.name}-kubeconfig"
+        try:
+            found = await self._ports.kube.get(SECRET, resource.metadata.namespace, name)
+        except KubeError as error:
+            return Unknown(error.failure.message)
+        if found is None:
+            return Known(None, around.monotonic)
+        owners = frozenset(owner["uid"] for owner in found["metadata"].get("ownerReferences") or ())
+        return Known(StoredSecret(owners, _text(found)), around.monotonic)
+
+    async def _inside(
+        self,
+        remote: RemoteCluster,
+        resource: GPUCluster,
+        secret: Known[StoredSecret | None] | Unknown,
+        around: Circumstances,
+    ) -> tuple[Known[tuple[NodeFact, ...]] | Unknown, Known[InsideFacts] | Unknown]:
+        """Nodes from the reflectors, the rest by a few reads; only once our own kubeconfig is in its Secret."""
+        if isinstance(secret, Unknown) or secret.value is None:
+            return NOT_LOOKED, NOT_LOOKED
+        if resource.metadata.uid not in secret.value.owner_uids:
+            return NOT_LOOKED, NOT_LOOKED
+        view = self._ports.remotes.view(remote)
+        if isinstance(view.nodes, Unknown):
+            return view.nodes, NOT_LOOKED
+        nodes = Known(tuple(node_fact(raw) for raw in view.nodes.value), view.nodes.as_of)
+        try:
+            async with asyncio.timeout(INSIDE_SECONDS):
+                return nodes, Known(await self._inside_facts(remote), around.monotonic)
+        except KubeError as error:
+            return nodes, Unknown(error.failure.message)
+        except TimeoutError:
+            return nodes, Unknown(f"It gave no answer within {INSIDE_SECONDS:g} s.")
+
+    async def _inside_facts(self, remote: RemoteCluster) -> InsideFacts:
+        kube, namespace = await self._ports.remotes.kube(remote), self._ports.installation.jobs_namespace
+        return inside_facts(
+            await kube.get(NAMESPACE, None, namespace),
+            (await kube.list(CLAIM, namespace)).items,
+            (await kube.list(VOLUME)).items,
+            (await kube.list(STORAGE_CLASS)).items,
+        )
+
+
+def _typed(raw: Raw) -> GPUCluster:
+    resource = parse(raw)
+    if not isinstance(resource, GPUCluster):
+        raise TypeError(f"not a GPUCluster that can be read: {resource}")
+    return resource
+
+
+def _text(secret: Raw) -> str:
+    try:
+        return base64.b64decode((secret.get("data") or {}).get("value", ""), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,100 @@
+"""A SharedVolume's eyes and hands: gathers what planning/shared_volume.py decides on, and carries out its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
+from tunesmith.controllers.controller import Key
+from tunesmith.controllers.ports import Ports
+from tunesmith.planning.circumstances import Circumstances
+from tunesmith.planning.decision import Action, Decision
+from tunesmith.planning.neighbours import naming_clusters, shares_credential
+from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
+from tunesmith.planning.shared_volume import decide
+from tunesmith.planning.volume_observation import VolumeObservation
+from tunesmith.resources.parsing import parse
+from tunesmith.resources.shared_volume import SharedVolume, SharedVolumeStatus
+
+Raw = Mapping[str, Any]
+
+
+class SharedVolumeController:
+    """The SharedVolume's part in a pass."""
+
+    kind = "SharedVolume"
+
+    def __init__(self, ports: Ports, clouds: CloudView) -> None:
+        self._ports = ports
+        self._clouds = clouds
+        self._memories = PurchaseMemories()
+
+    async def observe(self, key: Key, raw: Raw, around: Circumstances) -> VolumeObservation:
+        """The resource, the provider, and the clusters that name it."""
+        resource = _typed(raw)
+        eyes = await self._eyes(resource)
+        return VolumeObservation(
+            around=around,
+            resource=resource,
+            credential=eyes.credential,
+            provider=eyes.view,
+            memory=self._remembered(key, resource, eyes, around),
+            clusters=naming_clusters(self._ports.cache.list("GPUCluster", key.namespace), key.name),
+            credential_secret_held=eyes.secret_held,
+            credential_shared=self._credential_shared(resource),
+        )
+
+    def decide(self, seen: VolumeObservation) -> Decision[SharedVolumeStatus]:
+        """The pure decision."""
+        return decide(seen)
+
+    async def act(self, seen: VolumeObservation, action: Action) -> object:
+        """One request to the provider."""
+        key = Key(self.kind, seen.resource.metadata.namespace or "", seen.resource.metadata.name)
+        eyes = await self._eyes(seen.resource)
+        return await carry_out(self._clouds, eyes, seen.credential, Remembered(self._memories, key), action)
+
+    def wakes(self, raw: Raw) -> Iterable[Key]:
+        """The clusters that name it: they wait for its election, its id, or its end."""
+        meta = raw["metadata"]
+        namespace = meta.get("namespace", "")
+        clusters = naming_clusters(self._ports.cache.list("GPUCluster", namespace), meta["name"])
+        return tuple(Key("GPUCluster", namespace, cluster.name) for cluster in clusters)
+
+    def forget(self, key: Key) -> None:
+        """The resource is gone: drop its memory."""
+        self._memories.drop(key)
+
+    async def _eyes(self, resource: SharedVolume) -> Eyes:
+        spec = resource.spec
+        return await self._clouds.eyes(resource.metadata.namespace or "", spec.credentials_ref, spec.project_id)
+
+    def _remembered(self, key: Key, resource: SharedVolume, eyes: Eyes, around: Circumstances) -> PurchaseMemory:
+        written = resource.status.create_intent
+        intent = None
+        if written is not None:
+            intent = Intent(written.name or "", written.nonce or "", written.started_time or around.now)
+        memory = after_looking(
+            self._memories.get(key, around.monotonic),
+            eyes.view,
+            bought_id=resource.status.volume_id,
+            intent=intent,
+            around=around,
+        )
+        self._memories.keep(key, memory)
+        return memory
+
+    def _credential_shared(self, resource: SharedVolume) -> bool:
+        if resource.spec.credentials_ref is None:
+            return False
+        namespace, cache = resource.metadata.namespace, self._ports.cache
+        others = (*cache.list("GPUCluster", namespace), *cache.list("SharedVolume", namespace))
+        return shares_credential(others, resource.metadata.uid, resource.spec.credentials_ref.name)
+
+
+def _typed(raw: Raw) -> SharedVolume:
+    resource = parse(raw)
+    if not isinstance(resource, SharedVolume):
+        raise TypeError(f"not a SharedVolume that can be read: {resource}")
+    return resource

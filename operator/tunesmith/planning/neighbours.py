@@ -1,0 +1,114 @@
+"""What one resource needs to know of its neighbours, read from their own typed form. Pure translation, no rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from tunesmith.planning.cluster_observation import InsideFacts, JobUse, NamedVolume
+from tunesmith.planning.ownership import Claim
+from tunesmith.planning.volume_observation import NamingCluster
+from tunesmith.resources.conditions import find_condition
+from tunesmith.resources.gpu_cluster import GPUCluster
+from tunesmith.resources.parsing import parse
+from tunesmith.resources.shared_volume import SharedVolume
+from tunesmith.resources.timestamps import parse_time
+
+Raw = Mapping[str, Any]
+
+
+def named_volume(volume: SharedVolume) -> NamedVolume:
+    """A SharedVolume as the cluster that names it sees it."""
+    stalled = find_condition(volume.status.conditions, "Stalled")
+    intent = volume.status.create_intent
+    return NamedVolume(
+        name=volume.metadata.name,
+        regions=tuple(region for region in (volume.spec.region, *volume.spec.regions) if region),
+        size_tib=volume.spec.size_tib or 1,
+        volume_id=volume.status.volume_id,
+        order_name=intent.name if intent is not None else None,
+        elected_uid=intent.cluster_uid if intent is not None else None,
+        trouble=stalled.message if stalled is not None and stalled.is_true else None,
+        deleting=volume.metadata.is_being_deleted,
+    )
+
+
+def naming_clusters(raws: Iterable[Raw], volume_name: str) -> tuple[NamingCluster, ...]:
+    """The GPUClusters among these that name the volume."""
+    return tuple(
+        NamingCluster(
+            name=cluster.metadata.name,
+            uid=cluster.metadata.uid,
+            region=cluster.spec.region or "",
+            created=cluster.metadata.creation_timestamp,
+            deleting=cluster.metadata.is_being_deleted,
+            buying=cluster.status.create_intent is not None,
+            cluster_id=cluster.status.cluster_id,
+        )
+        for raw in raws
+        if (raw.get("spec", {}).get("volumeRef") or {}).get("name") == volume_name
+        and isinstance(cluster := parse(raw), GPUCluster)
+    )
+
+
+def other_claims(raws: Iterable[Raw], uid: str, cluster_id: str | None) -> tuple[Claim, ...]:
+    """The other GPUClusters that hold the same cluster of the provider."""
+    if cluster_id is None:
+        return ()
+    return tuple(
+        Claim(meta.get("namespace", ""), meta["name"], meta.get("uid", ""), _created(meta))
+        for raw in raws
+        if (raw.get("status") or {}).get("clusterID") == cluster_id and (meta := raw["metadata"]).get("uid") != uid
+    )
+
+
+def job_uses(raws: Iterable[Raw], cluster_name: str) -> tuple[JobUse, ...]:
+    """The FineTuneJobs among these that were admitted to the cluster and have not ended."""
+    return tuple(
+        JobUse(
+            name=raw["metadata"]["name"],
+            nodes=frozenset(pod["node"] for pod in status["admission"].get("pods") or () if pod.get("node")),
+            deleting_since=_time(raw["metadata"].get("deletionTimestamp")),
+        )
+        for raw in raws
+        if (status := raw.get("status") or {}).get("clusterName") == cluster_name
+        and status.get("admission")
+        and not _has_ended(status)
+    )
+
+
+def shares_credential(raws: Iterable[Raw], uid: str, secret_name: str) -> bool:
+    """Another resource of these needs the same credential Secret."""
+    return any(
+        (raw.get("spec", {}).get("credentialsRef") or {}).get("name") == secret_name
+        and raw["metadata"].get("uid") != uid
+        for raw in raws
+    )
+
+
+def inside_facts(
+    namespace: Raw | None, claims: Iterable[Raw], volumes: Iterable[Raw], classes: Iterable[Raw]
+) -> InsideFacts:
+    """What stands in a bought cluster, from its objects."""
+    return InsideFacts(
+        namespace_labels=None if namespace is None else dict(namespace["metadata"].get("labels") or {}),
+        claims={each["metadata"]["name"]: (each.get("status") or {}).get("phase", "") for each in claims},
+        persistent_volumes={
+            each["metadata"]["name"]: (each.get("spec") or {}).get("storageClassName") or "" for each in volumes
+        },
+        storage_classes=frozenset(each["metadata"]["name"] for each in classes),
+    )
+
+
+def _has_ended(status: Raw) -> bool:
+    kinds = {c.get("type"): c.get("status") for c in status.get("conditions") or ()}
+    return "True" in (kinds.get("Succeeded"), kinds.get("Failed"))
+
+
+def _created(meta: Raw) -> datetime | None:
+    return _time(meta.get("creationTimestamp"))
+
+
+def _time(text: Any) -> datetime | None:
+    return parse_time(text) if isinstance(text, str) else None

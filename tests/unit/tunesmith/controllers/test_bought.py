@@ -1,0 +1,191 @@
+"""What is bought over real HTTP: reconciler, controllers and cloud client together, against the simulator."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import pytest
+from pydantic import SecretStr
+from tests.unit.tunesmith.controllers.conftest import MemoryKube
+
+from tunesmith.controllers.bought import bought
+from tunesmith.controllers.controller import Key
+from tunesmith.controllers.gpu_region import REGIONS_KEY
+from tunesmith.controllers.intake import Intake
+from tunesmith.controllers.kube_actions import KubeActions
+from tunesmith.controllers.ports import Ports, SystemClock
+from tunesmith.controllers.queue import WorkQueue
+from tunesmith.controllers.reconciler import Chance, Reconciler
+from tunesmith.kube.cache import Cache
+from tunesmith.kube.client import Listing
+from tunesmith.kube.remote import RemoteView
+from tunesmith.planning.circumstances import Installation, Known, Prices
+from tunesmith_simulator import scenario as scenarios
+from tunesmith_simulator.server import Simulator
+
+CLUSTER, VOLUME = Key("GPUCluster", "ml", "train"), Key("SharedVolume", "ml", "data")
+
+
+class ListingKube(MemoryKube):
+    """With lists, as a bought cluster is read."""
+
+    async def list(self, kind, namespace=None, **_):
+        found = [raw for (name, at, _), raw in self.objects.items() if name == kind.kind and namespace in (None, at)]
+        return Listing(tuple(found), "1")
+
+
+class PlayedRemotes:
+    """One bought cluster with one node, whose volume is a static PersistentVolume."""
+
+    def __init__(self):
+        self.inside = ListingKube()
+
+    def view(self, remote):
+        node = {
+            "kind": "Node",
+            "metadata": {"name": "node-0"},
+            "status": {"allocatable": {"nvidia.com/gpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]},
+        }
+        return RemoteView(Known(True, 0.0), Known((node,), 0.0), Known((), 0.0), Known((), 0.0))
+
+    async def kube(self, remote):
+        return self.inside
+
+
+@dataclass
+class Operator:
+    """The shell round the controllers, without a queue: passes are asked for by the test."""
+
+    url: str
+    key: str | None
+    kube: MemoryKube = field(default_factory=MemoryKube)
+    remotes: PlayedRemotes = field(default_factory=PlayedRemotes)
+    events: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.cache = Cache()
+        installation = Installation(
+            id="prod01",
+            settle_seconds=2,
+            absence_interval_seconds=0.2,
+            prices=Prices({"H100_SXM": Decimal("3.99")}, Decimal("163.84")),
+        )
+        clock = SystemClock()
+        ports = Ports(self.cache, self.kube, self.remotes, installation, lambda key: None, clock, lambda secret: None)
+        self.costly = bought(ports, self.url, lambda: SecretStr(self.key) if self.key else None)
+        self.intake = Intake(self.cache, WorkQueue(clock.monotonic, random.random))
+        self.reconciler = Reconciler(
+            cache=self.cache,
+            intake=self.intake,
+            kube=self.kube,
+            kube_actions=KubeActions(self.kube, remotes=self.remotes, wrote=self.intake.wrote),
+            installation=installation,
+            clock=clock,
+            chance=Chance(random.random, lambda: f"n{random.getrandbits(64)}"),
+            recorder=self,
+            refusal=lambda raw, now: None,
+        )
+        for controller in (self.costly.gpu_cluster, self.costly.shared_volume, self.costly.gpu_region):
+            self.reconciler.register(controller)
+
+    def record(self, raw, note):
+        self.events.append(note.reason)
+
+    def give(self, kind, name, spec):
+        raw = {
+            "apiVersion": "tunesmith.dev/v1alpha1",
+            "kind": kind,
+            "metadata": {"name": name, "namespace": "ml", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": spec,
+        }
+        self.cache.observe(self.kube.put(raw))
+
+    def delete(self, key):
+        stored = self.cache.get(key.kind, key.namespace, key.name)
+        meta = {**stored["metadata"], "deletionTimestamp": "2026-01-01T01:00:00Z"}
+        self.cache.observe(self.kube.put({**stored, "metadata": meta}))
+
+    async def until(self, reached, *keys, seconds=60):
+        """Passes over the keys until the condition holds."""
+        async with asyncio.timeout(seconds):
+            while not reached():
+                for key in keys:
+                    await self.reconciler.reconcile(key)
+                await asyncio.sleep(0.02)
+
+    def status(self, key):
+        return (self.cache.get(key.kind, key.namespace, key.name) or {}).get("status") or {}
+
+    def condition(self, key, kind="Ready"):
+        return next((c for c in self.status(key).get("conditions", ()) if c["type"] == kind), {})
+
+
+@pytest.fixture
+async def provider():
+    scenario = scenarios.named("default")
+    async with Simulator(scenario.model_copy(update={"speed": 20000.0})) as simulator:
+        yield simulator
+
+
+SPEC = {"region": "us-central-8", "gpuType": "H100_SXM", "nodes": 1, "drift": {"intervalSeconds": 1}}
+
+
+async def test_a_cluster_is_bought_made_ready_and_given_back(provider):
+    operator = Operator(provider.url, provider.key)
+    operator.give("GPUCluster", "train", SPEC)
+    await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), CLUSTER)
+    writes = [verb for verb, kind in operator.kube.requests if kind == "GPUCluster" and verb != "get"]
+    assert len(writes) <= 3
+    await operator.until(lambda: operator.condition(CLUSTER).get("status") == "True", CLUSTER)
+    assert operator.status(CLUSTER)["cost"]["hourlyUSD"] == "31.92"
+    assert ("Secret", "ml", "train-kubeconfig") in operator.kube.objects
+    assert ("Namespace", None, "tunesmith-jobs") in operator.remotes.inside.objects
+    operator.delete(CLUSTER)
+    await operator.until(lambda: operator.cache.get(*("GPUCluster", "ml", "train")) is None, CLUSTER)
+    assert "Deleted" in operator.events
+
+
+async def test_a_volume_is_made_with_its_first_cluster_and_goes_after_it(provider):
+    operator = Operator(provider.url, provider.key)
+    operator.give("SharedVolume", "data", {"region": "us-central-8", "sizeTiB": 1, "deletionPolicy": "Delete"})
+    operator.give("GPUCluster", "train", {**SPEC, "volumeRef": {"name": "data"}})
+    both = (CLUSTER, VOLUME)
+    await operator.until(lambda: operator.status(VOLUME).get("volumeID"), *both)
+    name = operator.status(VOLUME)["providerName"]
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": {}}
+    operator.remotes.inside.put(volume)
+    await operator.until(lambda: operator.condition(CLUSTER).get("status") == "True", *both)
+    claim = operator.remotes.inside.objects["PersistentVolumeClaim", "tunesmith-jobs", "data"]
+    assert claim["spec"]["volumeName"] == name
+    operator.delete(VOLUME)
+    await operator.until(lambda: operator.condition(VOLUME).get("reason") == "InUse", *both)
+    operator.delete(CLUSTER)
+    await operator.until(lambda: operator.cache.get(*("SharedVolume", "ml", "data")) is None, *both)
+    assert operator.cache.get("GPUCluster", "ml", "train") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "spec", "reason"),
+    [
+        ("wrong", {}, "CredentialsRefused"),
+        (None, {}, "CredentialsMissing"),
+        ("simulated-key-penniless", {}, "NoCredit"),
+        ("simulated-key-acme", {"region": "mars-1"}, "RegionUnknown"),
+        ("simulated-key-acme", {"gpuType": "GB200_SXM"}, "GPUTypeUnavailable"),
+        ("simulated-key-acme", {"region": "us-central-4", "gpuType": "H200_SXM"}, "OutOfStock"),
+    ],
+)
+async def test_what_cannot_be_bought_says_why(provider, key, spec, reason):
+    operator = Operator(provider.url, key)
+    operator.give("GPUCluster", "train", {**SPEC, **spec})
+    await operator.until(lambda: operator.condition(CLUSTER).get("reason") == reason, CLUSTER)
+    assert operator.status(CLUSTER).get("createIntent") is None
+
+
+async def test_regions_are_shown_as_resources(provider):
+    operator = Operator(provider.url, provider.key)
+    await operator.costly.region_keeper.work(REGIONS_KEY)
+    key = Key("GPURegion", "", "us-central-8")
+    await operator.reconciler.reconcile(key)
+    assert "H100_SXM" in operator.status(key)["gpuTypes"]

@@ -1,0 +1,176 @@
+"""Jobs, their pool and their follower together, over a cache and a Kubernetes in memory."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.unit.tunesmith.planning.job_builders import LOCAL, ROWS, SPEC, a_model, circumstances, deep
+
+from tunesmith.controllers.catalog_model import BUNDLED, BundledCatalog, CatalogModelController
+from tunesmith.controllers.controller import Key, pool_key
+from tunesmith.controllers.fine_tune_job import FineTuneJobController, jobs_on_cluster
+from tunesmith.controllers.pool import PoolController
+from tunesmith.controllers.ports import Ports
+from tunesmith.controllers.progress_follower import ProgressFollower
+from tunesmith.kube.cache import Cache
+from tunesmith.planning.actions import ApplyObject, SetMetadata
+from tunesmith.resources.conditions import find_condition
+from tunesmith.resources.schema import to_raw
+
+JOB = Key("FineTuneJob", "team", "tune")
+
+
+class StillClock:
+    def now(self) -> datetime:
+        return datetime(2025, 11, 8, 12, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return 1000.0
+
+
+class ConfigMaps:
+    """The part of Kubernetes that is not cached."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, dict[str, str]] = {"rows": {"train.jsonl": ROWS}}
+        self.applied: list[dict[str, Any]] = []
+
+    async def get(self, kind, namespace, name):
+        return {"data": self.data[name]} if name in self.data else None
+
+    async def apply(self, manifest):
+        self.applied.append(manifest)
+        return manifest
+
+
+class Shell:
+    """The three controllers, and passes over one job."""
+
+    def __init__(self) -> None:
+        self.cache, self.kube, self.woken = Cache(), ConfigMaps(), []
+        self.ports = Ports(
+            self.cache, self.kube, None, circumstances().installation, self.woken.append, StillClock(), print
+        )
+        self.pools = PoolController(self.ports)
+        self.follower = ProgressFollower(self._no_kube, self.woken.append, StillClock())
+        self.jobs = FineTuneJobController(self.ports, self.pools, self.follower)
+        self.version = 1
+        self.applied: list[dict[str, Any]] = []
+
+    async def _no_kube(self, where):
+        raise AssertionError("nothing runs yet")
+
+    def put(self, kind: str, name: str, namespace: str | None = None, **content: Any) -> None:
+        self.version += 1
+        meta = {"name": name, "uid": f"uid-{name}", "resourceVersion": str(self.version), **content.pop("meta", {})}
+        if namespace is not None:
+            meta["namespace"] = namespace
+        self.cache.observe({"apiVersion": "v1", "kind": kind, "metadata": meta, **content})
+
+    def put_the_world(self) -> None:
+        for name in ("n0", "n1"):
+            ready = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"nvidia.com/gpu": "8"}}
+            self.put("Node", name, status=ready)
+        self.put("CatalogModel", "tiny", spec=to_raw(a_model().spec))
+        for kind in ("Node", "Pod", "Job", "FineTuneJob"):
+            self.cache.mark_synced(kind)
+
+    def put_the_job(self) -> None:
+        self.put(
+            "FineTuneJob",
+            "tune",
+            "team",
+            spec=deep(SPEC, LOCAL),
+            meta={"generation": 1, "creationTimestamp": "2025-11-08T11:00:00Z"},
+        )
+
+    async def one_pass(self) -> Any:
+        raw = self.cache.get(*vars_of(JOB))
+        decision = self.jobs.decide(await self.jobs.observe(JOB, raw, circumstances()))
+        stored = copy.deepcopy(raw)
+        stored["status"] = decision.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for action in decision.actions:
+            if isinstance(action, SetMetadata):
+                stored["metadata"]["finalizers"] = list(action.finalizers)
+            if isinstance(action, ApplyObject):
+                self.applied.append(action.manifest)
+        self.version += 1
+        stored["metadata"]["resourceVersion"] = str(self.version)
+        self.cache.observe(stored)
+        return decision
+
+
+def vars_of(key: Key) -> tuple[str, str, str]:
+    return key.kind, key.namespace, key.name
+
+
+@pytest.fixture
+def shell() -> Shell:
+    return Shell()
+
+
+async def test_a_local_job_is_granted_by_its_pool_and_its_batch_job_is_made_after_that(shell):
+    shell.put_the_world()
+    shell.put_the_job()
+    for _ in range(3):
+        await shell.one_pass()
+    assert list(shell.jobs.wakes(shell.cache.get(*vars_of(JOB)))) == [pool_key(None)]
+    await shell.pools.work(pool_key(None))
+    assert JOB in shell.woken
+    granted = await shell.one_pass()
+    assert granted.status.attempt == 1
+    assert shell.applied == []
+    await shell.one_pass()
+    assert [manifest["kind"] for manifest in shell.applied] == ["Job"]
+
+
+async def test_no_grant_before_all_jobs_have_been_listed(shell):
+    shell.put_the_job()
+    shell.put_the_world()
+    shell.cache._synced.discard("FineTuneJob")
+    for _ in range(3):
+        await shell.one_pass()
+    await shell.pools.work(pool_key(None))
+    decision = await shell.one_pass()
+    assert find_condition(decision.status.conditions, "Admitted").reason == "Queued"
+    assert decision.status.admission is None
+
+
+async def test_a_config_map_that_is_not_there_is_waited_for(shell):
+    shell.put_the_world()
+    shell.put_the_job()
+    shell.kube.data.clear()
+    decision = await shell.one_pass()
+    assert find_condition(decision.status.conditions, "DatasetReady").reason == "DatasetNotFound"
+
+
+async def test_a_cluster_wakes_the_jobs_that_run_on_it(shell):
+    shell.put("FineTuneJob", "tune", "team", spec=SPEC)
+    assert list(jobs_on_cluster(shell.cache, "team", "gpus")) == [JOB]
+    assert list(jobs_on_cluster(shell.cache, "team", "other")) == []
+
+
+async def test_a_model_wakes_the_jobs_that_name_it(shell):
+    shell.put_the_world()
+    shell.put_the_job()
+    controller = CatalogModelController(shell.ports)
+    assert list(controller.wakes(shell.cache.get("CatalogModel", "", "tiny"))) == [JOB]
+    assert list(controller.wakes({"metadata": {"name": "other"}, "spec": {"id": "other"}})) == []
+
+
+async def test_the_bundled_catalogue_is_applied_once_and_users_rows_are_left_alone(shell):
+    catalog = BundledCatalog(shell.ports)
+    assert await catalog.work(BUNDLED) == 1.0  # not before the rows there are have been listed
+    shell.cache.mark_synced("CatalogModel")
+    await catalog.work(BUNDLED)
+    assert len(shell.kube.applied) >= 81
+    for index, manifest in enumerate(shell.kube.applied):
+        meta = {**manifest["metadata"], "uid": f"u{index}", "resourceVersion": "1"}
+        spec = {**manifest["spec"], "source": "User", "displayName": "Mine"} if index == 0 else manifest["spec"]
+        shell.cache.observe({**manifest, "metadata": meta, "spec": spec})
+    shell.kube.applied.clear()
+    await catalog.work(BUNDLED)
+    assert shell.kube.applied == []

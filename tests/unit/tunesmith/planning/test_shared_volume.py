@@ -1,0 +1,198 @@
+"""What a SharedVolume decides, told as the manual tells it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from tests.unit.tunesmith.planning.cluster_builders import MONOTONIC, a_provider_cluster, a_view, circumstances
+
+from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.naming import provider_name
+from tunesmith.planning.orders import BuyVolume, DeleteVolume, ResizeVolume
+from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION
+from tunesmith.planning.provider import AttachedVolume, Credential, ProviderView, ProviderVolume
+from tunesmith.planning.purchase import HoldIntent, LookAtProvider, PurchaseMemory
+from tunesmith.planning.shared_volume import decide
+from tunesmith.planning.volume_observation import NamingCluster, VolumeObservation
+from tunesmith.resources.conditions import find_condition, is_true
+from tunesmith.resources.shared_volume import SharedVolume
+
+UID = "v0000000-0000-4000-8000-000000000001"
+NAME = provider_name(installation_id="prod01", kind="SharedVolume", namespace="ml", name="data", uid=UID)
+BOUGHT = {"volumeID": "v-1", "providerName": str(NAME), "credentialFingerprint": "key-1", "sizeTiB": 2}
+
+
+def a_volume(*, finalizer=True, named=True, deleting=False, status=None, annotations=None, **spec):
+    metadata = {
+        "name": "data",
+        "namespace": "ml",
+        "uid": UID,
+        "generation": 1,
+        "finalizers": [FINALIZER] if finalizer else [],
+        "annotations": {**({NAME_ANNOTATION: str(NAME)} if named else {}), **(annotations or {})},
+    }
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-01-01T11:59:00Z"
+    return SharedVolume.model_validate(
+        {
+            "apiVersion": "tunesmith.dev/v1alpha1",
+            "kind": "SharedVolume",
+            "metadata": metadata,
+            "spec": {"region": "us-central-8", "sizeTiB": 2, **spec},
+            "status": status or {},
+        }
+    )
+
+
+def seen(resource=None, view=None, *, monotonic=MONOTONIC, memory=None, **more):
+    return VolumeObservation(
+        around=circumstances(monotonic),
+        resource=resource or a_volume(),
+        credential=more.pop("credential", Credential("key-1")),
+        provider=view or a_view(begun=monotonic),
+        memory=memory or PurchaseMemory(first_seen=MONOTONIC - 60),
+        **more,
+    )
+
+
+def a_naming_cluster(name="train", uid="u-1", **more):
+    return NamingCluster(name=name, uid=uid, region=more.pop("region", "us-central-8"), **more)
+
+
+def at_provider(status="available", size=2, volume_id="v-1", name=str(NAME)):
+    return ProviderVolume(volume_id, name, size, status)
+
+
+def reason(decision, kind="Ready"):
+    found = find_condition(decision.status.conditions, kind)
+    return None if found is None else found.reason
+
+
+def only(decision, kind):
+    (action,) = decision.actions
+    assert isinstance(action, kind)
+    return action
+
+
+def intent(**more):
+    return {"name": str(NAME), "nonce": "n1", "startedTime": "2026-01-01T12:00:00Z", **more}
+
+
+def test_no_finalizer_before_a_first_clean_list():
+    only(decide(seen(a_volume(finalizer=False, named=False), ProviderView())), LookAtProvider)
+    only(decide(seen(a_volume(finalizer=False, named=False))), SetMetadata)
+
+
+def test_without_a_cluster_it_waits_for_the_first():
+    decision = decide(seen())
+    assert (decision.actions, reason(decision)) == ((), "WaitingForCluster")
+
+
+def test_the_oldest_cluster_that_names_it_is_elected():
+    young = a_naming_cluster("young", "u-2", created=datetime(2026, 1, 2, tzinfo=UTC))
+    old = a_naming_cluster("old", "u-3", created=datetime(2026, 1, 1, tzinfo=UTC))
+    elsewhere = a_naming_cluster("else", "u-4", region="us-central-4", created=datetime(2025, 1, 1, tzinfo=UTC))
+    decision = decide(seen(clusters=(young, old, elsewhere)))
+    assert decision.status.create_intent.cluster_uid == "u-3"
+    assert decision.status.create_intent.name == str(NAME)
+    assert decision.actions == ()
+
+
+def test_the_elected_cluster_stays_elected():
+    resource = a_volume(status={"createIntent": intent(clusterName="train", clusterUID="u-1")})
+    decision = decide(seen(resource, clusters=(a_naming_cluster(), a_naming_cluster("older", "u-0"))))
+    assert decision.status.create_intent.cluster_uid == "u-1"
+
+
+def test_a_new_election_waits_until_the_old_ones_order_would_show():
+    resource = a_volume(status={"createIntent": intent(clusterName="gone", clusterUID="u-9")})
+    memory = PurchaseMemory(first_seen=940.0).with_intent_seen("n1", 1000.0)
+    early = decide(seen(resource, memory=memory, clusters=(a_naming_cluster(),)))
+    assert (reason(early), early.actions) == ("LookingBeforeBuying", ())
+    late = decide(seen(resource, a_view(begun=1301.0), memory=memory, monotonic=1301.0, clusters=(a_naming_cluster(),)))
+    assert late.status.create_intent.cluster_uid == "u-1"
+
+
+def test_what_the_elected_cluster_brought_is_recorded_by_name():
+    resource = a_volume(status={"createIntent": intent(clusterName="train", clusterUID="u-1")})
+    decision = decide(seen(resource, a_view(volumes=(at_provider("bound"),)), clusters=(a_naming_cluster(),)))
+    assert (decision.status.volume_id, decision.status.create_intent) == ("v-1", None)
+
+
+def test_immediate_is_bought_like_a_cluster():
+    resource = a_volume(bindingMode="Immediate")
+    only(decide(seen(resource)), HoldIntent)
+    memory = PurchaseMemory(first_seen=940.0).with_intent_written("n1", decided=MONOTONIC, written=MONOTONIC)
+    resource = a_volume(bindingMode="Immediate", status={"createIntent": intent()})
+    order = only(decide(seen(resource, a_view(begun=1001.0), memory=memory, monotonic=1001.0)), BuyVolume).order
+    assert (order.name, order.size_tib) == (str(NAME), 2)
+
+
+def test_in_order_says_who_uses_it():
+    holder = a_provider_cluster("c-1", "ts-x", volumes=(AttachedVolume("v-1", str(NAME), 2, "bound"),))
+    view = a_view(holder, volumes=(at_provider("bound"),))
+    decision = decide(seen(a_volume(status=BOUGHT), view, clusters=(a_naming_cluster(cluster_id="c-1"),)))
+    assert is_true(decision.status.conditions, "Ready")
+    assert (decision.status.bound_to, reason(decision, "InUse")) == ("train", "InUse")
+    later = replace(
+        seen(monotonic=1030.0), resource=a_volume(status=BOUGHT).model_copy(update={"status": decision.status})
+    )
+    again = decide(replace(later, provider=view, clusters=(a_naming_cluster(cluster_id="c-1"),)))
+    assert (again.status, again.actions) == (decision.status, ())
+
+
+def test_it_grows_and_never_shrinks():
+    resource = a_volume(status=BOUGHT, sizeTiB=3)
+    assert only(decide(seen(resource, a_view(volumes=(at_provider(),)))), ResizeVolume).size_tib == 3
+    smaller = decide(seen(a_volume(status=BOUGHT, sizeTiB=1), a_view(volumes=(at_provider(),))))
+    assert (smaller.actions, is_true(smaller.status.conditions, "Ready")) == ((), True)
+
+
+@pytest.mark.parametrize("status", ["failed", "access_revoked"])
+def test_what_the_provider_calls_broken_stalls(status):
+    decision = decide(seen(a_volume(status=BOUGHT), a_view(volumes=(at_provider(status),))))
+    assert reason(decision, "Stalled") == "ProvisionFailed"
+
+
+def test_an_unknown_status_means_in_progress():
+    decision = decide(seen(a_volume(status=BOUGHT), a_view(volumes=(at_provider("melting"),))))
+    assert reason(decision) == "Provisioning"
+
+
+def test_a_volume_in_use_refuses_deletion_and_says_by_whom():
+    resource = a_volume(status=BOUGHT, deleting=True, deletionPolicy="Delete")
+    view = a_view(volumes=(at_provider("bound"),))
+    decision = decide(seen(resource, view, clusters=(a_naming_cluster(cluster_id="c-1"),)))
+    assert (decision.actions, reason(decision)) == ((), "InUse")
+    assert "'train'" in find_condition(decision.status.conditions, "Ready").message
+
+
+def test_retain_is_the_default_and_tells_that_it_bills():
+    decision = decide(seen(a_volume(status=BOUGHT, deleting=True), a_view(volumes=(at_provider(),))))
+    assert only(decision, SetMetadata).finalizers == ()
+    assert decision.events[0].reason == "Retained"
+
+
+def test_delete_deletes_and_waits_until_it_is_gone():
+    resource = a_volume(status=BOUGHT, deleting=True, deletionPolicy="Delete")
+    assert only(decide(seen(resource, a_view(volumes=(at_provider(),)))), DeleteVolume).volume_id == "v-1"
+    once = PurchaseMemory(first_seen=940.0).with_look("v-1", begun=1000.0, present=False)
+    waiting = decide(seen(resource, a_view(not_found={"v-1": 1000.0}, begun=1001.0), memory=once, monotonic=1001.0))
+    assert (waiting.actions, reason(waiting)) == ((), "ConfirmingAbsence")
+    gone = decide(seen(resource, a_view(not_found={"v-1": 1031.0}, begun=1031.0), memory=once, monotonic=1031.0))
+    only(gone, SetMetadata)
+
+
+def test_an_election_that_may_have_ordered_is_settled_before_the_resource_goes():
+    resource = a_volume(status={"createIntent": intent(clusterName="gone", clusterUID="u-9")}, deleting=True)
+    memory = PurchaseMemory(first_seen=940.0).with_intent_seen("n1", 1000.0)
+    decision = decide(seen(resource, memory=memory))
+    assert (decision.actions, reason(decision)) == ((), "LookingBeforeBuying")
+
+
+def test_a_retained_volume_of_a_deleted_resource_is_asked_about():
+    before = provider_name(installation_id="prod01", kind="SharedVolume", namespace="ml", name="data", uid="old")
+    view = a_view(volumes=(at_provider(volume_id="v-0", name=str(before)),))
+    assert reason(decide(seen(view=view)), "Stalled") == "PredecessorFound"
+    taken = decide(seen(a_volume(adoptionPolicy="SameIdentity"), view))
+    assert taken.status.volume_id == "v-0"
