@@ -1,4 +1,4 @@
-"""Manifests as users write them, with good defaults for a tiny model; `spec` parts given by name replace the default."""
+"""Manifests as users write them, with good defaults for a tiny model; parts of `spec` given by name replace those."""
 
 from typing import Any
 

@@ -50,7 +50,7 @@ class TestJobs:
     def test_a_batch_size_over_the_limit_names_those_that_are_allowed(self, namespace, small_model):
         job = fine_tune_job(model=small_model, weightsPath="weights/tiny", training=training(batchSize=9))
         namespace.apply(job)
-        refused(namespace, "FineTuneJob", "job", "BatchSizeNotAllowed", "`spec.training.batchSize` is 9", "2, 3, 4")
+        refused(namespace, "FineTuneJob", "job", "BatchSizeOutOfRange", "`spec.training.batchSize` is 9", "2, 3, 4")
 
     def test_an_unknown_model_points_to_the_catalogue(self, namespace):
         namespace.apply(fine_tune_job(model={"type": "Catalog", "catalog": {"name": "no-such-model"}}))

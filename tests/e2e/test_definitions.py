@@ -23,7 +23,7 @@ def examples():
                 yield pytest.param(manifest, id=f"{file.relative_to(EXAMPLES)}#{number}")
 
 
-@pytest.mark.parametrize("manifest", examples())
+@pytest.mark.parametrize("manifest", list(examples()))
 def test_an_example_applies_strictly_and_again_without_a_difference(world, namespace, manifest):
     text = json.dumps({**manifest, "metadata": {**manifest["metadata"], "annotations": PAUSED}})
     where = ("--namespace", namespace.name)
@@ -56,7 +56,7 @@ REFUSED = {
     "a region cannot be changed": (
         gpu_cluster(),
         {"spec": {"region": "us-central-4"}},
-        "immutable",
+        "may not be changed",
     ),
     "a volume does not shrink": (
         shared_volume(sizeTiB=2),
@@ -66,7 +66,7 @@ REFUSED = {
     "a job's model cannot be changed": (
         fine_tune_job(),
         {"spec": {"model": {"path": "weights/other"}}},
-        "immutable",
+        "may not be changed",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""What the end-to-end tests see and touch: the management cluster, the provider, the operator's process, the storage."""
+"""What the end-to-end tests see and touch: the management cluster, the provider, the operator, the storage."""
 
 import contextlib
 import json
