@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -60,6 +61,13 @@ class Reader:
         """The items of a list at an API path; empty when out of reach."""
         found = self.get(path)
         return found.get("items", []) if found else []
+
+    def lines(self, path: str, query: dict[str, str]) -> Iterator[str]:
+        """The lines of an answer that goes on, such as a watch, as they come. Raises httpx.HTTPError when it breaks."""
+        patience = httpx.Timeout(TIME_LIMIT_SECONDS, read=None)
+        with self._client.stream("GET", path, params=query, timeout=patience) as answer:
+            answer.raise_for_status()
+            yield from answer.iter_lines()
 
     def text(self, path: str) -> str:
         """A plain-text answer such as a pod's log; empty when out of reach."""

@@ -26,6 +26,7 @@ from tunesmith_devcluster import processes
 from tunesmith_devcluster import tools as tool_finder
 from tunesmith_devcluster.cluster import Cluster
 from tunesmith_devcluster.errors import DevclusterError
+from tunesmith_devcluster.node_process import IMAGES
 from tunesmith_devcluster.nodes.spec import NodeSpec
 from tunesmith_devcluster.progress import Lines
 
@@ -47,7 +48,8 @@ class Stage:
     """A management cluster with the operator in it, and a provider to buy from.
 
     `values` are Helm values over those that a simulated installation needs; `scenario` is the simulator's, by name or
-    path, and `key` one of its accounts' keys.
+    path, and `key` one of its accounts' keys. `images` is the nodes' table of images, and `backoff_factor` shortens
+    their back-off before restarts.
     """
 
     directory: Path
@@ -58,6 +60,8 @@ class Stage:
     local_gpu_nodes: int = 0
     values: dict[str, Any] = field(default_factory=dict)
     key: str = "simulated-key-demo"
+    images: Path = IMAGES
+    backoff_factor: float = 1.0
     cluster: Cluster = field(init=False)
     tools: tool_finder.Tools = field(init=False)
     kubectl: Kubectl = field(init=False)
@@ -88,9 +92,12 @@ class Stage:
         """Bring up the management cluster and the provider. The operator comes with `install_operator`."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.start_provider()
-        nodes = [NodeSpec(name="management-0", gpus=0, cpus=8, memory_gib=16)]
-        nodes += [NodeSpec(name=f"local-{index}") for index in range(self.local_gpu_nodes)]
-        self.cluster = Cluster.create(self.directory / "management", name="management", nodes=nodes, say=self.say)
+        backoff = self.backoff_factor
+        nodes = [NodeSpec(name="management-0", gpus=0, cpus=8, memory_gib=16, backoff_factor=backoff)]
+        nodes += [NodeSpec(name=f"local-{index}", backoff_factor=backoff) for index in range(self.local_gpu_nodes)]
+        self.cluster = Cluster.create(
+            self.directory / "management", name="management", nodes=nodes, say=self.say, images=self.images
+        )
         self.tools = tool_finder.ensure(Lines(self.say))
         self.kubectl = Kubectl(self.tools.kubectl, self.cluster.kubeconfig)
 

@@ -20,7 +20,7 @@ from tunesmith_devcluster.control_plane import ControlPlane
 from tunesmith_devcluster.environment import plain_environment
 from tunesmith_devcluster.errors import DevclusterError
 from tunesmith_devcluster.kubeconfig import KubernetesApi
-from tunesmith_devcluster.node_process import NodeDirectory, end_nodes
+from tunesmith_devcluster.node_process import IMAGES, NodeDirectory, end_nodes
 from tunesmith_devcluster.nodes.spec import NodeSpec
 from tunesmith_devcluster.progress import Lines
 
@@ -51,10 +51,12 @@ class Cluster:
         say: Callable[[str], None] = in_silence,
         programs: Binaries | None = None,
         dead_node_seconds: int = 8,
+        images: Path = IMAGES,
     ) -> Cluster:
         """Start a control plane and these nodes in a new directory, and wait until the nodes are Ready.
 
-        `programs` are found or built unless given; a node counts as dead after `dead_node_seconds` without heartbeat.
+        `programs` are found or built unless given; a node counts as dead after `dead_node_seconds` without heartbeat;
+        `images` is the table of what stands for each image (`nodes/images.py`).
         A directory of an earlier cluster that has ended is used anew. Raises `DevclusterError`, with nothing left
         running, when anything does not start.
         """
@@ -72,7 +74,7 @@ class Cluster:
             slots.give_back(taken, directory)
             raise
         try:
-            cluster.add_nodes(nodes, say=say)
+            cluster.add_nodes(nodes, say=say, images=images)
         except BaseException:
             cluster.stop()
             raise
@@ -135,10 +137,12 @@ class Cluster:
         """The process nodes that were added and not removed, dead ones too."""
         return [node.name for node in self._nodes()]
 
-    def add_nodes(self, specs: Iterable[NodeSpec], *, say: Callable[[str], None] = in_silence) -> None:
+    def add_nodes(
+        self, specs: Iterable[NodeSpec], *, say: Callable[[str], None] = in_silence, images: Path = IMAGES
+    ) -> None:
         """Start process nodes and wait until pods can be put on them."""
         with self._locked():
-            added = [self._prepare_node(spec) for spec in specs]
+            added = [self._prepare_node(spec, images) for spec in specs]
         if not added:
             return
         say(f"starting {len(added)} nodes")
@@ -210,14 +214,14 @@ class Cluster:
     def _nodes(self) -> list[NodeDirectory]:
         return [NodeDirectory(file.parent) for file in sorted((self.directory / "nodes").glob("*/spec.json"))]
 
-    def _prepare_node(self, spec: NodeSpec) -> NodeDirectory:
+    def _prepare_node(self, spec: NodeSpec, images: Path) -> NodeDirectory:
         node = NodeDirectory(self.node_directory(spec.name))
         if node.path.exists():
             raise DevclusterError(f"Cluster {self.name} has a node '{spec.name}' already. Remove it first.")
         used = {other.pod_range for other in self._nodes()}
         slot = self.plane.layout.slot
         free = next(index for index in range(1, 256) if index > 254 or slot.pod_range(index) not in used)
-        node.prepare(spec, slot.pod_range(free), self.plane)
+        node.prepare(spec, slot.pod_range(free), self.plane, images)
         return node
 
     @contextmanager

@@ -55,7 +55,12 @@ class NodeDirectory:
         """Loopback addresses of the node's pods."""
         return (self.path / "pod-range").read_text().strip()
 
-    def prepare(self, spec: NodeSpec, pod_range: str, plane: ControlPlane) -> None:
+    @property
+    def images(self) -> Path:
+        """The table of images that the node knows."""
+        return self.path / "images.yaml"
+
+    def prepare(self, spec: NodeSpec, pod_range: str, plane: ControlPlane, images: Path = IMAGES) -> None:
         """Write the node's identity: the Node authorizer knows it by its certificate and lets it see its own pods."""
         self.path.mkdir(mode=0o700, parents=True)
         user = f"system:node:{spec.name}"
@@ -63,6 +68,7 @@ class NodeDirectory:
         files = {
             "spec.json": spec.to_json(),
             "pod-range": pod_range,
+            "images.yaml": images.read_text(),
             "kubeconfig": plane.kubeconfig_for(user, ["system:nodes"], spec.name),
             "kubelet.crt": serving.certificate,
             "kubelet.key": serving.key,
@@ -80,7 +86,7 @@ class NodeDirectory:
             *("--spec", self.path / "spec.json"),
             *("--directory", self.path),
             *("--pod-range", self.pod_range),
-            *("--images", IMAGES),
+            *("--images", self.images),
         ]
         processes.start(argv, pid_file=self.pid_file, log=self.log, environment=plain_environment())
 

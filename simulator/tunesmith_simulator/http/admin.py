@@ -3,6 +3,7 @@
 They need no key: the server listens on loopback only. No answer contains a key or a kubeconfig.
 """
 
+import base64
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ def routes(simulation: Simulation, record: RequestRecord) -> list[web.RouteDef]:
         web.get("/admin/requests", api.requests),
         web.post("/admin/stock", api.set_stock),
         web.post("/admin/speed", api.set_speed),
+        web.post("/admin/clusters/{cluster_id}/kubeconfig", api.set_kubeconfig),
         web.post("/admin/clusters/{cluster_id}/nodes/{host_name}/fail", api.fail_node),
     ]
 
@@ -47,6 +49,10 @@ class _Stock(_Sent):
 
 class _Speed(_Sent):
     speed: float = Field(gt=0)
+
+
+class _Kubeconfig(_Sent):
+    kubeconfig: str
 
 
 class _Admin:
@@ -92,12 +98,18 @@ class _Admin:
         self._simulation.become(worlds.at_speed(self._simulation.world(), body.speed, self._simulation.clock()))
         return await self.state(request)
 
+    async def set_kubeconfig(self, request: web.Request) -> web.Response:
+        body = await _body_of(request, _Kubeconfig)
+        world = self._simulation.world()
+        cluster = _living(world, request.match_info["cluster_id"])
+        handed_out = base64.b64encode(body.kubeconfig.encode()).decode()
+        self._simulation.become(world.with_cluster(replace(cluster, kube_config=handed_out)))
+        return await self.state(request)
+
     async def fail_node(self, request: web.Request) -> web.Response:
         world = self._simulation.world()
         cluster_id, host_name = request.match_info["cluster_id"], request.match_info["host_name"]
-        cluster = world.clusters.get(cluster_id)
-        if cluster is None or cluster.gone_at is not None:
-            raise not_found("cluster", cluster_id)
+        cluster = _living(world, cluster_id)
         node = next((each for each in cluster.gpu_nodes if each.host_name == host_name), None)
         if node is None:
             raise not_found("node", host_name)
@@ -105,6 +117,13 @@ class _Admin:
             raise conflict(f"node {host_name!r} is {node.phase.status}; only a running node can fail")
         self._simulation.become(worlds.node_failed(world, cluster_id, host_name, self._simulation.clock()))
         return await self.state(request)
+
+
+def _living(world: World, cluster_id: str) -> Cluster:
+    cluster = world.clusters.get(cluster_id)
+    if cluster is None or cluster.gone_at is not None:
+        raise not_found("cluster", cluster_id)
+    return cluster
 
 
 Body = TypeVar("Body", bound=_Sent)

@@ -1,0 +1,65 @@
+"""One stage for all end-to-end tests of a run: a management cluster, the provider played, the operator by Helm.
+
+What must be true of the whole run is in `test_the_whole_run.py`, which goes last whatever the order on disk.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.recorder import Recorder
+from tests.e2e.world import Namespace, World
+
+from tunesmith_demo.stage import Stage
+from tunesmith_trainer.testing import tiny_model
+
+HERE = Path(__file__).parent
+KEY = "tgp-canary-0123456789abcdef"  # also in scenario.yaml
+LAST = "test_the_whole_run.py"
+
+NewNamespace = Callable[[], Namespace]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name == LAST and item.path.parent == HERE)
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The stage, with the operator on it."""
+    directory = tmp_path_factory.mktemp("stage")
+    images = directory.with_name("images.yaml")
+    images.write_text((HERE / "images.yaml").read_text().replace("${TESTS}", str(HERE)))
+    with Stage(
+        directory,
+        scenario=str(HERE / "scenario.yaml"),
+        local_gpu_nodes=3,
+        key=KEY,
+        values={"trainer": {"allowedImages": ["tests/broken-trainer:dev"]}, "saveGraceSeconds": 5},
+        images=images,
+        backoff_factor=0.1,
+    ) as built:
+        yield built
+
+
+@pytest.fixture(scope="session")
+def world(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The stage with a running operator, and a watcher that remembers everything."""
+    recorder = Recorder(stage.reader)
+    stage.install_operator()
+    recorder.start()
+    model = tiny_model(tmp_path_factory.mktemp("tiny"))
+    built = World(stage, recorder, model, stage.reader())
+    yield built
+    built.close()
+
+
+@pytest.fixture
+def namespace(world: World, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """A namespace of the test's own. It is deleted afterwards, with everything in it."""
+    name = request.node.originalname.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    made = world.namespace(f"{name}-{uuid.uuid4().hex[:4]}")
+    yield made
+    world.stage.kubectl("delete", "namespace", made.name, "--wait=false", "--ignore-not-found")

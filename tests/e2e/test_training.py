@@ -1,0 +1,83 @@
+"""Training to the end, in each place where it can run: a tiny model, real pods, real steps."""
+
+import hashlib
+import json
+
+import pytest
+from tests.e2e.manifests import fine_tune_job, gpu_cluster, shared_volume, training
+from tests.e2e.world import put_tiny_model
+
+
+def test_a_job_trains_on_a_local_node_and_publishes_its_adapter(namespace):
+    storage = namespace.with_storage()
+    namespace.with_rows()
+    namespace.apply(fine_tune_job())
+    status = namespace.until_succeeded("job")
+    assert status["progress"]["step"] == status["progress"]["totalSteps"] == 4
+    output = storage / status["output"]["path"]
+    assert (output / "adapter_model.safetensors").is_file()
+    assert hashlib.sha256((output / "result.json").read_bytes()).hexdigest() == status["output"]["sha256"]
+    namespace.world.stage.kubectl(
+        "wait", "--for=condition=Succeeded", "ftj/job", "--namespace", namespace.name, "--timeout=5s"
+    )
+
+
+def test_two_pods_on_two_local_nodes_train_as_one(namespace):
+    storage = namespace.with_storage()
+    namespace.with_rows()
+    namespace.apply(fine_tune_job(resources={"gpus": 16, "gpusPerPod": 8}))
+    status = namespace.until_succeeded("job")
+    nodes = [pod["node"] for pod in status["admission"]["pods"]]
+    assert len(set(nodes)) == 2
+    result = json.loads((storage / status["output"]["path"] / "result.json").read_text())
+    assert result["worldSize"] == 2
+
+
+@pytest.mark.parametrize("deletion_policy", ["Delete", "Retain"])
+def test_a_bought_cluster_trains_and_goes_and_its_volume_does_as_it_was_told(world, namespace, deletion_policy):
+    namespace.apply(shared_volume(deletionPolicy=deletion_policy), gpu_cluster(volumeRef={"name": "volume"}))
+    namespace.with_rows()
+    namespace.until_condition("GPUCluster", "cluster", "Ready")
+    world.stage.kubectl("wait", "--for=condition=Ready", "gpuc/cluster", "-n", namespace.name, "--timeout=5s")
+    volume_id = namespace.status("SharedVolume", "volume")["volumeID"]
+    cluster_id = namespace.status("GPUCluster", "cluster")["clusterID"]
+    directory = world.stage.directory / "provider" / "volumes" / volume_id
+    put_tiny_model(world.tiny_model, directory)
+    namespace.apply(
+        fine_tune_job(
+            placement={"type": "Cluster", "cluster": {"name": "cluster"}},
+            storage={"type": "SharedVolume", "sharedVolume": {"name": "volume"}},
+        )
+    )
+    status = namespace.until_succeeded("job")
+    assert (directory / status["output"]["path"] / "adapter_model.safetensors").is_file()
+    namespace.delete("FineTuneJob", "job")
+    namespace.delete("GPUCluster", "cluster")
+    assert cluster_id not in {each["cluster_id"] for each in world.clusters}
+    assert volume_id in {each["volume_id"] for each in world.volumes}
+    namespace.delete("SharedVolume", "volume")
+    deletions = [path for path in world.provider_writes() if path == f"DELETE /v1/compute/clusters/{cluster_id}"]
+    assert len(deletions) == 1
+    kept = volume_id in {each["volume_id"] for each in world.volumes}
+    assert kept == (deletion_policy == "Retain")
+
+
+def test_a_cluster_made_for_one_job_goes_when_the_job_has_ended(world, namespace):
+    namespace.apply(shared_volume(bindingMode="Immediate"))
+    namespace.with_rows()
+    namespace.until_condition("SharedVolume", "volume", "Ready")
+    volume_id = namespace.status("SharedVolume", "volume")["volumeID"]
+    put_tiny_model(world.tiny_model, world.stage.directory / "provider" / "volumes" / volume_id)
+    template = {"region": "us-central-8", "gpuType": "H100_SXM", "nodes": 1, "volumeRef": {"name": "volume"}}
+    namespace.apply(
+        fine_tune_job(
+            placement={"type": "Template", "template": template},
+            storage={"type": "SharedVolume", "sharedVolume": {"name": "volume"}},
+            training=training(epochs=2),
+        )
+    )
+    status = namespace.until_succeeded("job")
+    namespace.until_gone("GPUCluster", status["clusterName"])
+    assert [each for each in world.clusters if namespace.name in each["cluster_name"]] == []
+    namespace.delete("FineTuneJob", "job")
+    namespace.delete("SharedVolume", "volume")
