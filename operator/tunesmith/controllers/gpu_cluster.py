@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
-from tunesmith.controllers.controller import Key
+from tunesmith.controllers.controller import Key, pool_key
+from tunesmith.controllers.fine_tune_job import jobs_on_cluster
 from tunesmith.controllers.ports import Ports
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CLAIM, NAMESPACE, SECRET, STORAGE_CLASS, VOLUME
@@ -82,9 +83,14 @@ class GPUClusterController:
         return await carry_out(self._clouds, eyes, seen.credential, Remembered(self._memories, key), action)
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
-        """The volume that it names: its election may change."""
-        name = ((raw.get("spec") or {}).get("volumeRef") or {}).get("name")
-        return () if not name else (Key("SharedVolume", raw["metadata"].get("namespace", ""), name),)
+        """The volume that it names, its pool, and the jobs that run or wait on it."""
+        meta = raw["metadata"]
+        namespace, name = meta.get("namespace", ""), meta["name"]
+        volume = ((raw.get("spec") or {}).get("volumeRef") or {}).get("name")
+        if volume:
+            yield Key("SharedVolume", namespace, volume)
+        yield pool_key(RemoteCluster(namespace, name))
+        yield from jobs_on_cluster(self._ports.cache, namespace, name)
 
     def forget(self, key: Key) -> None:
         """The resource is gone: drop its memory."""

@@ -14,6 +14,7 @@ from tunesmith.planning.ownership import annotated_name, own_name
 from tunesmith.planning.provider import Credential, ProviderCluster, ProviderView, ProviderVolume
 from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
+from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import (
     CONDITIONS,
     BindingMode,
@@ -112,6 +113,12 @@ class VolumeObservation:
         return next((c.name for c in self.clusters if c.cluster_id == holder.id), holder.name)
 
 
+_NOT_BOUGHT = {
+    "InUse": Verdict(False, Reason.NOT_BOUGHT, "Nothing is bought yet."),
+    "Resizing": Verdict(False, Reason.NOT_BOUGHT, "Nothing is bought yet."),
+}
+
+
 def tell(
     seen: VolumeObservation,
     standing: Standing,
@@ -124,10 +131,11 @@ def tell(
     again: float | None = None,
 ) -> VolumeDecision:
     """A decision with its status told."""
+    after = status if status is not None else seen.status
     after = told(
-        status if status is not None else seen.status,
+        after,
         Summary(standing, reason, message),
-        verdicts or {},
+        {**(_NOT_BOUGHT if after.volume_id is None else {}), **(verdicts or {})},
         order=CONDITIONS,
         generation=seen.resource.metadata.generation,
         now=seen.around.now,

@@ -134,14 +134,17 @@ def record_id(seen: VolumeObservation, volume_id: str, *, volume: ProviderVolume
     if isinstance(seen.credential, Credential):
         credential = seen.credential
         update |= {"credential_fingerprint": credential.fingerprint, "project_id": credential.project_id}
+    usable = volume is not None and volume.is_usable
     message = f"Volume '{name}' ({volume_id}) is bought; the provider is making it."
+    if volume is not None:
+        message = f"Volume '{name}' ({volume_id}) is bought; the provider has it as '{volume.status}'."
     return tell(
         seen,
         Standing.WORKING,
         Reason.PROVISIONING,
         message,
         status=seen.status.model_copy(update=update),
-        verdicts={"Provisioned": Verdict(False, Reason.PROVISIONING, message)},
+        verdicts={"Provisioned": Verdict(usable, Reason.BOUGHT if usable else Reason.PROVISIONING, message)},
         events=(EventNote(EventType.NORMAL, Reason.BOUGHT, f"Volume '{name}' ({volume_id}) is this resource's."),),
     )
 
