@@ -13,7 +13,7 @@ from tunesmith.controllers.controller import Key, pool_key
 from tunesmith.controllers.fine_tune_job import jobs_on_cluster
 from tunesmith.controllers.ports import Ports
 from tunesmith.kube.errors import KubeError
-from tunesmith.kube.kinds import CLAIM, NAMESPACE, SECRET, STORAGE_CLASS, VOLUME
+from tunesmith.kube.kinds import CLAIM, NAMESPACE, SECRET, SHARED_VOLUME, STORAGE_CLASS, VOLUME
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Circumstances, Known, Unknown
 from tunesmith.planning.cluster_observation import (
@@ -60,7 +60,7 @@ class GPUClusterController:
             credential=eyes.credential,
             provider=eyes.view,
             memory=self._remembered(key, resource, eyes, around),
-            volume=self._volume(resource),
+            volume=await self._volume(resource),
             other_claims=other_claims(
                 self._ports.cache.list("GPUCluster"), resource.metadata.uid, resource.status.cluster_id
             ),
@@ -115,10 +115,14 @@ class GPUClusterController:
         self._memories.keep(key, memory)
         return memory
 
-    def _volume(self, resource: GPUCluster) -> NamedVolume | None:
+    async def _volume(self, resource: GPUCluster) -> NamedVolume | None:
+        """The volume that it names. While an order is intended, as it stands now: the election may be taken back."""
         if resource.spec.volume_ref is None:
             return None
-        raw = self._ports.cache.get("SharedVolume", resource.metadata.namespace or "", resource.spec.volume_ref.name)
+        namespace, name = resource.metadata.namespace or "", resource.spec.volume_ref.name
+        raw: Raw | None = self._ports.cache.get("SharedVolume", namespace, name)
+        if resource.status.create_intent is not None and resource.status.cluster_id is None:
+            raw = await self._ports.kube.get(SHARED_VOLUME, namespace, name)
         typed = None if raw is None else parse(raw)
         return named_volume(typed) if isinstance(typed, SharedVolume) else None
 

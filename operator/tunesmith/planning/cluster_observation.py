@@ -28,6 +28,18 @@ class NoCredential:
     message: str
 
 
+REFUSALS = frozenset(
+    {
+        Reason.OUT_OF_STOCK,
+        Reason.RATE_LIMITED,
+        Reason.CREDENTIALS_REFUSED,
+        Reason.NO_CREDIT,
+        Reason.PROVIDER_REFUSED,
+    }
+)
+"""What condition Provisioned says after the provider refused an order for certain."""
+
+
 @dataclass(frozen=True)
 class NamedVolume:
     """The SharedVolume that a cluster names, as far as its purchase needs it.

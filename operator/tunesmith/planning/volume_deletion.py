@@ -71,8 +71,10 @@ def abandoned(seen: VolumeObservation) -> VolumeDecision | None:
 
 def in_use(seen: VolumeObservation) -> VolumeDecision | None:
     """A volume in use refuses deletion, and says by whom."""
-    elected = seen.status.create_intent.cluster_uid if seen.status.create_intent is not None else None
-    users = [c.name for c in seen.clusters if c.needs_the_volume and (c.uid == elected or seen.status.volume_id)]
+    intent = seen.status.create_intent
+    elected = intent.cluster_uid if intent is not None else None
+    may_hold = [c for c in seen.clusters if c.uid == elected or seen.status.volume_id or (intent is None and c.buying)]
+    users = [cluster.name for cluster in may_hold if cluster.needs_the_volume]
     holder = seen.user()
     user = holder or next(iter(sorted(users)), None)
     if user is None:

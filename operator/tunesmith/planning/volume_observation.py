@@ -28,7 +28,11 @@ VolumeDecision = Decision[SharedVolumeStatus]
 
 @dataclass(frozen=True)
 class NamingCluster:
-    """A GPUCluster of the same namespace that names this volume."""
+    """A GPUCluster of the same namespace that names this volume.
+
+    `buying`: its intent is open. `held_up`: it has no intent, and the newest that is known of it is that the provider
+    refused its order for certain, or that somebody must do something first.
+    """
 
     name: str
     uid: str
@@ -37,11 +41,12 @@ class NamingCluster:
     deleting: bool = False
     buying: bool = False
     cluster_id: str | None = None
+    held_up: bool = False
 
     @property
     def may_be_elected(self) -> bool:
         """It has not been bought yet, and still may be."""
-        return not self.deleting and self.cluster_id is None
+        return not self.deleting and not self.held_up and self.cluster_id is None
 
     @property
     def needs_the_volume(self) -> bool:
@@ -58,7 +63,7 @@ class VolumeObservation:
     credential: Credential | NoCredential | Unknown
     provider: ProviderView
     memory: PurchaseMemory
-    clusters: tuple[NamingCluster, ...] = ()
+    clusters: tuple[NamingCluster, ...] = ()  # read anew from the API server while nobody is elected
     credential_secret_held: bool = False
     credential_shared: bool = False
 
