@@ -37,7 +37,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         scenario=str(HERE / "scenario.yaml"),
         local_gpu_nodes=3,
         key=KEY,
-        values={"trainer": {"allowedImages": ["tests/broken-trainer:dev"]}, "saveGraceSeconds": 5},
+        values={
+            "trainer": {"allowedImages": ["tests/broken-trainer:dev"]},
+            "saveGraceSeconds": 5,
+            "nodeSelector": {"kubernetes.io/hostname": "management-0"},  # the others are broken by tests
+        },
         images=images,
         backoff_factor=0.1,
     ) as built:
