@@ -247,7 +247,7 @@ def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster is None or cluster.phase is not Phase.IN_PROGRESS or seen.status.first_ready_time is not None:
         return None
     phase = cluster.latest_phase
-    since = f" since {format_time(phase.time)}" if phase is not None else ""
+    since = f" since {format_time(phase.time.replace(microsecond=0))}" if phase is not None else ""
     message = f"The provider is building the cluster: '{cluster.status}'{since}."
     return working(
         seen,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from tunesmith.planning.actions import DeleteObject, SetMetadata
 from tunesmith.planning.circumstances import Unknown
@@ -57,7 +56,7 @@ def finished(seen: JobObservation) -> JobDecision | None:
     return JobDecision(status=status, actions=(_without_finalizer(seen),), look_again_seconds=_seconds_to_live(seen))
 
 
-def failed(seen: JobObservation, error_class: str, reason: str, message: str, **changes: Any) -> JobDecision:
+def failed(seen: JobObservation, error_class: str, reason: str, message: str) -> JobDecision:
     """The job has failed for good. `message` is what the user reads first."""
     tail = seen.report.tail if seen.report is not None else ()
     return stalled(
@@ -70,7 +69,6 @@ def failed(seen: JobObservation, error_class: str, reason: str, message: str, **
             "log_tail": "\n".join(tail[-LOG_TAIL_LINES:])[-TAIL_CHARACTERS:] or None,
             "queue": None,
             "completion_time": seen.around.now,
-            **changes,
         },
         verdicts={
             "Failed": Verdict(True, reason, message),

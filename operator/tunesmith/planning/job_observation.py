@@ -149,7 +149,7 @@ def _told(
 ) -> JobDecision:
     """`changes` are fields of the status; `verdicts` its conditions, by type."""
     status = told(
-        seen.status.model_copy(update={**(changes or {}), "state": state}),
+        seen.status.model_copy(update={**(changes or {}), "state": state, "model_name": model_name(seen)}),
         summary,
         verdicts or {},
         order=CONDITIONS,
@@ -157,3 +157,13 @@ def _told(
         now=seen.around.now,
     )
     return Decision(status=status, actions=actions, events=events, look_again_seconds=again)
+
+
+def model_name(seen: JobObservation) -> str:
+    """The base model by the one name that its type uses: what the table of jobs shows."""
+    model = seen.spec.model
+    if seen.model is not None:
+        return seen.model.spec.id
+    if model.hugging_face is not None:
+        return model.hugging_face.repo
+    return model.path or (model.catalog.name if model.catalog is not None else "")

@@ -220,7 +220,7 @@ def in_order(seen: VolumeObservation) -> VolumeDecision:
     volume = seen.bought
     if volume is None:
         raise ValueError("a volume is in order only when the provider shows it")
-    message = f"{volume.size_tib} TiB are there."
+    message = f"The volume of {volume.size_tib} TiB is there."
     size = f"The size is {volume.size_tib} TiB."
     if seen.spec.size_tib is not None and volume.size_tib > seen.spec.size_tib:
         size += f" `spec.sizeTiB` says {seen.spec.size_tib}; the provider shrinks no volume."

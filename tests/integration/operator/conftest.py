@@ -12,7 +12,7 @@ import pytest
 
 from tunesmith.kube.client import Kube
 from tunesmith.kube.connect import open_local
-from tunesmith.kube.kinds import NAMESPACE
+from tunesmith.kube.kinds import NAMESPACE, VOLUME
 from tunesmith_devcluster import tools
 from tunesmith_devcluster.cluster import Cluster
 from tunesmith_devcluster.progress import Lines
@@ -45,6 +45,29 @@ async def namespace(kube: Kube) -> AsyncIterator[str]:
     await kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
     await kube.delete(NAMESPACE, None, name)
+
+
+@pytest.fixture
+async def restricted(kube: Kube, tmp_path: Path) -> AsyncIterator[str]:
+    """A namespace under restricted pod security, with the claim `volume`."""
+    name = f"jobs-{uuid.uuid4().hex[:6]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    await kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    size = {"storage": "1Gi"}
+    volume = {"capacity": size, "accessModes": ["ReadWriteMany"], "hostPath": {"path": str(tmp_path)}}
+    claim = {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": size},
+        "volumeName": name,
+        "storageClassName": "",
+    }
+    meta = {"name": name}
+    await kube.create({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": meta, "spec": volume})
+    where = {"name": "volume", "namespace": name}
+    await kube.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": where, "spec": claim})
+    yield name
+    await kube.delete(NAMESPACE, None, name)
+    await kube.delete(VOLUME, None, name)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 90) -> None:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.unit.tunesmith.planning.job_builders import (
     SPEC,
     UID,
@@ -23,7 +19,7 @@ from tests.unit.tunesmith.planning.job_builders import (
 from tunesmith.controllers.kube_actions import KubeActions
 from tunesmith.controllers.reconciler import dumped, status_differs
 from tunesmith.kube.client import Kube
-from tunesmith.kube.kinds import CONFIG_MAP, JOB, NAMESPACE, POD, SERVICE, VOLUME
+from tunesmith.kube.kinds import CONFIG_MAP, JOB, POD, SERVICE
 from tunesmith.planning.actions import ApplyObject, DeleteObject, ReleasePod
 from tunesmith.planning.attempt import Attempt, JobIdentity
 from tunesmith.planning.contract import Progress
@@ -49,29 +45,6 @@ SAID = Progress.model_validate(
         "droppedRows": {"TooLong": 2, "Empty": 0},
     }
 )
-
-
-@pytest.fixture
-async def restricted(kube: Kube, tmp_path: Path) -> AsyncIterator[str]:
-    """A namespace under restricted pod security, with the claim `volume`."""
-    name = f"jobs-{uuid.uuid4().hex[:6]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    await kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    size = {"storage": "1Gi"}
-    volume = {"capacity": size, "accessModes": ["ReadWriteMany"], "hostPath": {"path": str(tmp_path)}}
-    claim = {
-        "accessModes": ["ReadWriteMany"],
-        "resources": {"requests": size},
-        "volumeName": name,
-        "storageClassName": "",
-    }
-    meta = {"name": name}
-    await kube.create({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": meta, "spec": volume})
-    where = {"name": "volume", "namespace": name}
-    await kube.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": where, "spec": claim})
-    yield name
-    await kube.delete(NAMESPACE, None, name)
-    await kube.delete(VOLUME, None, name)
 
 
 def an_attempt(namespace: str) -> Attempt:

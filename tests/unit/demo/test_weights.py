@@ -5,6 +5,12 @@ import pytest
 from tunesmith_demo import weights
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """What a test unpacks is never what a later demo takes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def test_a_second_run_leaves_the_first_ones_work_alone(tmp_path, monkeypatch, capsys):
     def fake(_, target):
         (target / "config.json").write_text("{}")

@@ -371,3 +371,7 @@ class TestDeletion:
 
 def test_ended_pods_tell_their_end():
     assert ended(the_pods(running())[0], 0).finished
+
+
+def test_the_table_of_jobs_names_the_model_as_the_provider_does():
+    assert decide(an_observation(a_job())).status.model_name == a_model().spec.id
