@@ -123,7 +123,7 @@ def buy_and_train_while_killed(world, namespace, *, kills):
     namespace.with_rows()
     orders = world.provider_writes().count("POST /v1/compute/clusters")
     namespace.apply(shared_volume(), gpu_cluster(volumeRef={"name": "volume"}))
-    namespace.until("GPUCluster", "cluster", lambda it: it["status"].get("createIntent"), "an intent should be written")
+    namespace.until("GPUCluster", "cluster", is_wanted, "an intent should be written")
     world.restart_operator()
     namespace.until("GPUCluster", "cluster", lambda it: it["status"].get("clusterID"), "the id should be recorded")
     world.restart_operator()
@@ -150,6 +150,11 @@ def buy_and_train_while_killed(world, namespace, *, kills):
     assert told.count("Bought") >= 1
     for kind, name in (("FineTuneJob", "job"), ("GPUCluster", "cluster"), ("SharedVolume", "volume")):
         namespace.delete(kind, name)
+
+
+def is_wanted(found):
+    """An intent is open, or was: it is closed as soon as the id is known."""
+    return found["status"].get("createIntent") or found["status"].get("clusterID")
 
 
 def moved_since(step):
