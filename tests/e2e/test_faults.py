@@ -137,10 +137,9 @@ def buy_and_train_while_killed(world, namespace, *, kills):
             storage={"type": "SharedVolume", "sharedVolume": {"name": "volume"}},
         )
     )
-    for kill in range(2, kills):
-        step = namespace.status("FineTuneJob", "job").get("progress", {}).get("step", 0)
-        if kill > 2:
-            namespace.until("FineTuneJob", "job", moved_since(step), "training should go on and be seen")
+    for _ in range(2, kills):
+        step = (namespace.status("FineTuneJob", "job").get("progress") or {}).get("step", 0)
+        namespace.until("FineTuneJob", "job", moved_since(step), "training should go on and be seen")
         world.restart_operator()
     status = namespace.until_succeeded("job")
     assert status["attempt"] == 1, "training went on by itself"
