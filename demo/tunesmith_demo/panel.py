@@ -63,13 +63,15 @@ def _steps(steps: Sequence[Step]) -> Table:
     table.add_column(justify="right", no_wrap=True, style=QUIET)
     table.expand = True
     for step in steps:
-        mark = Text("✔ ", style=GOOD) if step.done else Text("▸ ", style=f"bold {BUSY}")
-        table.add_row(mark.append(step.text, style=QUIET if step.done else "not dim default"), f"{step.seconds:.1f} s")
+        mark, style = (("✔ ", GOOD), QUIET) if step.done else (("▸ ", BUSY), "bold")
+        table.add_row(Text.assemble(mark, (step.text, style)), f"{step.seconds:.1f} s")
     return table
 
 
 def _resources(resources: Sequence[ResourceLine]) -> Table | None:
-    table = _grid(3)
+    table = Table.grid(padding=(0, 2), expand=True)
+    for _ in range(3):
+        table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style=QUIET)
     for each in resources:
         table.add_row(Text(each.kind, style="bold"), _state(each.state), each.count, each.message)
@@ -91,7 +93,7 @@ def _progress(at: Progress) -> Table | None:
     table.add_column(ratio=1)
     for _ in range(3):
         table.add_column(no_wrap=True)
-    bar = ProgressBar(total=at.total, completed=at.step, complete_style=BUSY, finished_style=GOOD)
+    bar = ProgressBar(total=at.total, completed=at.step, style="bright_black", complete_style=BUSY, finished_style=GOOD)
     loss = Text(f"loss {rounded(at.loss, 3)}", style="bold") if at.loss else Text()
     speed = f"{rounded(at.tokens_per_second, 0)} tokens/s" if at.tokens_per_second else ""
     left = f"{at.eta_seconds} s left" if at.eta_seconds else ""
@@ -100,12 +102,12 @@ def _progress(at: Progress) -> Table | None:
 
 
 def _events(events: Sequence[EventLine]) -> Table | None:
-    table = _grid(2)
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True, min_width=max((len(each.kind) for each in events), default=0), style=QUIET)
+    table.add_column(no_wrap=True, min_width=max((len(each.reason) for each in events), default=0))
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style=QUIET)
     for event in events:
-        table.add_row(
-            Text(event.kind, style=QUIET), Text(event.reason, style=BAD if event.warns else ""), event.message
-        )
+        table.add_row(event.kind, Text(event.reason, style=BAD if event.warns else ""), event.message)
     return table if events else None
 
 

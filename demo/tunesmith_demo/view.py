@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -105,6 +106,19 @@ class View:
         at = self._picture.progress
         if self._portrait is None or not 0 < at.step * 3 <= at.total * 2:
             return
-        paper = Console(record=True, width=PORTRAIT_COLUMNS, height=PORTRAIT_LINES, file=io.StringIO())
+        paper = Console(
+            record=True,
+            file=io.StringIO(),
+            force_terminal=True,
+            color_system="truecolor",
+            width=PORTRAIT_COLUMNS,
+            height=PORTRAIT_LINES,
+        )
         paper.print(self._draw(paper))
-        self._portrait.write_text(paper.export_svg(title="make demo"), encoding="utf-8")
+        svg = paper.export_svg(title="make demo")
+        self._portrait.write_text(without_web_fonts(svg), encoding="utf-8")
+
+
+def without_web_fonts(svg: str) -> str:
+    """The picture with the reader's own monospace font: pages that show pictures load nothing on their behalf."""
+    return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
