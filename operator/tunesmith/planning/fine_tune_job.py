@@ -17,7 +17,6 @@ from tunesmith.planning.job_observation import (
     NOT_YET_SECONDS,
     JobDecision,
     JobObservation,
-    NotYet,
     as_it_was,
     done,
     stalled,
