@@ -233,6 +233,14 @@ class Reason(StrEnum):
     JOB_DELETED = "JobDeleted", "The attempt's Job was deleted by somebody else."
     RESTARTS_EXHAUSTED = "RestartsExhausted", "The job failed more often than `spec.recovery` allows."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The job ran longer than `spec.activeDeadlineSeconds`."
+    NOT_YET = "NotYet", "This is looked at when what comes before it holds."
+    NOT_ADMITTED = "NotAdmitted", "No GPUs are held for the job, so it has no pods."
+    NOT_ENDED = "NotEnded", "The job has neither succeeded nor failed yet."
+    ENDED = "Ended", "The job has ended: this is over, or nobody looks at it any more."
+    PULL_SECRET_UNUSABLE = (
+        "PullSecretUnusable",
+        "A Secret of `spec.imagePullSecretRefs` does not exist, or is not of type `kubernetes.io/dockerconfigjson`.",
+    )
     SUCCEEDED = "Succeeded", "The training is complete and its result was read again."
     FAILED = "Failed", "The job failed; the condition `Failed` says why."
 

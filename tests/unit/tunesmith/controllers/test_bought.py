@@ -63,7 +63,9 @@ class Operator:
             prices=Prices({"H100_SXM": Decimal("3.99")}, Decimal("163.84")),
         )
         clock = SystemClock()
-        ports = Ports(self.cache, self.kube, self.remotes, installation, lambda key: None, clock, lambda secret: None)
+        ports = Ports(
+            self.cache, self.kube, self.remotes, installation, lambda key: None, clock, lambda secret: None, str
+        )
         self.costly = bought(ports, self.url, lambda: SecretStr(self.key) if self.key else None)
         self.intake = Intake(self.cache, WorkQueue(clock.monotonic, random.random))
         self.reconciler = Reconciler(

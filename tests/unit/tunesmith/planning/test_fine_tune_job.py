@@ -247,7 +247,9 @@ class TestAttempt:
         assert decision.status.output.path == f"outputs/tune/{UID}-a1"
         assert decision.status.progress.percent == 100
         assert decision.actions == ()
-        tidy = decide(after(over, decision))
+        kept = decide(after(over, decision, around=circumstances(minutes=59)))
+        assert kept.actions == (), "its log can still be read"
+        tidy = decide(after(over, decision, around=circumstances(minutes=61)))
         assert [(a.kind, a.uid) for a in tidy.actions] == [("Job", "job-1")]
         assert tidy.status == decision.status
         last = decide(with_workload(after(over, decision)))
@@ -258,7 +260,7 @@ class TestAttempt:
         seen = running(a_job({"placement": TEMPLATE}), cluster=cluster)
         over = with_exits(seen, (0, "Success"), (0,), said=WELL)
         decision = decide(after(over, decide(over)))
-        assert [a.kind for a in decision.actions] == ["Job", "GPUCluster"]
+        assert [a.kind for a in decision.actions] == ["GPUCluster"], "which takes the pods along"
 
     def test_a_job_is_deleted_when_its_time_to_live_is_over(self):
         seen = running(a_job({"ttlSecondsAfterFinished": 60}))

@@ -1,4 +1,7 @@
-"""What a GPUCluster decides, told as the manual tells it."""
+"""What a GPUCluster decides, told as the manual tells it.
+
+Long because the life of a cluster is long: one test for each of its questions.
+"""
 
 from dataclasses import replace
 
