@@ -54,7 +54,7 @@ class OperatorProcess:
         self.queue = WorkQueue(clock.monotonic, chance.random)
         self.intake = Intake(self.cache, self.queue)
         kube, remotes = PlayedKube(world), PlayedRemotes(world)
-        ports = Ports(self.cache, kube, remotes, INSTALLATION, self.intake.wake, clock, lambda secret: None)
+        ports = Ports(self.cache, kube, remotes, INSTALLATION, self.intake.wake, clock, lambda secret: None, str)
         accounts = Accounts(lambda credential: PlayedCloud(world), monotonic=clock.monotonic)
         clouds = CloudView(ports, accounts, lambda: SecretStr("the-installations-key"))
         self.reconciler = Reconciler(
