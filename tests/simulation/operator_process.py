@@ -39,7 +39,7 @@ class SkewedClock:
         return self.world.clock
 
 
-@dataclass
+@dataclass(eq=False)
 class OperatorProcess:
     """From start to crash. What it remembers dies with it."""
 
@@ -86,13 +86,14 @@ class OperatorProcess:
 
     def end(self):
         """The process is no more."""
-        self.world.feeds.remove(self.feed)
+        self.world.feeds[:] = [feed for feed in self.world.feeds if feed is not self.feed]
 
     async def step(self):
         """Take in what the feed brought, then one pass. False: there was nothing to do."""
-        for each in [each for each in self.feed if each[0] <= self.world.clock]:
-            self.feed.remove(each)
-            self.intake.seen(each[1], each[2])
+        due = [each for each in self.feed if each[0] <= self.world.clock]
+        self.feed[:] = [each for each in self.feed if each[0] > self.world.clock]
+        for _, raw, deleted in due:
+            self.intake.seen(raw, deleted)
         key = self.queue.take_ready()
         if key is None:
             return False

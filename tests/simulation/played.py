@@ -80,9 +80,9 @@ class World:
         for cluster_id, at in list(provider.ready_at.items()):
             if at <= self.clock:
                 del provider.ready_at[cluster_id]
-                if provider.clusters[cluster_id].status != "Deleting":
-                    ready = replace(provider.clusters[cluster_id], status="Ready", kubeconfig="apiVersion: v1\n")
-                    provider.clusters[cluster_id] = ready
+                cluster = provider.clusters.get(cluster_id)
+                if cluster is not None and cluster.status != "Deleting":
+                    provider.clusters[cluster_id] = replace(cluster, status="Ready", kubeconfig="apiVersion: v1\n")
         for thing, at in list(provider.gone_at.items()):
             if at <= self.clock:
                 del provider.gone_at[thing]
