@@ -122,7 +122,7 @@ def _seconds_to_keep_the_log(seen: JobObservation) -> float:
     ttl = seen.spec.ttl_seconds_after_finished
     keep = LOGS_KEPT_SECONDS if ttl is None else min(LOGS_KEPT_SECONDS, ttl)
     pods = () if isinstance(seen.workload, Unknown) else seen.workload.value.pods_of(seen.attempt)
-    if not any(pod.finished for pod in pods):
+    if not any(pod.finished or pod.termination is not None for pod in pods):
         keep = 0.0
     elif _live_pods(seen):
         keep = min(keep, PEERS_END_SECONDS)
