@@ -30,10 +30,12 @@ check: setup ## Format, lint, types, imports, generated files current
 	@$(BIN)/mypy operator trainer simulator devcluster demo
 	@$(BIN)/lint-imports
 	@$(PY) -m tunesmith.resources.generator --check
+	@$(PY) tools/values_reference.py --check
 	@$(PY) -m tunesmith_trainer.contract --check
 
-generate: setup ## Write the CRDs, the reference of reasons and the contract's schemas from their sources
+generate: setup ## Write the CRDs, docs/reference/ and the contract from their sources
 	@$(PY) -m tunesmith.resources.generator
+	@$(PY) tools/values_reference.py
 	@$(PY) -m tunesmith_trainer.contract --write
 
 lock: setup ## Write the requirement locks anew

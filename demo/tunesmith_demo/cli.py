@@ -23,10 +23,11 @@ def main() -> None:
 @click.option("--quick", is_flag=True, help="A tiny random model instead of SmolLM2-135M; it is asked nothing.")
 @click.option("--keep", is_flag=True, help="Leave everything up and print what to try next.")
 @click.option("--directory", type=click.Path(path_type=Path), help="Where everything lives.")
-def run(quick: bool, keep: bool, directory: Path | None) -> None:
+@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), hidden=True)
+def run(quick: bool, keep: bool, directory: Path | None, picture: Path | None) -> None:
     """Bring everything up, fine-tune a model, check each promise, give everything back."""
     place = directory or Path(tempfile.mkdtemp(prefix="tunesmith-demo-"))
-    with View() as view:
+    with View(portrait=picture) as view:
         stage = Stage(place, say=view.say)
         story = Story(stage, view, quick)
         try:
@@ -38,7 +39,7 @@ def run(quick: bool, keep: bool, directory: Path | None) -> None:
                 return
             story.give_back()
         except BrokenPromiseError as broken:
-            view.say(f"[red]The demo broke a promise:[/red] {broken}")
+            view.say(f"The demo broke a promise: {broken}", style="red")
             view.say(f"Logs are in {place}.")
             _end(stage, view, keep)
             sys.exit(1)
@@ -48,7 +49,7 @@ def run(quick: bool, keep: bool, directory: Path | None) -> None:
         _end(stage, view, keep=False)
     if directory is None:
         shutil.rmtree(place, ignore_errors=True)
-    view.say("[green]Every promise was kept.[/green] The provider's list is empty.")
+    view.say("Every promise was kept. The provider's list is empty.", style="green")
 
 
 @main.command()

@@ -14,6 +14,26 @@ GROUP = "/apis/tunesmith.dev/v1alpha1"
 
 
 @dataclass(frozen=True)
+class ResourceLine:
+    """One resource of ours: `state` is one word, "-" while it is not there; `count` says how many of what are ready."""
+
+    kind: str
+    state: str = "-"
+    count: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class EventLine:
+    """One Event about a resource of ours."""
+
+    kind: str
+    reason: str
+    message: str
+    warns: bool = False
+
+
+@dataclass(frozen=True)
 class PodLine:
     """One pod of the bought cluster, as the view shows it."""
 
@@ -37,16 +57,10 @@ class Progress:
 class Picture:
     """What is true right now, as far as it could be read."""
 
-    cluster_state: str = "-"
-    cluster_reason: str = "-"
-    cluster_message: str = ""
-    nodes: str = "-"
-    volume_state: str = "-"
-    job_state: str = "-"
-    job_message: str = ""
+    resources: tuple[ResourceLine, ...] = ()
     progress: Progress = Progress()
     pods: tuple[PodLine, ...] = ()
-    events: tuple[str, ...] = ()
+    events: tuple[EventLine, ...] = ()
     dollars: str = "0.00"
     dollars_per_hour: str = "0.00"
 
@@ -70,15 +84,8 @@ class Lens:
         if self.bought is None and cluster:
             self.bought = self._open_bought(cluster)
         spent, rate = dollars((cluster, volume), datetime.now(UTC))
-        ready, nodes = condition(cluster, "Ready"), (cluster or {}).get("status", {}).get("nodes", {})
         return Picture(
-            cluster_state=(cluster or {}).get("status", {}).get("providerStatus") or "-",
-            cluster_reason=str(ready.get("reason", "-")),
-            cluster_message=str(ready.get("message", "")),
-            nodes=f"{nodes.get('ready', 0)}/{nodes.get('desired', 0)}" if nodes else "-",
-            volume_state=str(condition(volume, "Ready").get("reason", "-")),
-            job_state=(job or {}).get("status", {}).get("state", "-"),
-            job_message=str(condition(job, "Ready").get("message", "")),
+            resources=(cluster_line(cluster), volume_line(volume), job_line(job)),
             progress=progress_of(job),
             pods=self._pods(),
             events=self._events(),
@@ -108,13 +115,51 @@ class Lens:
             for pod in sorted(found, key=lambda each: str(each["metadata"]["name"]))
         )
 
-    def _events(self, newest: int = 6) -> tuple[str, ...]:
+    def _events(self, newest: int = 12) -> tuple[EventLine, ...]:
         found = self.local.items(f"/api/v1/namespaces/{self.namespace}/events")
         ours = [each for each in found if each["involvedObject"].get("apiVersion", "").startswith("tunesmith.dev/")]
         ours.sort(key=lambda each: str(each.get("lastTimestamp") or each["metadata"]["creationTimestamp"]))
         return tuple(
-            f"{each['involvedObject']['kind']}: {each['reason']}: {each['message']}" for each in ours[-newest:]
+            EventLine(each["involvedObject"]["kind"], each["reason"], each["message"], each.get("type") == "Warning")
+            for each in ours[-newest:]
         )
+
+
+def cluster_line(cluster: Object | None) -> ResourceLine:
+    """The cluster: the provider's word for its state until it is Ready, and ours from then on."""
+    status, ready = (cluster or {}).get("status", {}), condition(cluster, "Ready")
+    nodes = status.get("nodes", {})
+    return ResourceLine(
+        "GPUCluster",
+        "Ready" if ready.get("status") == "True" else str(status.get("providerStatus") or ready.get("reason") or "-"),
+        f"{nodes.get('ready', 0)}/{nodes['desired']} nodes" if nodes.get("desired") else "",
+        str(ready.get("message", "")),
+    )
+
+
+def volume_line(volume: Object | None) -> ResourceLine:
+    """The volume: whether a cluster has it."""
+    ready, in_use = condition(volume, "Ready"), condition(volume, "InUse")
+    used = in_use.get("status") == "True"
+    size = (volume or {}).get("status", {}).get("sizeTiB")
+    return ResourceLine(
+        "SharedVolume",
+        "InUse" if used else str(ready.get("reason", "-")),
+        f"{size} TiB" if size else "",
+        str((in_use if used else ready).get("message", "")),
+    )
+
+
+def job_line(job: Object | None) -> ResourceLine:
+    """The job: its state in one word."""
+    status = (job or {}).get("status", {})
+    gpus = (job or {}).get("spec", {}).get("resources", {}).get("gpus")
+    return ResourceLine(
+        "FineTuneJob",
+        str(status.get("state") or "-"),
+        f"{gpus} GPUs" if gpus else "",
+        str(condition(job, "Ready").get("message", "")),
+    )
 
 
 def dollars(resources: Iterable[Object | None], now: datetime) -> tuple[str, str]:

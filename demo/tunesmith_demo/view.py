@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-import sys
+import io
+import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
+from tunesmith_demo.panel import Step, draw, rounded
 from tunesmith_demo.picture import Lens, Picture
 
 LOOK_EVERY_SECONDS = 1.0
+PORTRAIT_COLUMNS, PORTRAIT_LINES = 100, 40
 
 
 class View:
     """Steps done and under way, and what the world looks like meanwhile.
 
-    A thread of its own looks at the world and draws, so that a step may block. `lens` may be set late.
+    A thread of its own looks at the world and draws, so that a step may block. `lens` may be set late. With `portrait`
+    the picture of mid-training is kept in that file, as SVG.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, portrait: Path | None = None) -> None:
         self.console = console or Console(highlight=False)
         self.lens: Lens | None = None
         self.began = time.monotonic()
-        self._done: list[tuple[str, float]] = []
-        self._now: str | None = None
+        self._portrait = portrait
+        self._done: list[Step] = []
+        self._now: tuple[str, float] | None = None
         self._picture = Picture()
-        self._live = Live(console=self.console, refresh_per_second=4) if sys.stdout.isatty() else None
+        self._live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -48,24 +51,25 @@ class View:
         self._stop.set()
         self._thread.join()
         if self._live:
-            self._live.update(self._draw())
+            self._live.update(self._draw(self.console))
             self._live.stop()
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
         """A step of the demo: shown while it runs, ticked off when it ends without an error."""
-        start, self._now = time.monotonic(), text
+        start = time.monotonic()
+        self._now = (text, start)
         if not self._live:
-            self.console.print(f"... {text}")
+            self.say(f"... {text}")
         yield
         took, self._now = time.monotonic() - start, None
-        self._done.append((text, took))
+        self._done.append(Step(text, took, done=True))
         if not self._live:
-            self.console.print(f"ok  {text} ({took:.1f} s)")
+            self.say(f"ok  {text} ({took:.1f} s)")
 
-    def say(self, text: str) -> None:
-        """A line that stays, above the live picture."""
-        self.console.print(text)
+    def say(self, text: str, style: str = "") -> None:
+        """A line that stays, above the live picture. It is shown as it is: what models say may look like markup."""
+        self.console.print(text, style=style, markup=False, soft_wrap=not self._live)
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_EVERY_SECONDS):
@@ -73,60 +77,48 @@ class View:
             if lens:
                 self._picture = lens.look()
             if self._live:
-                self._live.update(self._draw())
+                self._live.update(self._draw(self.console))
             else:
                 self._tell_changes(before, self._picture)
+            self._keep_portrait()
 
     def _tell_changes(self, before: Picture, after: Picture) -> None:
-        if (before.cluster_state, before.cluster_reason, before.nodes) != (
-            after.cluster_state,
-            after.cluster_reason,
-            after.nodes,
-        ):
-            self.console.print(f"    cluster: {after.cluster_state} {after.cluster_reason} nodes {after.nodes}")
-        if before.job_state != after.job_state or before.progress != after.progress:
-            at = after.progress
-            self.console.print(f"    job: {after.job_state} step {at.step}/{at.total} loss {at.loss or '-'}")
+        known = {(each.kind, each.state, each.count) for each in before.resources}
+        for each in after.resources:
+            if each.state != "-" and (each.kind, each.state, each.count) not in known:
+                self.say(f"    {each.kind:<12}  {' · '.join(filter(None, (each.state, each.count)))}")
+        at = after.progress
+        if at.total and at != before.progress:
+            loss = f" · loss {rounded(at.loss, 3)}" if at.loss else ""
+            speed = f" · {rounded(at.tokens_per_second, 0)} tokens/s" if at.tokens_per_second else ""
+            self.say(f"    step {at.step}/{at.total}{loss}{speed}")
         for event in after.events:
             if event not in before.events:
-                self.console.print(f"    event: {event}")
+                self.say(f"    {event.kind:<12}  {event.reason}: {event.message}")
 
-    def _draw(self) -> Panel:
-        seen = self._picture
-        parts: list[RenderableType] = [self._steps(), Text(), self._resources(seen), self._pods(seen)]
-        parts += [self._bar(seen), self._events(seen)]
-        minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
-        money = f"${seen.dollars} so far, ${seen.dollars_per_hour} an hour"
-        return Panel(Group(*parts), title=f"Tunesmith · {minutes}:{seconds:02} · {money}", title_align="left")
+    def _draw(self, size: Console) -> Panel:
+        now = time.monotonic()
+        current = [Step(self._now[0], now - self._now[1], done=False)] if self._now else []
+        return draw(self._picture, [*self._done, *current], now - self.began, size)
 
-    def _steps(self) -> Text:
-        text = Text()
-        for name, took in self._done:
-            text.append("✔ ", style="green").append(f"{name} ", style="dim").append(f"{took:.1f} s\n", style="dim")
-        if self._now:
-            text.append("▸ ", style="yellow").append(self._now)
-        return text
+    def _keep_portrait(self) -> None:
+        """The last picture before two thirds of the steps are done; steps have been made, so all of it has content."""
+        at = self._picture.progress
+        if self._portrait is None or not 0 < at.step * 3 <= at.total * 2:
+            return
+        paper = Console(
+            record=True,
+            file=io.StringIO(),
+            force_terminal=True,
+            color_system="truecolor",
+            width=PORTRAIT_COLUMNS,
+            height=PORTRAIT_LINES,
+        )
+        paper.print(self._draw(paper))
+        svg = paper.export_svg(title="make demo")
+        self._portrait.write_text(without_web_fonts(svg), encoding="utf-8")
 
-    def _resources(self, seen: Picture) -> Table:
-        table = Table.grid(padding=(0, 2))
-        table.add_row("cluster", seen.cluster_state, f"nodes {seen.nodes}", seen.cluster_reason)
-        table.add_row("volume", seen.volume_state, "", "")
-        table.add_row("job", seen.job_state, "", seen.job_message[:80])
-        return table
 
-    def _pods(self, seen: Picture) -> Table:
-        table = Table.grid(padding=(0, 2))
-        for pod in seen.pods:
-            table.add_row("  pod", pod.name, pod.node, pod.phase)
-        return table
-
-    def _bar(self, seen: Picture) -> Table:
-        at, table = seen.progress, Table.grid(padding=(0, 2))
-        if at.total:
-            speed = f"{at.tokens_per_second} tokens/s" if at.tokens_per_second else ""
-            bar = ProgressBar(total=at.total, completed=at.step, width=40)
-            table.add_row(f"step {at.step}/{at.total}", bar, f"loss {at.loss or '-'}", speed)
-        return table
-
-    def _events(self, seen: Picture) -> Text:
-        return Text("\n".join(event[: self.console.width - 6] for event in seen.events), style="dim")
+def without_web_fonts(svg: str) -> str:
+    """The picture with the reader's own monospace font: pages that show pictures load nothing on their behalf."""
+    return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)

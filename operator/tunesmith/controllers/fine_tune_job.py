@@ -147,6 +147,15 @@ def _without_secrets(workload: Known[Workload] | Unknown, redacted: Callable[[st
 def jobs_on_cluster(cache: Cache, namespace: str, cluster: str) -> Iterable[Key]:
     """The keys of jobs that name this GPUCluster and have not ended: they look when it changes."""
     for raw in cache.list("FineTuneJob", namespace):
+        if not _may_run_on(raw, cluster):
+            continue
         job = parse(raw)
         if isinstance(job, FineTuneJob) and cluster_name_of(job) == cluster and not has_ended(job):
             yield Key("FineTuneJob", namespace, job.name)
+
+
+def _may_run_on(raw: Raw, cluster: str) -> bool:
+    """A cheap question before the dear one: thousands of jobs wait on other clusters."""
+    placement = (raw.get("spec") or {}).get("placement") or {}
+    named = (placement.get("cluster") or {}).get("name")
+    return named == cluster or (placement.get("type") == "Template" and str(raw["metadata"]["uid"])[:8] in cluster)

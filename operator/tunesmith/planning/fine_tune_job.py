@@ -6,7 +6,7 @@ from tunesmith.planning.acceptance import Refusal, files_too_large, plan_of
 from tunesmith.planning.accepted import accepted_changes, accepted_verdicts, ready_verdicts
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.admission import request_of
-from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.configuration import dataset_hashes, travelling_files
 from tunesmith.planning.decision import EventNote, EventType, first_answer
 from tunesmith.planning.job_cluster import cluster_not_ready, cluster_of_the_template
@@ -17,7 +17,6 @@ from tunesmith.planning.job_observation import (
     NOT_YET_SECONDS,
     JobDecision,
     JobObservation,
-    NotYet,
     as_it_was,
     done,
     stalled,

@@ -28,10 +28,6 @@ NOT_YET_SECONDS = 1.0
 NOT_LOOKED = Unknown("Nobody has looked yet.")
 
 
-class NotYet(Unknown):
-    """Unknown because this process has only just begun to look: no news, and nothing to tell."""
-
-
 @dataclass(frozen=True)
 class JobObservation:
     """One FineTuneJob and the world round it.

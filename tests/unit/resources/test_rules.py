@@ -1,4 +1,7 @@
-"""Every CEL rule takes what it should and refuses what it should, on the API server's side and in Python alike."""
+"""Every CEL rule takes what it should and refuses what it should, on the API server's side and in Python alike.
+
+Long because it is one table: each rule with what it takes and what it refuses.
+"""
 
 import copy
 from typing import Any

@@ -32,9 +32,8 @@ from tests.unit.tunesmith.planning.job_builders import (
 
 from tunesmith.planning.actions import ApplyObject, DeleteObject, ReleasePod, RemoteCluster, SetMetadata
 from tunesmith.planning.admission import holding_of, request_of
-from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.circumstances import Known, NotYet, Unknown
 from tunesmith.planning.fine_tune_job import decide
-from tunesmith.planning.job_observation import NotYet
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.pool import GoesBack, InLine, NeverFits
 from tunesmith.planning.progress import Report
