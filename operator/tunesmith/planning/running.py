@@ -204,9 +204,9 @@ def _broke(seen: JobObservation, broke: Broke) -> JobDecision:
         case Retry.NEVER:
             return failed(seen, _whose_fault(broke), broke.error_class, broke.message)
         case Retry.INFRASTRUCTURE if infrastructure >= recovery.max_infrastructure_restarts:
-            return failed(seen, "Infrastructure", "RestartsExhausted", _gave_up(infrastructure, broke))
+            return failed(seen, "Infrastructure", "RestartsExhausted", _gave_up(infrastructure, broke), broke.message)
         case Retry.UNCLASSIFIED if unclassified >= recovery.max_restarts:
-            return failed(seen, "Unclassified", "RestartsExhausted", _gave_up(unclassified, broke))
+            return failed(seen, "Unclassified", "RestartsExhausted", _gave_up(unclassified, broke), broke.message)
         case Retry.INFRASTRUCTURE:
             restarts = restarts.model_copy(update={"infrastructure": infrastructure + 1})
         case Retry.UNCLASSIFIED:
@@ -216,7 +216,7 @@ def _broke(seen: JobObservation, broke: Broke) -> JobDecision:
         smaller = with_smaller_micro_batch(plan)
         if smaller is None:
             help_ = "The micro batch is 1 already: make `contextLength` or the LoRA rank smaller, or take larger GPUs."
-            return failed(seen, "User", "OutOfMemory", f"{broke.message} {help_}")
+            return failed(seen, "User", "OutOfMemory", f"{broke.message} {help_}", broke.message)
         plan = smaller
     return _again(seen, broke, restarts, plan)
 
