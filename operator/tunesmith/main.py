@@ -101,7 +101,7 @@ class _Operator:
             )
         )
         installation = await _installation(kube, settings)
-        ports = Ports(cache, kube, remotes, installation, intake.wake, clock, redactor.remember)
+        ports = Ports(cache, kube, remotes, installation, intake.wake, clock, redactor.remember, redactor.redacted)
         key = ApiKeyFile(settings.api_key_file)
         registered = register(ports, Provider(settings.base_url, settings.project_id, key.read, metrics.cloud_request))
         reconciler = Reconciler(

@@ -54,7 +54,8 @@ class RegionEntry(_Part):
 class Scenario(_Part):
     """What the simulator plays, as a YAML file says it; unknown keys are refused.
 
-    ``seed`` makes identifiers repeatable; ``kubeconfig_server`` is for light mode."""
+    ``seed`` makes identifiers repeatable; ``kubeconfig_server`` is for light mode, ``node_images`` (a table of images,
+    see devcluster) for the nodes of real clusters."""
 
     accounts: Annotated[tuple[AccountEntry, ...], Field(min_length=1)]
     regions: Annotated[tuple[RegionEntry, ...], Field(min_length=1)]
@@ -63,6 +64,7 @@ class Scenario(_Part):
     prices: Prices = Prices()
     seed: int | None = None
     kubeconfig_server: str = "https://127.0.0.1:1"
+    node_images: Path | None = None
 
     def world(self) -> World:
         """The provider before anybody has bought anything."""

@@ -94,4 +94,8 @@ async def run_simulator(
 
 
 def _backing(scenario: Scenario, state_directory: Path | None) -> Backing:
-    return RealBacking(state_directory) if state_directory else LightBacking(scenario.kubeconfig_server)
+    return (
+        RealBacking(state_directory, scenario.node_images)
+        if state_directory
+        else LightBacking(scenario.kubeconfig_server)
+    )

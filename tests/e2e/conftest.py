@@ -30,14 +30,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The stage, with the operator on it."""
     directory = tmp_path_factory.mktemp("stage")
-    images = directory.with_name("images.yaml")
+    images, scenario = directory.with_name("images.yaml"), directory.with_name("scenario.yaml")
     images.write_text((HERE / "images.yaml").read_text().replace("${TESTS}", str(HERE)))
+    scenario.write_text((HERE / "scenario.yaml").read_text().replace("${IMAGES}", str(images)))
     with Stage(
         directory,
-        scenario=str(HERE / "scenario.yaml"),
+        scenario=str(scenario),
         local_gpu_nodes=3,
         key=KEY,
-        values={"trainer": {"allowedImages": ["tests/broken-trainer:dev"]}, "saveGraceSeconds": 5},
+        values={
+            "trainer": {"allowedImages": ["tests/broken-trainer:dev", "tests/slow-trainer:dev"]},
+            "saveGraceSeconds": 5,
+            "nodeSelector": {"kubernetes.io/hostname": "management-0"},  # the others are broken by tests
+        },
         images=images,
         backoff_factor=0.1,
     ) as built:

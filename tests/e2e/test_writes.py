@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from tests.e2e.manifests import fine_tune_job, gpu_cluster, shared_volume
+from tests.e2e.manifests import fine_tune_job, gpu_cluster, shared_volume, training
 
 QUIET_SECONDS = 6.0
 
@@ -70,7 +70,13 @@ def test_a_change_costs_one_write(world, bought):
 
 
 def test_a_restart_with_nothing_to_do_costs_no_write(world, bought):
-    bought.apply(fine_tune_job(dataset={"training": {"type": "Path", "path": "data"}}, resources={"gpus": 800}))
+    bought.apply(
+        fine_tune_job(
+            dataset={"training": {"type": "Path", "path": "data"}},
+            resources={"gpus": 800},
+            training=training(batchSize=100),
+        )
+    )
     bought.until_condition("FineTuneJob", "job", "Stalled", reason="PoolTooSmall")
     await_quiet(world)
     moment = datetime.now(UTC)

@@ -10,9 +10,8 @@ from tunesmith.controllers.ports import Ports
 from tunesmith.kube.remote import NOT_ASKED
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.attempt_end import Workload
-from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.circumstances import Known, NotYet, Unknown
 from tunesmith.planning.job_cluster import can_be_asked
-from tunesmith.planning.job_observation import NotYet
 from tunesmith.planning.kube_facts import JobFact, NodeFact, PodFact, job_fact, node_fact, pod_fact
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.parsing import parse

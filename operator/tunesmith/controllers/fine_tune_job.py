@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tunesmith.controllers.cluster_facts import cluster_facts, gpu_cluster
 from tunesmith.controllers.controller import Key, pool_key
+from tunesmith.controllers.last_words import LastWords
 from tunesmith.controllers.pool import PoolController
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.progress_follower import ProgressFollower, Target
+from tunesmith.controllers.pull_secrets import copy_pull_secret
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.kinds import CONFIG_MAP
+from tunesmith.planning.actions import CopyPullSecret
 from tunesmith.planning.admission import has_ended, pool_of
-from tunesmith.planning.attempt_end import Workload
+from tunesmith.planning.attempt_end import Workload, pod_that_tells
 from tunesmith.planning.circumstances import Circumstances, Known, Unknown
 from tunesmith.planning.decision import Action
 from tunesmith.planning.fine_tune_job import decide, needs_its_files
@@ -34,6 +38,7 @@ class FineTuneJobController:
         self._ports = ports
         self._pools = pools
         self._follower = follower
+        self._words = LastWords(ports.remotes.kube_for, ports.redacted)
 
     async def observe(self, key: Key, raw: Raw, around: Circumstances) -> JobObservation:
         """The job and the world round it."""
@@ -43,6 +48,7 @@ class FineTuneJobController:
         workload = (
             facts if isinstance(facts, Unknown) else Known(facts.value.workload_of(job.metadata.uid), facts.as_of)
         )
+        workload = _without_secrets(workload, self._ports.redacted)
         self._follow(key, job, workload)
         return JobObservation(
             around=around,
@@ -53,6 +59,7 @@ class FineTuneJobController:
             workload=workload,
             answer=self._pools.answer_for(job),
             report=self._follower.report(key),
+            last_words=await self._last_words(key, job, workload),
         )
 
     def decide(self, seen: JobObservation) -> JobDecision:
@@ -60,7 +67,10 @@ class FineTuneJobController:
         return decide(seen)
 
     async def act(self, seen: JobObservation, action: Action) -> object:
-        """A job has no actions of its own."""
+        """The one action that only jobs have."""
+        if isinstance(action, CopyPullSecret):
+            await copy_pull_secret(self._ports, action)
+            return None
         raise TypeError(f"{type(action).__name__} is not an action of a FineTuneJob")
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
@@ -76,6 +86,15 @@ class FineTuneJobController:
     def forget(self, key: Key) -> None:
         """Nothing of it is followed any more."""
         self._follower.stop(key)
+        self._words.forget(key)
+
+    async def _last_words(self, key: Key, job: FineTuneJob, workload: Known[Workload] | Unknown) -> tuple[str, ...]:
+        """Of a pod that failed in the present attempt, as long as that is not judged."""
+        if isinstance(workload, Unknown) or job.status.admission is None or has_ended(job):
+            self._words.forget(key)
+            return ()
+        pod = pod_that_tells(workload.value, job.status.attempt or 0)
+        return () if pod is None else await self._words.of(key, pool_of(job), pod)
 
     def _follow(self, key: Key, job: FineTuneJob, workload: Known[Workload] | Unknown) -> None:
         """Rank 0 of the present attempt, once its container has started; what was heard last stays until the next."""
@@ -112,9 +131,31 @@ class FineTuneJobController:
         return files
 
 
+def _without_secrets(workload: Known[Workload] | Unknown, redacted: Callable[[str], str]) -> Known[Workload] | Unknown:
+    """What the pods said at their end goes into the status: it must not carry what somebody printed by mistake."""
+    if isinstance(workload, Unknown):
+        return workload
+    pods = tuple(
+        replace(pod, termination=replace(pod.termination, message=redacted(pod.termination.message)))
+        if pod.termination is not None
+        else pod
+        for pod in workload.value.pods
+    )
+    return Known(replace(workload.value, pods=pods), workload.as_of)
+
+
 def jobs_on_cluster(cache: Cache, namespace: str, cluster: str) -> Iterable[Key]:
     """The keys of jobs that name this GPUCluster and have not ended: they look when it changes."""
     for raw in cache.list("FineTuneJob", namespace):
+        if not _may_run_on(raw, cluster):
+            continue
         job = parse(raw)
         if isinstance(job, FineTuneJob) and cluster_name_of(job) == cluster and not has_ended(job):
             yield Key("FineTuneJob", namespace, job.name)
+
+
+def _may_run_on(raw: Raw, cluster: str) -> bool:
+    """A cheap question before the dear one: thousands of jobs wait on other clusters."""
+    placement = (raw.get("spec") or {}).get("placement") or {}
+    named = (placement.get("cluster") or {}).get("name")
+    return named == cluster or (placement.get("type") == "Template" and str(raw["metadata"]["uid"])[:8] in cluster)

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
-from tunesmith.controllers.controller import Key
+from tunesmith.controllers.controller import Key, pool_key
+from tunesmith.controllers.fine_tune_job import jobs_on_cluster
 from tunesmith.controllers.ports import Ports
 from tunesmith.kube.errors import KubeError
-from tunesmith.kube.kinds import CLAIM, NAMESPACE, SECRET, STORAGE_CLASS, VOLUME
+from tunesmith.kube.kinds import CLAIM, NAMESPACE, SECRET, SHARED_VOLUME, STORAGE_CLASS, VOLUME
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Circumstances, Known, Unknown
 from tunesmith.planning.cluster_observation import (
@@ -59,7 +60,7 @@ class GPUClusterController:
             credential=eyes.credential,
             provider=eyes.view,
             memory=self._remembered(key, resource, eyes, around),
-            volume=self._volume(resource),
+            volume=await self._volume(resource),
             other_claims=other_claims(
                 self._ports.cache.list("GPUCluster"), resource.metadata.uid, resource.status.cluster_id
             ),
@@ -82,9 +83,14 @@ class GPUClusterController:
         return await carry_out(self._clouds, eyes, seen.credential, Remembered(self._memories, key), action)
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
-        """The volume that it names: its election may change."""
-        name = ((raw.get("spec") or {}).get("volumeRef") or {}).get("name")
-        return () if not name else (Key("SharedVolume", raw["metadata"].get("namespace", ""), name),)
+        """The volume that it names, its pool, and the jobs that run or wait on it."""
+        meta = raw["metadata"]
+        namespace, name = meta.get("namespace", ""), meta["name"]
+        volume = ((raw.get("spec") or {}).get("volumeRef") or {}).get("name")
+        if volume:
+            yield Key("SharedVolume", namespace, volume)
+        yield pool_key(RemoteCluster(namespace, name))
+        yield from jobs_on_cluster(self._ports.cache, namespace, name)
 
     def forget(self, key: Key) -> None:
         """The resource is gone: drop its memory."""
@@ -109,10 +115,14 @@ class GPUClusterController:
         self._memories.keep(key, memory)
         return memory
 
-    def _volume(self, resource: GPUCluster) -> NamedVolume | None:
+    async def _volume(self, resource: GPUCluster) -> NamedVolume | None:
+        """The volume that it names. While an order is intended, as it stands now: the election may be taken back."""
         if resource.spec.volume_ref is None:
             return None
-        raw = self._ports.cache.get("SharedVolume", resource.metadata.namespace or "", resource.spec.volume_ref.name)
+        namespace, name = resource.metadata.namespace or "", resource.spec.volume_ref.name
+        raw: Raw | None = self._ports.cache.get("SharedVolume", namespace, name)
+        if resource.status.create_intent is not None and resource.status.cluster_id is None:
+            raw = await self._ports.kube.get(SHARED_VOLUME, namespace, name)
         typed = None if raw is None else parse(raw)
         return named_volume(typed) if isinstance(typed, SharedVolume) else None
 

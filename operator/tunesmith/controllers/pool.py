@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from tunesmith.controllers.cluster_facts import cluster_facts, gpu_cluster
 from tunesmith.controllers.controller import POOL, Key, pool_key
 from tunesmith.controllers.ports import Ports
 from tunesmith.planning.actions import RemoteCluster
-from tunesmith.planning.admission import Judgement, judge, pool_of
+from tunesmith.planning.admission import Judgement, judge, pool_of, stands_on, with_positions_of_before
 from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.pool import PoolAnswer, with_nodes_to_come
 from tunesmith.resources.fine_tune_job import FineTuneJob
@@ -17,6 +18,7 @@ from tunesmith.resources.parsing import parse
 
 NOTHING = Judgement({}, {})
 LOOK_AGAIN_SECONDS = 30.0
+POSITIONS_SECONDS = 30.0
 
 
 class PoolController:
@@ -27,6 +29,7 @@ class PoolController:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._judged: dict[Key, Known[Judgement] | Unknown] = defaultdict(lambda: Unknown("nobody has judged it yet"))
+        self._positions_told: dict[Key, float] = {}  # monotonic seconds
         self._grants: dict[Key, Judgement] = defaultdict(lambda: NOTHING)
 
     async def work(self, key: Key) -> float | None:
@@ -36,13 +39,15 @@ class PoolController:
         if not jobs:
             self._judged.pop(key, None)
             self._grants.pop(key, None)
+            self._positions_told.pop(key, None)
             return None
         self._judged[key] = self._judge(key, jobs)
         answers, earlier = _answers(self._judged[key]), _answers(before)
+        sick = self._sick_nodes(key)
         for job in jobs:
-            if type(before) is not type(self._judged[key]) or answers.get(job.metadata.uid) != earlier.get(
-                job.metadata.uid
-            ):
+            uid = job.metadata.uid
+            news = type(before) is not type(self._judged[key]) or answers.get(uid) != earlier.get(uid)
+            if news or stands_on(job, sick):
                 self._ports.wake(Key("FineTuneJob", job.namespace, job.name))
         return LOOK_AGAIN_SECONDS
 
@@ -55,7 +60,7 @@ class PoolController:
         """No grant before a full list of jobs made after winning the lease, nor of nodes and pods."""
         if not self._ports.cache.synced("FineTuneJob"):
             return Unknown("the jobs have not been listed yet")
-        where = None if key == pool_key(None) else RemoteCluster(key.namespace, key.name)
+        where = _where(key)
         facts = cluster_facts(self._ports, where)
         if isinstance(facts, Unknown):
             return facts
@@ -63,8 +68,22 @@ class PoolController:
         expected = (cluster.spec.nodes or 1) if cluster is not None else 0
         nodes = with_nodes_to_come(facts.value.nodes, expected)
         judgement = judge(jobs, self._grants[key].grants, nodes, facts.value.pods, self._ports.clock.now())
+        judgement = self._seldom_moved(key, judgement)
         self._grants[key] = judgement
         return Known(judgement, facts.as_of)
+
+    def _sick_nodes(self, key: Key) -> frozenset[str]:
+        facts = cluster_facts(self._ports, _where(key))
+        nodes = () if isinstance(facts, Unknown) else facts.value.nodes
+        return frozenset(node.name for node in nodes if not node.ready)
+
+    def _seldom_moved(self, key: Key, judgement: Judgement) -> Judgement:
+        """Places in the line are told anew every POSITIONS_SECONDS at most."""
+        now = self._ports.clock.monotonic()
+        if now - self._positions_told.get(key, float("-inf")) >= POSITIONS_SECONDS:
+            self._positions_told[key] = now
+            return judgement
+        return replace(judgement, answers=with_positions_of_before(judgement.answers, self._grants[key].answers))
 
     def _jobs_of(self, key: Key) -> Iterable[FineTuneJob]:
         namespace = key.namespace or None
@@ -72,6 +91,10 @@ class PoolController:
             job = parse(raw)
             if isinstance(job, FineTuneJob) and pool_key(pool_of(job)) == key:
                 yield job
+
+
+def _where(key: Key) -> RemoteCluster | None:
+    return None if key == pool_key(None) else RemoteCluster(key.namespace, key.name)
 
 
 def _answers(judged: Known[Judgement] | Unknown) -> Mapping[str, PoolAnswer]:

@@ -43,7 +43,8 @@ class SystemClock:
 class Ports:
     """The operator's hands and eyes.
 
-    `wake` asks for a pass over a key. `secret` takes every secret value that is loaded, so that no log line shows it.
+    `wake` asks for a pass over a key. `secret` takes every secret value that is loaded, so that no log line shows it;
+    `redacted` takes such values out of a text that others wrote.
     """
 
     cache: Cache
@@ -53,3 +54,4 @@ class Ports:
     wake: Callable[[Key], None]
     clock: Clock
     secret: Callable[[str], None]
+    redacted: Callable[[str], str]

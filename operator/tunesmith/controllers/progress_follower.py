@@ -63,10 +63,12 @@ class ProgressFollower:
         kube_for: Callable[[RemoteCluster | None], Awaitable[Kube]],
         wake: Callable[[Key], None],
         clock: Clock,
+        redacted: Callable[[str], str],
     ) -> None:
         self._kube_for = kube_for
         self._wake = wake
         self._clock = clock
+        self._redacted = redacted
         self._following: dict[Key, _Following] = {}
 
     def follow(self, key: Key, target: Target) -> None:
@@ -75,7 +77,7 @@ class ProgressFollower:
         if present is not None and present.target == target:
             return
         self.stop(key)
-        self._following[key] = _Following(target, self._kube_for, lambda: self._wake(key), self._clock)
+        self._following[key] = _Following(target, self._kube_for, lambda: self._wake(key), self._clock, self._redacted)
 
     def report(self, key: Key) -> Report | None:
         """What was heard last, if anything is followed for the job."""
@@ -106,11 +108,13 @@ class _Following:
         kube_for: Callable[[RemoteCluster | None], Awaitable[Kube]],
         wake: Callable[[], None],
         clock: Clock,
+        redacted: Callable[[str], str],
     ) -> None:
         self.target = target
         self._kube_for = kube_for
         self._wake = wake
         self._clock = clock
+        self._redacted = redacted
         self._heard = _Heard(clock.monotonic())
         self._later: asyncio.TimerHandle | None = None
         self._last_wake = float("-inf")
@@ -180,7 +184,7 @@ class _Following:
             heard.readable, heard.why, heard.since_monotonic = True, "", self._clock.monotonic()
         said = read_line(line)
         if said is None:
-            heard.tail.append(line[:1000])
+            heard.tail.append(self._redacted(line[:1000]))
             return
         heard.heard_monotonic = self._clock.monotonic()
         if isinstance(said, Heartbeat):

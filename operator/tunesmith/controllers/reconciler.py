@@ -137,7 +137,8 @@ class Reconciler:
         for note in decision.events:
             self._recorder.record(raw, note)
         memory.outcomes = await self._act(controller, memory, seen, decision.actions, raw)
-        memory.writes_in_a_row = memory.writes_in_a_row + 1 if differs else 0
+        # A write that goes with an action is progress: the start of an attempt alone has a dozen of them.
+        memory.writes_in_a_row = memory.writes_in_a_row + 1 if differs and not memory.outcomes else 0
         if memory.outcomes:
             failed = memory.outcomes[-1].failure is not None
             return Pass("action_failed" if failed else "acted", 0.0)

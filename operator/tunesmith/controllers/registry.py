@@ -41,7 +41,7 @@ def register(ports: Ports, provider: Provider) -> Registered:
     """Make every controller. Must be called where an event loop runs."""
     paid = bought(ports, provider.base_url, provider.api_key, provider.project_id, observer=provider.observer)
     pools = PoolController(ports)
-    follower = ProgressFollower(ports.remotes.kube_for, ports.wake, ports.clock)
+    follower = ProgressFollower(ports.remotes.kube_for, ports.wake, ports.clock, ports.redacted)
     return Registered(
         controllers=(
             paid.gpu_cluster,

@@ -8,12 +8,13 @@ from typing import Any
 from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
 from tunesmith.controllers.controller import Key
 from tunesmith.controllers.ports import Ports
+from tunesmith.kube.kinds import GPU_CLUSTER
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
 from tunesmith.planning.neighbours import naming_clusters, shares_credential
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.shared_volume import decide
-from tunesmith.planning.volume_observation import VolumeObservation
+from tunesmith.planning.volume_observation import NamingCluster, VolumeObservation
 from tunesmith.resources.parsing import parse
 from tunesmith.resources.shared_volume import SharedVolume, SharedVolumeStatus
 
@@ -40,7 +41,7 @@ class SharedVolumeController:
             credential=eyes.credential,
             provider=eyes.view,
             memory=self._remembered(key, resource, eyes, around),
-            clusters=naming_clusters(self._ports.cache.list("GPUCluster", key.namespace), key.name),
+            clusters=await self._clusters(key, resource),
             credential_secret_held=eyes.secret_held,
             credential_shared=self._credential_shared(resource),
         )
@@ -84,6 +85,14 @@ class SharedVolumeController:
         )
         self._memories.keep(key, memory)
         return memory
+
+    async def _clusters(self, key: Key, resource: SharedVolume) -> tuple[NamingCluster, ...]:
+        """The clusters that name it. While nobody is elected, as they stand now: the cache may lag behind an intent."""
+        cached = naming_clusters(self._ports.cache.list("GPUCluster", key.namespace), key.name)
+        status = resource.status
+        if not cached or status.volume_id is not None or status.create_intent is not None:
+            return cached
+        return naming_clusters((await self._ports.kube.list(GPU_CLUSTER, key.namespace)).items, key.name)
 
     def _credential_shared(self, resource: SharedVolume) -> bool:
         if resource.spec.credentials_ref is None:

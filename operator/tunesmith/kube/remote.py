@@ -24,14 +24,14 @@ from tunesmith.kube.kinds import JOB, NAMESPACE, NODE, POD, SECRET
 from tunesmith.kube.kubeconfig import KubeconfigRefused, read_kubeconfig
 from tunesmith.kube.reflector import Reflector, keep_all
 from tunesmith.planning.actions import RemoteCluster
-from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.circumstances import Known, NotYet, Refused, Unknown
 from tunesmith.planning.decision import ErrorClass, Failure
 
 Raw = Mapping[str, Any]
 PROBE_SECONDS = 10.0
 OWN_JOBS = "app.kubernetes.io/managed-by=tunesmith"
 GPU_RESOURCE = "nvidia.com/gpu"
-NOT_ASKED = Unknown("the cluster has not been asked yet")
+NOT_ASKED = NotYet("the cluster has not been asked yet")
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class _Connection:
         if not self._reachable.value:
             return Unknown("the cluster's API server does not answer")
         if not self._cache.synced(kind):
-            return Unknown(f"the cluster's {kind}s have not been listed yet")
+            return NotYet(f"the cluster's {kind}s have not been listed yet")
         return Known(tuple(self._cache.list(kind)), self._reachable.as_of)
 
     async def _keep(self) -> None:
@@ -143,7 +143,8 @@ class _Connection:
             try:
                 self._reachable = await self._probe()
             except KubeError as error:
-                self._reachable = Unknown(error.failure.message)
+                refused = error.failure.error is ErrorClass.INVALID
+                self._reachable = (Refused if refused else Unknown)(error.failure.message)
             except Exception:
                 log.exception("Looking after a bought cluster failed.", extra={"remote": self._remote.name})
                 self._reachable = Unknown("looking after the cluster failed; see the operator's log")

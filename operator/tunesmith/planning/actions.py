@@ -70,6 +70,23 @@ class SetFinalizer(Action):
 
 
 @dataclass(frozen=True)
+class CopyPullSecret(Action):
+    """Copy a Secret for pulling images into the cluster that pulls. It goes with `owner`, an object there (name, uid).
+
+    Its content never enters a decision.
+    """
+
+    where: RemoteCluster
+    namespace: str
+    name: str
+    to_namespace: str
+    to_name: str
+    owner_name: str
+    owner_uid: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class ReleasePod(Action):
     """Give a gated pod its node and take its scheduling gates away, in one JSON patch."""
 

@@ -10,7 +10,7 @@ from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.job_observation import cluster_name_of
 from tunesmith.planning.kube_facts import NodeFact, PodFact
 from tunesmith.planning.placement import PodPlace, Tolerated
-from tunesmith.planning.pool import Granted, Holding, PoolAnswer, Request, as_holding, assign
+from tunesmith.planning.pool import Granted, Holding, InLine, PoolAnswer, Request, as_holding, assign
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job import FineTuneJob
 
@@ -60,6 +60,12 @@ def holding_of(job: FineTuneJob, pods: Iterable[PodFact]) -> Holding | None:
     )
 
 
+def stands_on(job: FineTuneJob, nodes: frozenset[str]) -> bool:
+    """Whether the job's present attempt was granted one of these nodes."""
+    admission = job.status.admission
+    return admission is not None and not has_ended(job) and any(pod.node in nodes for pod in admission.pods)
+
+
 def has_ended(job: FineTuneJob) -> bool:
     """Succeeded or failed, for good."""
     return is_true(job.status.conditions, "Succeeded") or is_true(job.status.conditions, "Failed")
@@ -101,6 +107,16 @@ class Judgement:
         if isinstance(answer, Granted) and (request is None or self.grants[job.metadata.uid][0] != request):
             return None
         return answer
+
+
+def with_positions_of_before(
+    answers: Mapping[str, PoolAnswer], before: Mapping[str, PoolAnswer]
+) -> Mapping[str, PoolAnswer]:
+    """The answers, but who still stands in line is told what it was told before: places move often."""
+    return {
+        uid: before[uid] if isinstance(answer, InLine) and isinstance(before.get(uid), InLine) else answer
+        for uid, answer in answers.items()
+    }
 
 
 def judge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,11 @@ OWNER_KIND = "FineTuneJob"
 STORAGE_ROOT = "/storage"
 CONFIGURATION_DIRECTORY = "/etc/tunesmith"
 CONFIGURATION_FILE = "config.json"
-MASTER_PORT = 29400
+# The store of an attempt listens on all addresses of its pod. Where pods share the machine's (host networking, process
+# nodes), attempts must not meet: each has a port of its own. Below the ports that Linux gives to outgoing connections
+# (32768 and up) and those of NodePort Services (30000 and up).
+FIRST_MASTER_PORT = 20000
+MASTER_PORTS = 10000
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Attempt:
     grace_seconds: int
     configuration: Mapping[str, Any] = field(default_factory=dict)
     datasets: Mapping[str, str] = field(default_factory=dict)
-    pull_secrets: tuple[str, ...] = ()
+    image_secrets: tuple[str, ...] = ()
     tolerations: tuple[Tolerated, ...] = ()
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +88,18 @@ class Attempt:
     def name(self) -> str:
         """The name of the attempt's Job and ConfigMap."""
         return attempt_name(self.job, self.number)
+
+    @property
+    def master_port(self) -> int:
+        """Where its rank 0 listens for the others."""
+        return master_port(self.job, self.number)
+
+    @property
+    def pull_secrets(self) -> Mapping[str, str]:
+        """The Secrets for pulling, by their name beside the job: their name beside the pods."""
+        if self.where is None:
+            return {name: name for name in self.image_secrets}
+        return {name: f"{self.name}-pull-{index}" for index, name in enumerate(self.image_secrets)}
 
     @property
     def service_name(self) -> str:
@@ -98,6 +115,12 @@ class Attempt:
 def attempt_name(job: JobIdentity, number: int) -> str:
     """`<namespace-job, cut to 40>-<uid, 8>-a<attempt>`: a DNS label with room for the pods' own endings."""
     return f"{job.short_name}-a{number}"
+
+
+def master_port(job: JobIdentity, number: int) -> int:
+    """Where rank 0 of one attempt listens: different for the attempts of one job, and most likely for two jobs."""
+    first = int.from_bytes(hashlib.sha256(job.uid.encode()).digest()[:4])
+    return FIRST_MASTER_PORT + (first + number) % MASTER_PORTS
 
 
 def job_path(job: JobIdentity) -> str:

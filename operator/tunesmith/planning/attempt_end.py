@@ -79,6 +79,13 @@ def end_of(workload: Workload, attempt: int) -> Succeeded | Broke | None:
     return _left_early(workload, attempt, pods)
 
 
+def pod_that_tells(workload: Workload, attempt: int) -> PodFact | None:
+    """The failed pod whose log has the cause, as far as its end tells."""
+    failed = [pod for pod in workload.pods_of(attempt) if _exited_badly(pod)]
+    final = [pod for pod in failed if _broke(pod).retry is Retry.NEVER]
+    return min(final or failed, key=lambda pod: _weight(_broke(pod)), default=None)
+
+
 def _left_early(workload: Workload, attempt: int, pods: tuple[PodFact, ...]) -> Broke | None:
     """Ends that no container tells of."""
     job = workload.job_of(attempt)

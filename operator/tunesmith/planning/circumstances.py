@@ -20,6 +20,14 @@ class Unknown:
     why: str
 
 
+class NotYet(Unknown):
+    """Unknown because this process has only just begun to look: no news, and nothing to tell."""
+
+
+class Refused(Unknown):
+    """Unknown because looking would mean to trust what is not to be trusted; somebody must change that."""
+
+
 @dataclass(frozen=True)
 class Known(Generic[Fact]):
     """A fact that was learned. `as_of` is on the process's monotonic clock (seconds): when the question was *begun*."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
 from tunesmith.planning.cluster_purchase import hold_credential, record, record_id
+from tunesmith.planning.cluster_status import as_seen, standing, with_counts, without_what_is_gone
 from tunesmith.planning.decision import Decision, EventNote, EventType, first_answer
 from tunesmith.planning.orders import DeleteCluster
-from tunesmith.planning.ownership import ABANDON_ANNOTATION, FINALIZER, was_restored, without_finalizer
+from tunesmith.planning.ownership import (
+    ABANDON_ANNOTATION,
+    FINALIZER,
+    PROTECTION_ANNOTATION,
+    is_protected,
+    was_restored,
+    without_finalizer,
+)
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
+from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
 from tunesmith.resources.reasons import Reason
@@ -30,6 +40,7 @@ def being_deleted(seen: ClusterObservation) -> ClusterDecision | None:
     return first_answer(
         seen,
         not_ours_to_hold,
+        protected,
         abandoned,
         kept_by_jobs,
         owned_by_another,
@@ -44,6 +55,15 @@ def being_deleted(seen: ClusterObservation) -> ClusterDecision | None:
 def not_ours_to_hold(seen: ClusterObservation) -> ClusterDecision | None:
     """Without our finalizer others decide when the object goes; nothing was ever bought for it."""
     return None if FINALIZER in seen.resource.metadata.finalizers else quietly(seen)
+
+
+def protected(seen: ClusterObservation) -> ClusterDecision | None:
+    """The user asked to be asked twice."""
+    if not is_protected(seen.resource.metadata):
+        return None
+    message = f"The resource was deleted, but its annotation '{PROTECTION_ANNOTATION}' keeps what it has bought, which "
+    message += "bills. Remove the annotation to give it back."
+    return stalled(seen, Reason.DELETION_PROTECTED, message, status=_as_it_stands(seen), verdicts=_facts(seen))
 
 
 def abandoned(seen: ClusterObservation) -> ClusterDecision | None:
@@ -66,12 +86,13 @@ def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
     if staying:
         named = ", ".join(f"'{name}'" for name in staying[:5])
         message = f"The cluster is held by the jobs {named}. Delete them, or wait for their end; then it is given back."
-        return working(seen, Reason.HELD_BY_JOBS, message)
+        return working(seen, Reason.HELD_BY_JOBS, message, status=_as_it_stands(seen), verdicts=_facts(seen))
     ends = [job.deleting_since + grace for job in seen.jobs if job.deleting_since is not None]
     if not ends or isinstance(seen.nodes, Unknown) or max(ends) <= seen.around.now:
         return None
     message = "Jobs that are being deleted are saving; the cluster is given back when they are done."
-    return working(seen, Reason.JOBS_SAVING, message, again=(max(ends) - seen.around.now) / timedelta(seconds=1))
+    again = (max(ends) - seen.around.now) / timedelta(seconds=1)
+    return working(seen, Reason.JOBS_SAVING, message, status=_as_it_stands(seen), verdicts=_facts(seen), again=again)
 
 
 def owned_by_another(seen: ClusterObservation) -> ClusterDecision | None:
@@ -128,7 +149,8 @@ def still_there(seen: ClusterObservation) -> ClusterDecision | None:
         Reason.DELETING,
         _DELETING.format(name=found.name),
         DeleteCluster(found.id),
-        status=seen.status.model_copy(update={"provider_status": found.status}),
+        status=with_counts(seen).model_copy(update={"provider_status": found.status}),
+        verdicts=_going(found.name),
     )
 
 
@@ -176,8 +198,26 @@ def _found(seen: ClusterObservation) -> ProviderCluster | None:
 
 
 def _deleting(seen: ClusterObservation, found: ProviderCluster) -> ClusterDecision:
-    status = seen.status.model_copy(update={"provider_status": found.status})
-    return working(seen, Reason.DELETING, _DELETING.format(name=found.name), status=status)
+    status = with_counts(seen).model_copy(update={"provider_status": found.status})
+    message = _DELETING.format(name=found.name)
+    return working(seen, Reason.DELETING, message, status=status, verdicts=_going(found.name))
+
+
+def _going(name: str) -> dict[str, Verdict]:
+    """What is known of a cluster that is being given back: nothing that anybody should build on."""
+    message = _DELETING.format(name=name)
+    return {
+        "Provisioned": Verdict(False, Reason.DELETING, message),
+        "NodesHealthy": Verdict(None, Reason.DELETING, message),
+    }
+
+
+def _as_it_stands(seen: ClusterObservation) -> GPUClusterStatus | None:
+    return None if seen.bought is None else as_seen(seen, seen.bought)
+
+
+def _facts(seen: ClusterObservation) -> dict[str, Verdict] | None:
+    return None if seen.bought is None else standing(seen, seen.bought)
 
 
 def _absence_of_id(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
@@ -198,10 +238,14 @@ def _second_look(seen: ClusterObservation, target: str, begun: float) -> Cluster
     since = seen.memory.absent_since if seen.memory.absent_target == target else None
     due = (since if since is not None else begun) + seen.around.installation.absence_interval_seconds
     message = f"The provider shows '{target}' no more. It is looked for once again before the resource goes."
+    absent = Verdict(False, Reason.CONFIRMING_ABSENCE, message)
+    facts = {"Provisioned": absent, "NodesHealthy": replace(absent, holds=None)}
+    status = without_what_is_gone(seen)
     if seen.around.monotonic < due:
-        return working(seen, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
-    cluster_id = seen.status.cluster_id
-    return working(seen, Reason.CONFIRMING_ABSENCE, message, LookAtProvider(due, cluster_id=cluster_id))
+        again = due - seen.around.monotonic
+        return working(seen, Reason.CONFIRMING_ABSENCE, message, status=status, verdicts=facts, again=again)
+    look = LookAtProvider(due, cluster_id=seen.status.cluster_id)
+    return working(seen, Reason.CONFIRMING_ABSENCE, message, look, status=status, verdicts=facts)
 
 
 def credential_can_tell(seen: ClusterObservation) -> bool:

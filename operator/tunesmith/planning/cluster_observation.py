@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tunesmith.planning.actions import RemoteCluster
-from tunesmith.planning.circumstances import Circumstances, Known, Unknown
+from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
 from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.naming import ProviderName
@@ -17,6 +17,7 @@ from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
 from tunesmith.resources.gpu_cluster import CONDITIONS, GPUCluster, GPUClusterSpec
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.resources.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,18 @@ class NoCredential:
 
     reason: str
     message: str
+
+
+REFUSALS = frozenset(
+    {
+        Reason.OUT_OF_STOCK,
+        Reason.RATE_LIMITED,
+        Reason.CREDENTIALS_REFUSED,
+        Reason.NO_CREDIT,
+        Reason.PROVIDER_REFUSED,
+    }
+)
+"""What condition Provisioned says after the provider refused an order for certain."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ class InsideFacts:
     storage_classes: frozenset[str] = frozenset()
 
 
-NOT_LOOKED = Unknown("Nobody has looked yet.")
+NOT_LOOKED = NotYet("nobody has looked yet")
 
 
 @dataclass(frozen=True)
@@ -199,16 +212,28 @@ def quietly(seen: ClusterObservation, *actions: Action, again: float | None = No
     return Decision(status=seen.status, actions=actions, look_again_seconds=again)
 
 
+_NOTHING = "Nothing is bought yet."
+_NOT_BOUGHT = {
+    "KubeconfigAvailable": Verdict(False, Reason.NOT_BOUGHT, _NOTHING),
+    "NodesHealthy": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
+    "AcceptanceTested": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
+    "Drifted": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
+    "Idle": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
+    "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
+}
+
+
 def _told(
     seen: ClusterObservation,
     summary: Summary,
     status: GPUClusterStatus | None,
     verdicts: Mapping[str, Verdict] | None,
 ) -> Decision[GPUClusterStatus]:
+    after = status if status is not None else seen.status
     after = told(
-        status if status is not None else seen.status,
+        after,
         summary,
-        verdicts or {},
+        {**(_NOT_BOUGHT if after.cluster_id is None else {}), **(verdicts or {})},
         order=CONDITIONS,
         generation=seen.resource.metadata.generation,
         now=seen.around.now,

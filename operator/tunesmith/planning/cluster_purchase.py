@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from tunesmith.planning.actions import SetFinalizer
 from tunesmith.planning.circumstances import Known
-from tunesmith.planning.cluster_observation import ClusterObservation, NamedVolume, quietly, stalled, working
+from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, NamedVolume, quietly, stalled, working
+from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, Failure
 from tunesmith.planning.drivers import DriverChoice, choose_driver
 from tunesmith.planning.money import hourly_usd
@@ -16,12 +18,14 @@ from tunesmith.planning.provider import Credential, Phase, ProviderCluster, Regi
 from tunesmith.planning.purchase import (
     CloseIntent,
     HoldIntent,
+    Intent,
     LookAtProvider,
     LookFirst,
     Made,
     OpenIntent,
     Pause,
     Post,
+    may_have_been_posted,
     next_step,
 )
 from tunesmith.planning.verdict import Verdict, reason_of
@@ -104,13 +108,20 @@ def waits_for_volume(seen: ClusterObservation) -> ClusterDecision | None:
     """The volume decides who makes it, because it can be attached only while a cluster is made."""
     if seen.status.cluster_id is not None or seen.spec.volume_ref is None:
         return None
-    name, volume = seen.spec.volume_ref.name, seen.volume
+    answer = _volume_says_wait(seen, seen.spec.volume_ref.name)
+    if answer is None or seen.intent is None:
+        return answer
+    return _give_up_the_order(seen, seen.intent, answer)
+
+
+def _volume_says_wait(seen: ClusterObservation, name: str) -> ClusterDecision | None:
+    volume = seen.volume
     if volume is None:
         message = f"SharedVolume '{name}' does not exist in this namespace. Create it; the cluster is bought then."
-        return working(seen, Reason.WAITING_FOR_VOLUME, message)
+        return _waiting(seen, message)
     if volume.trouble is not None or volume.deleting:
         why = volume.trouble or "it is being deleted"
-        return working(seen, Reason.WAITING_FOR_VOLUME, f"SharedVolume '{name}' cannot be attached: {why}")
+        return _waiting(seen, f"SharedVolume '{name}' cannot be attached: {why}")
     if volume.regions and seen.spec.region not in volume.regions:
         return stalled(
             seen,
@@ -124,12 +135,36 @@ def waits_for_volume(seen: ClusterObservation) -> ClusterDecision | None:
 
 
 def _waits_for_election(seen: ClusterObservation, volume: NamedVolume) -> ClusterDecision | None:
-    name = volume.name
-    if volume.elected_uid == seen.resource.metadata.uid:
-        return None
     if volume.elected_uid is None:
-        return quietly(seen)  # the volume's own pass elects a cluster and wakes it
-    return working(seen, Reason.WAITING_FOR_VOLUME, f"SharedVolume '{name}' is being made with another cluster.")
+        if seen.intent is None and reason_of(seen.status.conditions, "Provisioned") not in REFUSALS:
+            return quietly(seen)  # the volume's own pass elects a cluster and wakes it
+        return _waiting(seen, f"SharedVolume '{volume.name}' has not said yet which cluster makes it.")
+    if volume.elected_uid != seen.resource.metadata.uid:
+        return _waiting(seen, f"SharedVolume '{volume.name}' is being made with another cluster.")
+    if any(v.name == volume.order_name and v.status != "deleting" for v in seen.provider.seen_volumes()):
+        # An earlier order has made the volume but no cluster: its resource records it, then its id is ordered.
+        return _waiting(seen, f"SharedVolume '{volume.name}' was made by an earlier order and is being recorded.")
+    return None
+
+
+def _waiting(seen: ClusterObservation, message: str) -> ClusterDecision:
+    verdicts = {"Provisioned": Verdict(False, Reason.WAITING_FOR_VOLUME, message)}
+    return working(seen, Reason.WAITING_FOR_VOLUME, message, verdicts=verdicts)
+
+
+def _give_up_the_order(seen: ClusterObservation, intent: Intent, answer: ClusterDecision) -> ClusterDecision:
+    """The volume does not want the order any more: close the intent, once it is certain that nothing came of it."""
+    closed = replace(answer, status=answer.status.model_copy(update={"create_intent": None}))
+    if not may_have_been_posted(intent, seen.memory):
+        return closed
+    match next_step(intent, seen.memory, seen.provider.begun, seen.around):
+        case Made(made_id):
+            return record_id(seen, made_id)
+        case Pause(seconds):
+            return _ambiguous(seen, seconds)
+        case LookFirst(not_before):
+            return quietly(seen, LookAtProvider(not_before))
+    return closed
 
 
 def buy(seen: ClusterObservation) -> ClusterDecision | None:
@@ -159,8 +194,9 @@ def record(
     events = [
         EventNote(EventType.NORMAL, Reason.BOUGHT, f"Cluster '{cluster.name}' ({cluster.id}) belongs to this resource.")
     ]
-    told = f"The provider has the cluster as '{cluster.status}'."
-    verdicts = {"Provisioned": Verdict(False, Reason.PROVISIONING, told)}
+    recorded = seen.resource.model_copy(update={"status": _with_bought(seen, cluster.id, cluster.name, cluster)})
+    seen = replace(seen, resource=recorded)
+    verdicts = standing(seen, cluster)
     if duplicates:
         message = f"The provider has more than one cluster of this resource; besides the oldest, kept: {named}. "
         message += "Look at them and delete them at the provider: they bill."
@@ -169,8 +205,8 @@ def record(
     return working(
         seen,
         Reason.PROVISIONING,
-        f"Cluster '{cluster.name}' ({cluster.id}) is bought; the provider is building it.",
-        status=_with_bought(seen, cluster.id, cluster.name, cluster),
+        verdicts["Provisioned"].message,  # what the next pass says as well: no write for the same news
+        status=as_seen(seen, cluster),
         verdicts=verdicts,
         events=tuple(events),
     )
@@ -332,7 +368,7 @@ def _waits_for_holder(seen: ClusterObservation, name: str, volume_id: str) -> Cl
         return working(seen, Reason.VOLUME_IN_USE, message)
     volume = seen.provider.volume(volume_id)
     if volume is not None and not volume.is_usable:
-        return working(seen, Reason.WAITING_FOR_VOLUME, f"The provider has SharedVolume '{name}' as '{volume.status}'.")
+        return _waiting(seen, f"The provider has SharedVolume '{name}' as '{volume.status}'.")
     return None
 
 

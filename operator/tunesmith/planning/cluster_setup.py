@@ -6,8 +6,9 @@ import base64
 from typing import Any
 
 from tunesmith.planning.actions import ApplyObject
-from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.circumstances import NotYet, Refused, Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, StoredSecret, quietly, stalled, working
+from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.kube_facts import MANAGED_BY, MANAGED_BY_LABEL
 from tunesmith.planning.provider import AttachedVolume
@@ -19,6 +20,7 @@ ClusterDecision = Decision[GPUClusterStatus]
 
 KUBECONFIG_KEY = "value"  # the Cluster API contract names both
 KUBECONFIG_TYPE = "cluster.x-k8s.io/secret"
+_NONE_GIVEN = "The provider has given no kubeconfig yet."
 CLUSTER_NAME_LABEL = "cluster.x-k8s.io/cluster-name"
 FALLBACK_CLASS = "shared-storage-class"  # provider: where older clusters have no static PersistentVolume
 NAMESPACE_LABELS = {
@@ -33,19 +35,22 @@ def kubeconfig_missing(seen: ClusterObservation) -> ClusterDecision | None:
     cluster = seen.bought
     if cluster is None:
         return None
-    if not cluster.kubeconfig:
-        message = "The provider has given no kubeconfig yet."
-        verdicts = {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_MISSING, message)}
-        return working(seen, Reason.KUBECONFIG_MISSING, message, verdicts=verdicts)
+    facts, status = standing(seen, cluster), as_seen(seen, cluster)
     if isinstance(seen.kubeconfig_secret, Unknown):
+        if not cluster.kubeconfig:
+            return working(seen, Reason.KUBECONFIG_MISSING, _NONE_GIVEN, status=status, verdicts=facts)
         message = f"Secret '{seen.secret_name}' could not be read: {seen.kubeconfig_secret.why}"
-        return working(seen, Reason.KUBECONFIG_UNREADABLE, message)
+        return working(seen, Reason.KUBECONFIG_UNREADABLE, message, status=status, verdicts=facts)
     stored = seen.kubeconfig_secret.value
     if stored is not None and seen.resource.metadata.uid not in stored.owner_uids:
         message = f"Secret '{seen.secret_name}' exists and is not this resource's, so it is left alone. "
         message += "Delete or rename it; `spec.kubeconfigSecretName` cannot be changed."
-        verdicts = {"KubeconfigAvailable": Verdict(False, Reason.SECRET_NOT_OURS, message)}
-        return stalled(seen, Reason.SECRET_NOT_OURS, message, verdicts=verdicts)
+        verdicts = {**facts, "KubeconfigAvailable": Verdict(False, Reason.SECRET_NOT_OURS, message)}
+        return stalled(seen, Reason.SECRET_NOT_OURS, message, status=status, verdicts=verdicts)
+    if not cluster.kubeconfig:
+        if stored is not None and stored.value:
+            return None  # what was given before still stands
+        return working(seen, Reason.KUBECONFIG_MISSING, _NONE_GIVEN, status=status, verdicts=facts)
     if stored != StoredSecret(frozenset({seen.resource.metadata.uid}), cluster.kubeconfig):
         return quietly(seen, ApplyObject(None, kubeconfig_secret(seen, cluster.kubeconfig)))
     return None
@@ -78,16 +83,22 @@ def kubeconfig_secret(seen: ClusterObservation, kubeconfig: str) -> dict[str, An
 
 def not_reachable(seen: ClusterObservation) -> ClusterDecision | None:
     """Without an answer from the cluster's own API nothing is known of its nodes; unknown never means "none"."""
-    why = next((fact.why for fact in (seen.nodes, seen.inside) if isinstance(fact, Unknown)), None)
-    if why is None:
+    cluster = seen.bought
+    unknown = next((fact for fact in (seen.nodes, seen.inside) if isinstance(fact, Unknown)), None)
+    if unknown is None or cluster is None:
         return None
-    message = f"The cluster's own Kubernetes cannot be reached: {why}"
-    return working(
-        seen,
-        Reason.CLUSTER_UNREACHABLE,
-        message,
-        verdicts={"NodesHealthy": Verdict(None, Reason.CLUSTER_UNREACHABLE, message)},
-    )
+    facts, status = standing(seen, cluster), as_seen(seen, cluster)
+    if isinstance(unknown, Refused):
+        message = f"{unknown.why} Nothing is run in the cluster. Ask the provider for one with a certificate or token "
+        message += "only, or delete this resource."
+        return stalled(seen, Reason.KUBECONFIG_REFUSED, message, status=status, verdicts=facts)
+    if not isinstance(unknown, NotYet):
+        message = f"The cluster's own Kubernetes cannot be reached: {unknown.why}"
+        return working(seen, Reason.CLUSTER_UNREACHABLE, message, status=status, verdicts=facts)
+    if seen.status.first_ready_time is not None:
+        return quietly(seen)  # this process has only just begun to look; what was told before still stands
+    message = f"The provider has built the cluster; the operator connects to its own Kubernetes ({unknown.why})."
+    return working(seen, Reason.CONNECTING, message, status=status, verdicts=facts)
 
 
 def not_set_up(seen: ClusterObservation) -> ClusterDecision | None:
@@ -156,4 +167,10 @@ def _without_claim(seen: ClusterObservation, volume: AttachedVolume) -> ClusterD
         f"The cluster has neither a PersistentVolume '{volume.name}' nor a StorageClass '{FALLBACK_CLASS}' yet, "
         "so its shared volume cannot be used. The provider makes them; ask its support if this lasts."
     )
-    return working(seen, Reason.VOLUME_NOT_IN_CLUSTER, message)
+    return working(
+        seen,
+        Reason.VOLUME_NOT_IN_CLUSTER,
+        message,
+        status=as_seen(seen, seen.bought) if seen.bought is not None else None,
+        verdicts=standing(seen, seen.bought) if seen.bought is not None else None,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tunesmith.planning.actions import ApplyObject
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, working
-from tunesmith.planning.cluster_status import as_seen, built, ready_gpus, ready_nodes, with_counts
+from tunesmith.planning.cluster_status import as_seen, counted, standing
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.orders import ResizeCluster
@@ -42,34 +42,25 @@ def nodes_not_ready(seen: ClusterObservation) -> ClusterDecision | None:
     cluster = seen.bought
     if cluster is None or isinstance(seen.nodes, Unknown):
         return None
-    nodes, gpus = ready_nodes(seen.nodes.value), ready_gpus(seen.nodes.value)
-    if nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
+    facts = standing(seen, cluster)
+    if facts["NodesHealthy"].holds:
         return None
-    message = (
-        f"{nodes} of {seen.wanted_nodes} nodes are Ready with {gpus} of {seen.wanted_gpus} GPUs. "
-        "Jobs use those that are; the rest is awaited."
-    )
-    return working(
-        seen,
-        Reason.NODES_NOT_READY,
-        message,
-        status=as_seen(seen, cluster),
-        verdicts={**built(cluster), "NodesHealthy": Verdict(False, Reason.NODES_NOT_READY, message)},
-    )
+    message = f"{counted(seen)} Jobs use those that are; the rest is awaited."
+    return working(seen, Reason.NODES_NOT_READY, message, status=as_seen(seen, cluster), verdicts=facts)
 
 
 def _shrink(seen: ClusterObservation, cluster: ProviderCluster) -> ClusterDecision:
     """Cordon the idle nodes that are to go, then ask for fewer; nodes that jobs hold never go."""
+    facts = standing(seen, cluster)
     if isinstance(seen.nodes, Unknown):
-        return working(
-            seen, Reason.SCALE_DOWN_WAITS, "Which nodes are idle is not known; none is given back meanwhile."
-        )
+        message = "Which nodes are idle is not known; none is given back meanwhile."
+        return working(seen, Reason.SCALE_DOWN_WAITS, message, status=as_seen(seen, cluster), verdicts=facts)
     held = frozenset().union(*(job.nodes for job in seen.jobs))
     surplus = (cluster.gpus - seen.wanted_gpus) // GPUS_PER_NODE
     idle = sorted((node for node in seen.nodes.value if node.name not in held), key=_leaves_first)
     if len(idle) < surplus:
         message = f"{surplus} nodes are to go, but jobs hold {len(held)}. They are given back as jobs end."
-        return working(seen, Reason.SCALE_DOWN_WAITS, message, status=with_counts(seen))
+        return working(seen, Reason.SCALE_DOWN_WAITS, message, status=as_seen(seen, cluster), verdicts=facts)
     uncordoned = [node for node in idle[:surplus] if not node.cordoned]
     if uncordoned:
         return quietly(seen, *(ApplyObject(seen.here, _cordoned(node)) for node in uncordoned))
@@ -93,7 +84,7 @@ def _resizing(seen: ClusterObservation, cluster: ProviderCluster, *actions: Resi
     asked_before = seen.status.nodes is not None and seen.status.nodes.desired == seen.wanted_nodes
     now_nodes = cluster.gpus // GPUS_PER_NODE
     message = f"Going from {now_nodes} to {seen.wanted_nodes} nodes."
-    verdicts: dict[str, Verdict] = {}
+    verdicts = standing(seen, cluster)
     events: tuple[EventNote, ...] = ()
     if actions and asked_before and seen.status.first_ready_time is not None:
         drift = (
@@ -102,5 +93,5 @@ def _resizing(seen: ClusterObservation, cluster: ProviderCluster, *actions: Resi
         verdicts["Drifted"] = Verdict(True, Reason.SIZE_CHANGED_OUTSIDE, drift)
         if reason_of(seen.status.conditions, "Drifted") != Reason.SIZE_CHANGED_OUTSIDE:
             events = (EventNote(EventType.WARNING, Reason.SIZE_CHANGED_OUTSIDE, drift),)
-    status = with_counts(seen)
+    status = as_seen(seen, cluster)
     return working(seen, Reason.SCALING, message, *actions, status=status, verdicts=verdicts, events=events)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.circumstances import NotYet, Refused, Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.money import accrued_usd, hourly_usd
@@ -14,6 +14,7 @@ from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
 from tunesmith.resources.purchase import Cost
 from tunesmith.resources.reasons import Reason
+from tunesmith.resources.timestamps import format_time
 
 
 def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterStatus:
@@ -31,13 +32,86 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
     return with_cost(seen, status, cluster.gpus) if _cost_is_old(seen, cluster) else status
 
 
-def built(cluster: ProviderCluster) -> dict[str, Verdict]:
-    """What is known of every condition that hangs on the provider having built the cluster."""
-    message = f"The provider has built cluster '{cluster.name}'."
-    return {"Provisioned": Verdict(True, "Provisioned", message), **tested(cluster), **untold(cluster)}
+def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:
+    """What is known of every condition of a bought cluster now. Every decision about one begins from this."""
+    return {
+        "Provisioned": provisioned(seen, cluster),
+        **_kubeconfig(seen, cluster),
+        "NodesHealthy": _nodes(seen, cluster),
+        **_tested(cluster),
+        "Drifted": drift(seen, cluster),
+        **_untold(cluster),
+    }
 
 
-def tested(cluster: ProviderCluster) -> dict[str, Verdict]:
+def is_being_built(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
+    """It was never Ready, and the provider says that it works on it. Later the same words mean other work on it."""
+    return cluster.phase is Phase.IN_PROGRESS and seen.status.first_ready_time is None
+
+
+def provisioned(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
+    """Whether the provider has built it. The message names its phase and since when, and so moves only with it."""
+    if is_being_built(seen, cluster):
+        phase = cluster.latest_phase
+        since = f" since {format_time(phase.time.replace(microsecond=0))}" if phase is not None else ""
+        return Verdict(False, Reason.PROVISIONING, f"The provider is building the cluster: '{cluster.status}'{since}.")
+    if cluster.phase is Phase.DELETING:
+        return Verdict(False, Reason.DELETING, f"The provider is deleting cluster '{cluster.name}'.")
+    return Verdict(True, Reason.BOUGHT, f"The provider has built cluster '{cluster.name}'.")
+
+
+def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
+    """Whether the provider has something else than `spec` says, or more than one."""
+    others = [each for each in seen.provider.own_clusters(seen.name) if each.id != cluster.id]
+    if others:
+        named = ", ".join(f"'{other.name}' ({other.id})" for other in others)
+        text = f"The provider has more clusters of this resource: {named}. Delete them there: they bill."
+        return Verdict(True, Reason.DUPLICATE_FOUND, text)
+    if (cluster.region, cluster.gpu_type) != (seen.spec.region, seen.spec.gpu_type):
+        text = f"The cluster is '{cluster.gpu_type}' in '{cluster.region}', which is not what `spec` says."
+        return Verdict(True, Reason.DRIFTED, text)
+    return Verdict(False, Reason.AS_WANTED, "The provider's cluster is as `spec` says.")
+
+
+def counted(seen: ClusterObservation) -> str:
+    """How many nodes and GPUs can be used, in words."""
+    nodes = () if isinstance(seen.nodes, Unknown) else seen.nodes.value
+    ready, gpus = ready_nodes(nodes), ready_gpus(nodes)
+    if ready >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
+        return f"{seen.wanted_nodes} nodes with {seen.wanted_gpus} GPUs are Ready."
+    return f"{ready} of {seen.wanted_nodes} nodes are Ready with {gpus} of {seen.wanted_gpus} GPUs."
+
+
+def _nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
+    if is_being_built(seen, cluster):
+        return Verdict(None, Reason.PROVISIONING, "The nodes are seen when the provider has built the cluster.")
+    if isinstance(seen.nodes, NotYet):
+        return Verdict(None, Reason.CONNECTING, f"Nothing is known of the nodes yet: {seen.nodes.why}.")
+    if isinstance(seen.nodes, Unknown):
+        return Verdict(None, Reason.CLUSTER_UNREACHABLE, f"Nothing is known of the nodes: {seen.nodes.why}")
+    nodes, gpus = ready_nodes(seen.nodes.value), ready_gpus(seen.nodes.value)
+    if nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
+        return Verdict(True, Reason.NODES_READY, counted(seen))
+    return Verdict(False, Reason.NODES_NOT_READY, counted(seen))
+
+
+def _kubeconfig(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:
+    """Nothing while the Secret could not be read: what was known of it before still stands."""
+    if isinstance(seen.nodes, Refused):
+        return {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_REFUSED, seen.nodes.why)}
+    if isinstance(seen.kubeconfig_secret, Unknown):
+        return {}
+    stored = seen.kubeconfig_secret.value
+    if stored is not None and seen.resource.metadata.uid in stored.owner_uids and stored.value:
+        text = f"The kubeconfig is in Secret '{seen.secret_name}'."
+        return {"KubeconfigAvailable": Verdict(True, Reason.KUBECONFIG_WRITTEN, text)}
+    if not cluster.kubeconfig:
+        text = "The provider has given no kubeconfig yet."
+        return {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_MISSING, text)}
+    return {}
+
+
+def _tested(cluster: ProviderCluster) -> dict[str, Verdict]:
     """What the provider's acceptance tests said."""
     phases = {transition.phase for transition in cluster.phases}
     if any(phase.endswith("TESTS_FAILED") for phase in phases):
@@ -50,7 +124,7 @@ def tested(cluster: ProviderCluster) -> dict[str, Verdict]:
     }
 
 
-def untold(cluster: ProviderCluster) -> dict[str, Verdict]:
+def _untold(cluster: ProviderCluster) -> dict[str, Verdict]:
     """Conditions of fields that are not acted on yet, told all the same."""
     return {
         "Idle": Verdict(None, Reason.NOT_MEASURED, f"Whether '{cluster.name}' is idle is not measured."),
@@ -71,16 +145,24 @@ def ready_gpus(nodes: tuple[NodeFact, ...]) -> int:
 def with_counts(seen: ClusterObservation) -> GPUClusterStatus:
     """The status with the counts of now."""
     held = sum(len(job.nodes) for job in seen.jobs) * GPUS_PER_NODE
-    before = seen.status.nodes
-    known = not isinstance(seen.nodes, Unknown)
-    nodes = seen.nodes.value if not isinstance(seen.nodes, Unknown) else ()
-    ready = ready_nodes(nodes) if known else (before.ready if before is not None else None)
+    if isinstance(seen.nodes, Unknown):
+        ready, gpus = _as_last_seen(seen)
+    else:
+        ready, gpus = ready_nodes(seen.nodes.value), ready_gpus(seen.nodes.value)
     return seen.status.model_copy(
         update={
             "nodes": NodeCounts(desired=seen.wanted_nodes, ready=ready),
-            "gpus": GPUCounts(desired=seen.wanted_gpus, allocated=held, ready=ready_gpus(nodes) if known else None),
+            "gpus": GPUCounts(desired=seen.wanted_gpus, allocated=held, ready=gpus),
         }
     )
+
+
+def without_what_is_gone(seen: ClusterObservation) -> GPUClusterStatus:
+    """The status once the provider shows the cluster no more: nothing is counted, and nothing accrues."""
+    status = seen.status.model_copy(update={"provider_status": None, "nodes": None, "gpus": None})
+    if seen.status.cost is not None and seen.status.cost.hourly_usd:
+        return with_cost(seen, status, 0)
+    return status
 
 
 def with_cost(seen: ClusterObservation, status: GPUClusterStatus, gpus: int) -> GPUClusterStatus:
@@ -96,6 +178,12 @@ def with_cost(seen: ClusterObservation, status: GPUClusterStatus, gpus: int) -> 
         }
     )
     return status.model_copy(update={"cost": cost})
+
+
+def _as_last_seen(seen: ClusterObservation) -> tuple[int | None, int | None]:
+    """While nothing is seen of the nodes both counts stay; the condition NodesHealthy says that they are old."""
+    nodes, gpus = seen.status.nodes, seen.status.gpus
+    return (nodes.ready if nodes is not None else None), (gpus.ready if gpus is not None else None)
 
 
 def _cost_is_old(seen: ClusterObservation, cluster: ProviderCluster) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 from tunesmith.planning.acceptance import Plan
 from tunesmith.planning.attempt import (
     CONFIGURATION_DIRECTORY,
-    MASTER_PORT,
     STORAGE_ROOT,
     job_path,
+    master_port,
     on_storage,
     output_path,
 )
@@ -48,7 +48,7 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
             "pods": plan.pods,
             "processesPerPod": plan.processes_per_pod,
             "gpusPerPod": plan.gpus_per_pod,
-            "masterPort": MASTER_PORT,
+            "masterPort": master_port(seen.identity, attempt),
         },
         "simulatedGPUs": seen.around.installation.simulated_gpus,
         "stallAfterSeconds": spec.recovery.stall_timeout_seconds,

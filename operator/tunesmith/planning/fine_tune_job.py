@@ -6,7 +6,7 @@ from tunesmith.planning.acceptance import Refusal, files_too_large, plan_of
 from tunesmith.planning.accepted import accepted_changes, accepted_verdicts, ready_verdicts
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.admission import request_of
-from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.configuration import dataset_hashes, travelling_files
 from tunesmith.planning.decision import EventNote, EventType, first_answer
 from tunesmith.planning.job_cluster import cluster_not_ready, cluster_of_the_template
@@ -17,7 +17,7 @@ from tunesmith.planning.job_observation import (
     NOT_YET_SECONDS,
     JobDecision,
     JobObservation,
-    NotYet,
+    as_it_was,
     done,
     stalled,
     working,
@@ -131,13 +131,19 @@ def planned_only(seen: JobObservation) -> JobDecision | None:
     if not seen.spec.dry_run:
         return None
     message = "The plan is in `status.plan`. Set `spec.dryRun` to false to carry it out."
+    cluster = Verdict(None, "DryRun", "The cluster is not looked at for a plan.")
+    nothing = Verdict(False, "DryRun", "Nothing is made for a plan.")
     return done(
         seen,
         "Planned",
         "DryRun",
         message,
         changes=accepted_changes(seen),
-        verdicts=accepted_verdicts(seen),
+        verdicts={
+            **accepted_verdicts(seen),
+            "ClusterReady": cluster,
+            **dict.fromkeys(("Admitted", "PodsReady", "Progressing"), nothing),
+        },
         again=None,
     )
 
@@ -192,7 +198,7 @@ def not_admitted(seen: JobObservation) -> JobDecision | None:
         return None
     if request_of(seen.job) is not None and (isinstance(seen.answer, Unknown) or seen.answer.value is None):
         # It stands in line already, and there is no news of the line.
-        return JobDecision(status=seen.status, actions=leftovers(seen), look_again_seconds=LOOK_AGAIN_SECONDS)
+        return JobDecision(status=as_it_was(seen), actions=leftovers(seen), look_again_seconds=LOOK_AGAIN_SECONDS)
     if isinstance(seen.answer, Unknown):
         return _waits(seen, "PoolUnknown", f"The pool cannot be judged: {seen.answer.why}.")
     match seen.answer.value:

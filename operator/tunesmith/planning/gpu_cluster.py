@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.cluster_deletion import being_deleted, credential_can_tell
 from tunesmith.planning.cluster_observation import (
@@ -24,8 +22,14 @@ from tunesmith.planning.cluster_purchase import (
 )
 from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, not_set_up
 from tunesmith.planning.cluster_size import nodes_not_ready, wrong_size
-from tunesmith.planning.cluster_status import as_seen, built, tested, untold, with_cost
+from tunesmith.planning.cluster_status import as_seen, counted, is_being_built, standing, without_what_is_gone
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
+from tunesmith.planning.looking import (
+    BUSY_INTERVAL_SECONDS,
+    answering_request,
+    leaving_interval_seconds,
+    looking_again,
+)
 from tunesmith.planning.ownership import (
     FINALIZER,
     NAME_ANNOTATION,
@@ -34,19 +38,15 @@ from tunesmith.planning.ownership import (
     was_restored,
     with_finalizer,
 )
-from tunesmith.planning.provider import Credential, Phase, ProviderCluster
+from tunesmith.planning.provider import Credential, Phase
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
 from tunesmith.resources.purchase import AdoptionPolicy
 from tunesmith.resources.reasons import Reason
-from tunesmith.resources.timestamps import format_time
 
 ClusterDecision = Decision[GPUClusterStatus]
-
-BUSY_INTERVAL_SECONDS = 10.0
-"""How often the provider is looked at while something is under way; `drift.intervalSeconds` may ask for more."""
 
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
@@ -227,7 +227,7 @@ def deleted_outside(seen: ClusterObservation) -> ClusterDecision | None:
         Reason.DELETED_OUTSIDE,
         message,
         status=as_seen(seen, cluster),
-        verdicts={"Drifted": verdict},
+        verdicts={**standing(seen, cluster), "Drifted": verdict},
         events=events,
     )
 
@@ -238,24 +238,18 @@ def stopped_by_provider(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster is None or cluster.phase is not Phase.PAUSED:
         return None
     message = f"The provider has stopped the cluster ('{cluster.status}'). Settle the account there; it goes on then."
-    return stalled(seen, Reason.STOPPED_BY_PROVIDER, message, status=as_seen(seen, cluster))
+    facts = standing(seen, cluster)
+    return stalled(seen, Reason.STOPPED_BY_PROVIDER, message, status=as_seen(seen, cluster), verdicts=facts)
 
 
 def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
-    """The provider is building the cluster. The message names its phase and since when, and so moves only with it."""
+    """The provider is building the cluster."""
     cluster = seen.bought
-    if cluster is None or cluster.phase is not Phase.IN_PROGRESS or seen.status.first_ready_time is not None:
+    if cluster is None or not is_being_built(seen, cluster):
         return None
-    phase = cluster.latest_phase
-    since = f" since {format_time(phase.time.replace(microsecond=0))}" if phase is not None else ""
-    message = f"The provider is building the cluster: '{cluster.status}'{since}."
-    return working(
-        seen,
-        Reason.PROVISIONING,
-        message,
-        status=as_seen(seen, cluster),
-        verdicts={"Provisioned": Verdict(False, Reason.PROVISIONING, message), **tested(cluster), **untold(cluster)},
-    )
+    facts = standing(seen, cluster)
+    message = facts["Provisioned"].message
+    return working(seen, Reason.PROVISIONING, message, status=as_seen(seen, cluster), verdicts=facts)
 
 
 def in_order(seen: ClusterObservation) -> ClusterDecision:
@@ -263,63 +257,36 @@ def in_order(seen: ClusterObservation) -> ClusterDecision:
     cluster = seen.bought
     if cluster is None:
         raise ValueError("a cluster is in order only when the provider shows it")
-    status = as_seen(seen, cluster)
+    status, message = as_seen(seen, cluster), counted(seen)
     events: tuple[EventNote, ...] = ()
-    message = f"{seen.wanted_nodes} nodes with {seen.wanted_gpus} GPUs are Ready."
     if status.first_ready_time is None:
         status = status.model_copy(update={"first_ready_time": seen.around.now})
         events = (EventNote(EventType.NORMAL, Reason.IN_ORDER, message),)
-    return done(
-        seen,
-        Reason.IN_ORDER,
-        message,
-        status=status,
-        verdicts={
-            **built(cluster),
-            "KubeconfigAvailable": Verdict(
-                True, Reason.KUBECONFIG_WRITTEN, f"The kubeconfig is in Secret '{seen.secret_name}'."
-            ),
-            "NodesHealthy": Verdict(True, Reason.NODES_READY, message),
-            "Drifted": _drift(seen, cluster),
-        },
-        events=events,
-    )
+    return done(seen, Reason.IN_ORDER, message, status=status, verdicts=standing(seen, cluster), events=events)
 
 
 def seen_lately(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
-    """The decision, with a look at the provider when the newest is old, and the time of the next one."""
-    if not isinstance(seen.credential, Credential) or seen.provider.begun is None or is_paused(seen.resource.metadata):
+    """The decision, with a look at the provider when the newest is old or the user asks for one."""
+    metadata = seen.resource.metadata
+    if is_paused(metadata) or (metadata.is_being_deleted and FINALIZER not in metadata.finalizers):
         return decision
-    if not seen.resource.metadata.finalizers and seen.resource.metadata.is_being_deleted:
-        return decision
-    due = seen.provider.begun + _interval_seconds(seen, decision)
-    looks = any(isinstance(action, LookAtProvider) for action in decision.actions)
-    pays = any(action.costs_money for action in decision.actions)
-    if seen.around.monotonic >= due and not looks and not pays:
-        return decision.with_actions(LookAtProvider(due, cluster_id=seen.status.cluster_id))
-    left = max(due - seen.around.monotonic, 0.0)
-    again = decision.look_again_seconds
-    return replace(decision, look_again_seconds=left if again is None else min(left, again))
+    begun = seen.provider.begun if isinstance(seen.credential, Credential) else None
+    look = LookAtProvider(seen.around.monotonic, cluster_id=seen.status.cluster_id)
+    decision = answering_request(
+        decision, metadata, look, seen.around, has_eyes=isinstance(seen.credential, Credential)
+    )
+    return looking_again(
+        decision, look, begun=begun, interval_seconds=_interval_seconds(seen, decision), around=seen.around
+    )
 
 
 def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> float:
-    """Jittered, so that many clusters do not ask at the same moment."""
-    calm = reason_of(decision.status.conditions, "Ready") == "Ready"
+    """How old the newest look may be."""
+    if seen.resource.metadata.is_being_deleted:
+        return leaving_interval_seconds(seen.around.installation)
+    calm = reason_of(decision.status.conditions, "Ready") == Reason.IN_ORDER
     wish = float(seen.spec.drift.interval_seconds)
-    interval = wish if calm else min(wish, BUSY_INTERVAL_SECONDS)
-    return interval * (0.9 + 0.2 * seen.around.jitter)
-
-
-def _drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
-    others = [each for each in seen.provider.own_clusters(seen.name) if each.id != cluster.id]
-    if others:
-        named = ", ".join(f"'{other.name}' ({other.id})" for other in others)
-        text = f"The provider has more clusters of this resource: {named}. Delete them there: they bill."
-        return Verdict(True, Reason.DUPLICATE_FOUND, text)
-    if (cluster.region, cluster.gpu_type) != (seen.spec.region, seen.spec.gpu_type):
-        text = f"The cluster is '{cluster.gpu_type}' in '{cluster.region}', which is not what `spec` says."
-        return Verdict(True, Reason.DRIFTED, text)
-    return Verdict(False, Reason.AS_WANTED, "The provider's cluster is as `spec` says.")
+    return wish if calm else min(wish, BUSY_INTERVAL_SECONDS)
 
 
 def is_lost(seen: ClusterObservation) -> bool:
@@ -335,14 +302,11 @@ def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
     events: tuple[EventNote, ...] = ()
     if not is_lost(seen):
         events = (EventNote(EventType.WARNING, Reason.GONE, message),)
-    status = seen.status.model_copy(update={"provider_status": None})
-    if seen.status.cost is not None and seen.status.cost.hourly_usd:
-        status = with_cost(seen, status, 0)
     return stalled(
         seen,
         Reason.GONE,
         message,
-        status=status,
+        status=without_what_is_gone(seen),
         verdicts={
             "Provisioned": Verdict(False, Reason.GONE, message),
             "Drifted": Verdict(True, Reason.GONE, message),

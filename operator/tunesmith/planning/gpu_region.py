@@ -38,10 +38,12 @@ def decide(seen: RegionObservation) -> Decision[GPURegionStatus]:
     if found is None:
         message = "The provider lists no such region any more."
         return _told(seen, seen.resource.status, Summary(Standing.STALLED, Reason.GONE, message))
+    types = tuple(sorted(set(found.gpu_types)))
     status = seen.resource.status.model_copy(
         update={
             "region": found.name,
-            "gpu_types": tuple(sorted(set(found.gpu_types))),
+            "gpu_types": types,
+            "offer": ", ".join(types),
             "driver_versions": tuple(
                 DriverVersion(
                     id=driver.id or f"{driver.cuda_version}-{driver.driver_version}",

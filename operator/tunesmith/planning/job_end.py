@@ -8,7 +8,15 @@ from tunesmith.planning.actions import DeleteObject, SetMetadata
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action, EventNote, EventType
 from tunesmith.planning.job_cluster import give_back_the_template_cluster
-from tunesmith.planning.job_observation import FINALIZER, JobDecision, JobObservation, stalled, working
+from tunesmith.planning.job_observation import (
+    FINALIZER,
+    LOOK_AGAIN_SECONDS,
+    JobDecision,
+    JobObservation,
+    as_it_was,
+    stalled,
+    working,
+)
 from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition, is_true
@@ -18,6 +26,8 @@ from tunesmith.resources.metadata import API_VERSION
 
 AT_ONCE_SECONDS = 1  # kubernetes: 0 would take the pod out of the API while its processes may go on
 LOG_TAIL_LINES = 50
+LOGS_KEPT_SECONDS = 3600.0
+PEERS_END_SECONDS = 60.0  # kubernetes: the Job controller ends the other pods of a failed Job by itself
 TAIL_CHARACTERS = 4000
 
 
@@ -31,34 +41,38 @@ def being_deleted(seen: JobObservation) -> JobDecision | None:
         return _let_go(seen)  # nothing was ever made, or its cluster's end is its end
     if isinstance(seen.workload, Unknown):
         message = f"The cluster does not answer ({seen.workload.why}); what the job made there is still to be removed."
-        return working(seen, "Deleting", "ClusterUnreachable", message)
+        unseen = Verdict(None, "ClusterUnreachable", message)
+        verdicts = dict.fromkeys(("ClusterReady", "PodsReady", "Progressing"), unseen)
+        return working(seen, "Deleting", "ClusterUnreachable", message, verdicts=verdicts)
     actions = (*_stop_at_once(seen), *leftovers(seen, everything=True))
     if seen.workload.value.jobs or _live_pods(seen):
         saving = seen.spec.on_delete is OnDelete.SAVE
         message = "Its pods are ending" + (" and save a checkpoint." if saving else ".")
-        return working(seen, "Deleting", "Deleting", message, *actions)
+        ending = Verdict(False, "Deleting", message)
+        verdicts = {} if _has_ended(seen) else {"PodsReady": ending, "Progressing": ending}
+        return working(seen, "Deleting", "Deleting", message, *actions, verdicts=verdicts)
     return _let_go(seen)
 
 
 def finished(seen: JobObservation) -> JobDecision | None:
     """The end stands in the status: take away what the attempts made, then wait for the job's time to live."""
-    conditions = seen.status.conditions
-    if not is_true(conditions, "Succeeded") and not is_true(conditions, "Failed"):
+    if not _has_ended(seen):
         return None
-    status = seen.status
-    tidy = _tidy_up(seen)
+    status, kept_seconds = as_it_was(seen), _seconds_to_keep_the_log(seen)
+    tidy = (*leftovers(seen, everything=kept_seconds <= 0), *give_back_the_template_cluster(seen))
     if tidy or FINALIZER not in seen.job.metadata.finalizers:
         return JobDecision(status=status, actions=tidy or _expired(seen), look_again_seconds=_seconds_to_live(seen))
     if isinstance(seen.workload, Unknown) and not _cluster_takes_everything_along(seen):
-        return JobDecision(status=status, look_again_seconds=30.0)
+        return JobDecision(status=status, look_again_seconds=LOOK_AGAIN_SECONDS)
     if not isinstance(seen.workload, Unknown) and seen.workload.value.jobs:
-        return JobDecision(status=status, look_again_seconds=30.0)  # being deleted
+        # Kept for its log, or being deleted.
+        return JobDecision(status=status, look_again_seconds=kept_seconds or LOOK_AGAIN_SECONDS)
     return JobDecision(status=status, actions=(_without_finalizer(seen),), look_again_seconds=_seconds_to_live(seen))
 
 
 def failed(seen: JobObservation, error_class: str, reason: str, message: str) -> JobDecision:
     """The job has failed for good. `message` is what the user reads first."""
-    tail = seen.report.tail if seen.report is not None else ()
+    tail = seen.last_words or (seen.report.tail if seen.report is not None else ())
     return stalled(
         seen,
         "Failed",
@@ -73,7 +87,6 @@ def failed(seen: JobObservation, error_class: str, reason: str, message: str) ->
         verdicts={
             "Failed": Verdict(True, reason, message),
             "Succeeded": Verdict(False, reason, message),
-            "Progressing": Verdict(False, reason, message),
         },
         events=(EventNote(EventType.WARNING, "Failed", message),),
         again=0.0,
@@ -95,8 +108,25 @@ def leftovers(seen: JobObservation, *, everything: bool = False) -> tuple[Action
     )
 
 
-def _tidy_up(seen: JobObservation) -> tuple[Action, ...]:
-    return (*leftovers(seen, everything=True), *give_back_the_template_cluster(seen))
+def _has_ended(seen: JobObservation) -> bool:
+    conditions = seen.status.conditions
+    return is_true(conditions, "Succeeded") or is_true(conditions, "Failed")
+
+
+def _seconds_to_keep_the_log(seen: JobObservation) -> float:
+    """How long the last attempt's pods still stay, so that `kubectl logs` can read them; 0: they go.
+
+    Pods that go on although the job has ended hold GPUs: they may end by themselves only for a moment.
+    """
+    since = (seen.around.now - (_ended(seen) or seen.around.now)).total_seconds()
+    ttl = seen.spec.ttl_seconds_after_finished
+    keep = LOGS_KEPT_SECONDS if ttl is None else min(LOGS_KEPT_SECONDS, ttl)
+    pods = () if isinstance(seen.workload, Unknown) else seen.workload.value.pods_of(seen.attempt)
+    if not any(pod.finished for pod in pods):
+        keep = 0.0
+    elif _live_pods(seen):
+        keep = min(keep, PEERS_END_SECONDS)
+    return max(0.0, keep - since)
 
 
 def _expired(seen: JobObservation) -> tuple[Action, ...]:

@@ -11,6 +11,7 @@ from tunesmith.planning.attempt import JobIdentity
 from tunesmith.planning.attempt_end import Workload
 from tunesmith.planning.circumstances import Circumstances, Known, Unknown
 from tunesmith.planning.decision import Action, Decision, EventNote
+from tunesmith.planning.job_conditions import of_all
 from tunesmith.planning.pool import PoolAnswer
 from tunesmith.planning.progress import Report
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
@@ -27,16 +28,13 @@ NOT_YET_SECONDS = 1.0
 NOT_LOOKED = Unknown("Nobody has looked yet.")
 
 
-class NotYet(Unknown):
-    """Unknown because this process has only just begun to look: no news, and nothing to tell."""
-
-
 @dataclass(frozen=True)
 class JobObservation:
     """One FineTuneJob and the world round it.
 
     `files` are the ConfigMap keys that the dataset names, by role (`training`, `validation`); None: no such key.
     `answer` is what the job's pool says to its request; None: the pool has not judged it yet.
+    `last_words` are the last lines of the log of a pod that failed, without secrets.
     """
 
     around: Circumstances
@@ -47,6 +45,7 @@ class JobObservation:
     workload: Known[Workload] | Unknown = NOT_LOOKED
     answer: Known[PoolAnswer | None] | Unknown = NOT_LOOKED
     report: Report | None = None
+    last_words: tuple[str, ...] = ()
 
     @property
     def spec(self) -> FineTuneJobSpec:
@@ -148,15 +147,21 @@ def _told(
     again: float | None = LOOK_AGAIN_SECONDS,
 ) -> JobDecision:
     """`changes` are fields of the status; `verdicts` its conditions, by type."""
+    changed = seen.status.model_copy(update={**(changes or {}), "state": state, "model_name": model_name(seen)})
     status = told(
-        seen.status.model_copy(update={**(changes or {}), "state": state, "model_name": model_name(seen)}),
+        changed,
         summary,
-        verdicts or {},
+        of_all(changed, verdicts or {}),
         order=CONDITIONS,
         generation=seen.job.metadata.generation,
         now=seen.around.now,
     )
     return Decision(status=status, actions=actions, events=events, look_again_seconds=again)
+
+
+def as_it_was(seen: JobObservation) -> FineTuneJobStatus:
+    """The status as it is; only that this generation of the spec was looked at is new."""
+    return seen.status.model_copy(update={"observed_generation": seen.job.metadata.generation})
 
 
 def model_name(seen: JobObservation) -> str:

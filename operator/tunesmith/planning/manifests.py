@@ -13,7 +13,6 @@ from typing import Any
 from tunesmith.planning.attempt import (
     CONFIGURATION_DIRECTORY,
     CONFIGURATION_FILE,
-    MASTER_PORT,
     OWNER_KIND,
     STORAGE_ROOT,
     Attempt,
@@ -76,7 +75,7 @@ def rendezvous_service(attempt: Attempt, job_uid: str) -> dict[str, Any]:
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
             "selector": {"batch.kubernetes.io/job-name": attempt.name},
-            "ports": [{"name": "rendezvous", "port": MASTER_PORT, "protocol": "TCP", "targetPort": MASTER_PORT}],
+            "ports": [{"name": "rendezvous", "port": attempt.master_port, "protocol": "TCP"}],
         },
     }
 
@@ -90,7 +89,7 @@ def _pod_spec(attempt: Attempt) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": attempt.grace_seconds,
-        "imagePullSecrets": [{"name": name} for name in attempt.pull_secrets],
+        "imagePullSecrets": [{"name": name} for name in attempt.pull_secrets.values()],
         "tolerations": [_toleration(one) for one in (GPU_TOLERATION, *attempt.tolerations)],
         "securityContext": {
             "runAsNonRoot": True,

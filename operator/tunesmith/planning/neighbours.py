@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from tunesmith.planning.cluster_observation import InsideFacts, JobUse, NamedVolume
-from tunesmith.planning.ownership import Claim
+from tunesmith.planning.cluster_observation import REFUSALS, InsideFacts, JobUse, NamedVolume
+from tunesmith.planning.ownership import Claim, is_paused
+from tunesmith.planning.verdict import reason_of
 from tunesmith.planning.volume_observation import NamingCluster
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster import GPUCluster
@@ -45,6 +46,7 @@ def naming_clusters(raws: Iterable[Raw], volume_name: str) -> tuple[NamingCluste
             deleting=cluster.metadata.is_being_deleted,
             buying=cluster.status.create_intent is not None,
             cluster_id=cluster.status.cluster_id,
+            held_up=_is_held_up(cluster),
         )
         for raw in raws
         if (raw.get("spec", {}).get("volumeRef") or {}).get("name") == volume_name
@@ -99,6 +101,15 @@ def inside_facts(
         },
         storage_classes=frozenset(each["metadata"]["name"] for each in classes),
     )
+
+
+def _is_held_up(cluster: GPUCluster) -> bool:
+    status = cluster.status
+    if status.cluster_id is not None or status.create_intent is not None:
+        return False
+    stalled = find_condition(status.conditions, "Stalled")
+    refused = reason_of(status.conditions, "Provisioned") in REFUSALS
+    return refused or is_paused(cluster.metadata) or (stalled is not None and stalled.is_true)
 
 
 def _has_ended(status: Raw) -> bool:

@@ -14,6 +14,7 @@ IN_USE_FINALIZER = "tunesmith.dev/in-use"
 NAME_ANNOTATION = "tunesmith.dev/provider-name"
 PAUSED_ANNOTATION = "tunesmith.dev/paused"
 ABANDON_ANNOTATION = "tunesmith.dev/abandon"
+PROTECTION_ANNOTATION = "tunesmith.dev/deletion-protection"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ def may_be_taken_over(found: ProviderName, installation: Installation) -> bool:
 def is_paused(metadata: Metadata) -> bool:
     """The user asked for no writes anywhere."""
     return metadata.annotations.get(PAUSED_ANNOTATION) == "true"
+
+
+def is_protected(metadata: Metadata) -> bool:
+    """The user asked that nothing is given back, even when the resource is deleted."""
+    return metadata.annotations.get(PROTECTION_ANNOTATION) == "enabled"
 
 
 def with_finalizer(metadata: Metadata) -> tuple[str, ...]:

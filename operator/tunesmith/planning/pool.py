@@ -103,7 +103,7 @@ def assign(
         places = place(request.pods, request.gpus_per_pod, room)
         if places is None:
             line += 1
-            answers[request.uid] = InLine(line, _blocked_by(request, room, blocker))
+            answers[request.uid] = InLine(line, _blocked_by(request, room, blocker, line))
             blocker = blocker or request.name
             for name in usable:  # kept for this job
                 free.pop(name, None)
@@ -184,7 +184,10 @@ def _too_small(request: Request, nodes: Iterable[NodeFact]) -> str:
     )
 
 
-def _blocked_by(request: Request, room: Mapping[str, int], blocker: str | None) -> str:
+def _blocked_by(request: Request, room: Mapping[str, int], blocker: str | None, position: int) -> str:
+    """In words that move only for those who stand near the front: each change is a write of that job's status."""
+    if position > FIRST_POSITIONS_SHOWN:
+        return f"Waits behind more than {FIRST_POSITIONS_SHOWN} jobs that came first."
     if blocker is not None and sum(room.values()) < request.gpus:
         return f"Waits behind job '{blocker}', which came first."
     return f"Needs {request.pods} pod(s) of {request.gpus_per_pod} GPU(s) each; {sum(room.values())} GPU(s) are free."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tunesmith.planning.acceptance import Plan, Refusal, plan_of
 from tunesmith.planning.accepted import cluster_verdict
-from tunesmith.planning.actions import ApplyObject, ReleasePod
+from tunesmith.planning.actions import ApplyObject, CopyPullSecret, ReleasePod
 from tunesmith.planning.admission import tolerations_of
 from tunesmith.planning.attempt import Attempt, from_storage
 from tunesmith.planning.attempt_end import Broke, Succeeded, Workload, end_of
@@ -14,7 +14,7 @@ from tunesmith.planning.contract import Retry
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.job_end import failed, leftovers
 from tunesmith.planning.job_observation import JobDecision, JobObservation, done, stalled, working
-from tunesmith.planning.kube_facts import PodFact
+from tunesmith.planning.kube_facts import JobFact, PodFact
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.progress import stalled as silent_too_long
 from tunesmith.planning.verdict import Verdict
@@ -39,6 +39,7 @@ def cannot_be_seen(seen: JobObservation) -> JobDecision | None:
     message = f"The cluster of the job does not answer: {seen.workload.why}. The training goes on unseen."
     verdicts = {
         "ClusterReady": Verdict(None, "ClusterUnreachable", message),
+        "PodsReady": Verdict(None, "ClusterUnreachable", "The pods cannot be seen."),
         "Progressing": Verdict(None, "ProgressUnknown", message),
     }
     return working(seen, seen.status.state or "Training", "ClusterUnreachable", message, verdicts=verdicts)
@@ -97,6 +98,11 @@ def pods_at_the_gate(seen: JobObservation) -> JobDecision | None:
         if pod.index is not None and pod.index < len(places)
     )
     message = f"The pods of attempt {seen.attempt} are let go onto their nodes."
+    reason = "PodsStarting"
+    copies = _copies_of_pull_secrets(attempt, job)
+    failure = next((found.failure for copy in copies if (found := seen.around.failure_of(copy))), None)
+    if failure is not None:
+        reason, message = "PullSecretUnusable", f"The pods wait for a pull secret: {failure.message}"
     return working(
         seen,
         "Starting",
@@ -104,8 +110,28 @@ def pods_at_the_gate(seen: JobObservation) -> JobDecision | None:
         message,
         ApplyObject(seen.where, configuration_map(attempt, job.uid)),
         ApplyObject(seen.where, rendezvous_service(attempt, job.uid)),
+        *copies,
         *released,
-        verdicts={"PodsReady": Verdict(False, "PodsStarting", message)},
+        verdicts={"PodsReady": Verdict(False, reason, message)},
+    )
+
+
+def _copies_of_pull_secrets(attempt: Attempt, job: JobFact) -> tuple[CopyPullSecret, ...]:
+    """To where the pods are, if that is another cluster; they go with the batch Job."""
+    if attempt.where is None:
+        return ()
+    return tuple(
+        CopyPullSecret(
+            attempt.where,
+            attempt.job.namespace,
+            name,
+            attempt.namespace,
+            copied,
+            job.name,
+            job.uid,
+            tuple(attempt.labels.items()),
+        )
+        for name, copied in attempt.pull_secrets.items()
     )
 
 
@@ -155,8 +181,6 @@ def _succeeded(seen: JobObservation, end: Succeeded) -> JobDecision:
     verdicts = {
         "Succeeded": Verdict(True, "Succeeded", message),
         "Failed": Verdict(False, "Succeeded", message),
-        "Progressing": Verdict(False, "Succeeded", "The training is over."),
-        "PodsReady": Verdict(False, "Succeeded", "The attempt's pods have ended."),
     }
     changes = {
         **progress_changes(seen, last=True),
@@ -272,6 +296,7 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
         tolerations=tolerations_of(seen.job),
         pod_labels=(placement.pod_labels or {}) if placement is not None else {},
         pod_annotations=(placement.pod_annotations or {}) if placement is not None else {},
+        image_secrets=tuple(reference.name for reference in seen.spec.image_pull_secret_refs),
         rdma_resource=placement.rdma_resource if placement is not None else None,
     )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.cluster_observation import NoCredential
 from tunesmith.planning.decision import ErrorClass, EventNote, EventType, first_answer
+from tunesmith.planning.looking import (
+    BUSY_INTERVAL_SECONDS,
+    answering_request,
+    leaving_interval_seconds,
+    looking_again,
+)
 from tunesmith.planning.orders import ResizeVolume
 from tunesmith.planning.ownership import (
     FINALIZER,
@@ -35,7 +39,6 @@ from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolumeStatus
 
 INTERVAL_SECONDS = 60.0
-BUSY_INTERVAL_SECONDS = 10.0
 RESIZE_AGAIN_SECONDS = 60.0
 BROKEN = frozenset({"failed", "access_revoked"})
 
@@ -166,9 +169,14 @@ def lost_from_provider(seen: VolumeObservation) -> VolumeDecision | None:
     if begun is not None and is_absent_twice(seen.memory, volume_id, begun, seen.around):
         message = f"Volume '{volume_id}' is gone from the provider with its data; this resource did not delete it. "
         message += "Delete the resource and create it again for a new one."
-        verdicts = {"Provisioned": Verdict(False, Reason.GONE, message)}
+        verdicts = {
+            "Provisioned": Verdict(False, Reason.GONE, message),
+            "InUse": Verdict(False, Reason.GONE, message),
+            "Resizing": Verdict(False, Reason.GONE, message),
+        }
+        status = seen.status.model_copy(update={"provider_status": None, "bound_to": None})
         events = (EventNote(EventType.WARNING, Reason.GONE, message),)
-        return tell(seen, Standing.STALLED, Reason.GONE, message, verdicts=verdicts, events=events)
+        return tell(seen, Standing.STALLED, Reason.GONE, message, status=status, verdicts=verdicts, events=events)
     due = seen.provider.begun or 0.0
     if seen.memory.absent_target == volume_id and seen.memory.absent_since is not None:
         due = seen.memory.absent_since + seen.around.installation.absence_interval_seconds
@@ -184,7 +192,9 @@ def broken_at_provider(seen: VolumeObservation) -> VolumeDecision | None:
     if volume is None or volume.status not in BROKEN:
         return None
     message = f"The provider has the volume as '{volume.status}'. Ask its support; nothing is changed here."
-    return tell(seen, Standing.STALLED, Reason.PROVISION_FAILED, message, status=_as_seen(seen, volume))
+    verdicts = {**_facts(seen), "Provisioned": Verdict(False, Reason.PROVISION_FAILED, message)}
+    status = _as_seen(seen, volume)
+    return tell(seen, Standing.STALLED, Reason.PROVISION_FAILED, message, status=status, verdicts=verdicts)
 
 
 def still_made(seen: VolumeObservation) -> VolumeDecision | None:
@@ -193,7 +203,7 @@ def still_made(seen: VolumeObservation) -> VolumeDecision | None:
     if volume is None or volume.is_usable:
         return None
     message = f"The provider has the volume as '{volume.status}'."
-    verdicts = {"Provisioned": Verdict(False, Reason.PROVISIONING, message)}
+    verdicts = {**_facts(seen), "Provisioned": Verdict(False, Reason.PROVISIONING, message)}
     status = _as_seen(seen, volume)
     return tell(seen, Standing.WORKING, Reason.PROVISIONING, message, status=status, verdicts=verdicts)
 
@@ -235,20 +245,22 @@ def in_order(seen: VolumeObservation) -> VolumeDecision:
 
 
 def seen_lately(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDecision:
-    """The decision, with a look at the provider when the newest is old, and the time of the next one."""
-    if not isinstance(seen.credential, Credential) or seen.provider.begun is None or is_paused(seen.resource.metadata):
+    """The decision, with a look at the provider when the newest is old or the user asks for one."""
+    metadata = seen.resource.metadata
+    if is_paused(metadata) or (metadata.is_being_deleted and FINALIZER not in metadata.finalizers):
         return decision
-    if not seen.resource.metadata.finalizers and seen.resource.metadata.is_being_deleted:
-        return decision
+    has_eyes = isinstance(seen.credential, Credential)
+    look = LookAtProvider(seen.around.monotonic, volume_id=seen.status.volume_id)
+    decision = answering_request(decision, metadata, look, seen.around, has_eyes=has_eyes)
+    begun, interval = seen.provider.begun if has_eyes else None, _interval_seconds(seen, decision)
+    return looking_again(decision, look, begun=begun, interval_seconds=interval, around=seen.around)
+
+
+def _interval_seconds(seen: VolumeObservation, decision: VolumeDecision) -> float:
+    if seen.resource.metadata.is_being_deleted:
+        return leaving_interval_seconds(seen.around.installation)
     calm = reason_of(decision.status.conditions, "Ready") in {Reason.IN_ORDER, Reason.WAITING_FOR_CLUSTER}
-    interval = (INTERVAL_SECONDS if calm else BUSY_INTERVAL_SECONDS) * (0.9 + 0.2 * seen.around.jitter)
-    due = seen.provider.begun + interval
-    looks = any(isinstance(action, LookAtProvider) or action.costs_money for action in decision.actions)
-    if seen.around.monotonic >= due and not looks:
-        return decision.with_actions(LookAtProvider(due, volume_id=seen.status.volume_id))
-    left = max(due - seen.around.monotonic, 0.0)
-    again = decision.look_again_seconds
-    return replace(decision, look_again_seconds=left if again is None else min(left, again))
+    return INTERVAL_SECONDS if calm else BUSY_INTERVAL_SECONDS
 
 
 def _as_seen(seen: VolumeObservation, volume: ProviderVolume) -> SharedVolumeStatus:

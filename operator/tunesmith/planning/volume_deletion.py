@@ -5,7 +5,14 @@ from __future__ import annotations
 from tunesmith.planning.actions import SetFinalizer, SetMetadata
 from tunesmith.planning.decision import EventNote, EventType, first_answer
 from tunesmith.planning.orders import DeleteVolume
-from tunesmith.planning.ownership import ABANDON_ANNOTATION, FINALIZER, was_restored, without_finalizer
+from tunesmith.planning.ownership import (
+    ABANDON_ANNOTATION,
+    FINALIZER,
+    PROTECTION_ANNOTATION,
+    is_protected,
+    was_restored,
+    without_finalizer,
+)
 from tunesmith.planning.provider import Credential
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
 from tunesmith.planning.verdict import Standing, Verdict
@@ -24,6 +31,7 @@ def being_deleted(seen: VolumeObservation) -> VolumeDecision | None:
     return first_answer(
         seen,
         not_ours_to_hold,
+        protected,
         abandoned,
         in_use,
         restored_and_undecided,
@@ -40,6 +48,15 @@ def not_ours_to_hold(seen: VolumeObservation) -> VolumeDecision | None:
     return None if FINALIZER in seen.resource.metadata.finalizers else quietly(seen)
 
 
+def protected(seen: VolumeObservation) -> VolumeDecision | None:
+    """The user asked to be asked twice."""
+    if not is_protected(seen.resource.metadata):
+        return None
+    message = f"The resource was deleted, but its annotation '{PROTECTION_ANNOTATION}' keeps the volume, which bills. "
+    message += "Remove the annotation to let the resource go."
+    return tell(seen, Standing.STALLED, Reason.DELETION_PROTECTED, message)
+
+
 def abandoned(seen: VolumeObservation) -> VolumeDecision | None:
     """The user lets the resource go although the provider does not answer."""
     wish, target = seen.resource.metadata.annotations.get(ABANDON_ANNOTATION), _target(seen)
@@ -54,8 +71,10 @@ def abandoned(seen: VolumeObservation) -> VolumeDecision | None:
 
 def in_use(seen: VolumeObservation) -> VolumeDecision | None:
     """A volume in use refuses deletion, and says by whom."""
-    elected = seen.status.create_intent.cluster_uid if seen.status.create_intent is not None else None
-    users = [c.name for c in seen.clusters if c.needs_the_volume and (c.uid == elected or seen.status.volume_id)]
+    intent = seen.status.create_intent
+    elected = intent.cluster_uid if intent is not None else None
+    may_hold = [c for c in seen.clusters if c.uid == elected or seen.status.volume_id or (intent is None and c.buying)]
+    users = [cluster.name for cluster in may_hold if cluster.needs_the_volume]
     holder = seen.user()
     user = holder or next(iter(sorted(users)), None)
     if user is None:
@@ -112,7 +131,8 @@ def still_there(seen: VolumeObservation) -> VolumeDecision | None:
     message = f"Volume '{volume.name}' is being deleted with its data, as `spec.deletionPolicy` says."
     status = seen.status.model_copy(update={"provider_status": volume.status, "bound_to": None})
     actions = () if waits else (DeleteVolume(volume.id),)
-    return tell(seen, Standing.WORKING, Reason.DELETING, message, *actions, status=status)
+    verdicts = {"Provisioned": Verdict(False, Reason.DELETING, message)}
+    return tell(seen, Standing.WORKING, Reason.DELETING, message, *actions, status=status, verdicts=verdicts)
 
 
 def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
@@ -180,11 +200,19 @@ def _second_look(seen: VolumeObservation, target: str, begun: float) -> VolumeDe
     since = seen.memory.absent_since if seen.memory.absent_target == target else None
     due = (since if since is not None else begun) + seen.around.installation.absence_interval_seconds
     message = f"The provider shows '{target}' no more. It is looked for once again before the resource goes."
-    if seen.around.monotonic < due:
-        again = due - seen.around.monotonic
-        return tell(seen, Standing.WORKING, Reason.CONFIRMING_ABSENCE, message, again=again)
-    look = LookAtProvider(due, volume_id=seen.status.volume_id)
-    return tell(seen, Standing.WORKING, Reason.CONFIRMING_ABSENCE, message, look)
+    verdicts = {"Provisioned": Verdict(False, Reason.CONFIRMING_ABSENCE, message)}
+    status = seen.status.model_copy(update={"provider_status": None, "bound_to": None})
+    waits = seen.around.monotonic < due
+    return tell(
+        seen,
+        Standing.WORKING,
+        Reason.CONFIRMING_ABSENCE,
+        message,
+        *(() if waits else (LookAtProvider(due, volume_id=seen.status.volume_id),)),
+        status=status,
+        verdicts=verdicts,
+        again=due - seen.around.monotonic if waits else None,
+    )
 
 
 def _target(seen: VolumeObservation) -> str | None:

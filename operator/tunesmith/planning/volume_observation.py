@@ -14,6 +14,7 @@ from tunesmith.planning.ownership import annotated_name, own_name
 from tunesmith.planning.provider import Credential, ProviderCluster, ProviderView, ProviderVolume
 from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
+from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import (
     CONDITIONS,
     BindingMode,
@@ -27,7 +28,11 @@ VolumeDecision = Decision[SharedVolumeStatus]
 
 @dataclass(frozen=True)
 class NamingCluster:
-    """A GPUCluster of the same namespace that names this volume."""
+    """A GPUCluster of the same namespace that names this volume.
+
+    `buying`: its intent is open. `held_up`: it has no intent, and the newest that is known of it is that the provider
+    refused its order for certain, or that somebody must do something first.
+    """
 
     name: str
     uid: str
@@ -36,11 +41,12 @@ class NamingCluster:
     deleting: bool = False
     buying: bool = False
     cluster_id: str | None = None
+    held_up: bool = False
 
     @property
     def may_be_elected(self) -> bool:
         """It has not been bought yet, and still may be."""
-        return not self.deleting and self.cluster_id is None
+        return not self.deleting and not self.held_up and self.cluster_id is None
 
     @property
     def needs_the_volume(self) -> bool:
@@ -57,7 +63,7 @@ class VolumeObservation:
     credential: Credential | NoCredential | Unknown
     provider: ProviderView
     memory: PurchaseMemory
-    clusters: tuple[NamingCluster, ...] = ()
+    clusters: tuple[NamingCluster, ...] = ()  # read anew from the API server while nobody is elected
     credential_secret_held: bool = False
     credential_shared: bool = False
 
@@ -112,6 +118,12 @@ class VolumeObservation:
         return next((c.name for c in self.clusters if c.cluster_id == holder.id), holder.name)
 
 
+_NOT_BOUGHT = {
+    "InUse": Verdict(False, Reason.NOT_BOUGHT, "Nothing is bought yet."),
+    "Resizing": Verdict(False, Reason.NOT_BOUGHT, "Nothing is bought yet."),
+}
+
+
 def tell(
     seen: VolumeObservation,
     standing: Standing,
@@ -124,10 +136,11 @@ def tell(
     again: float | None = None,
 ) -> VolumeDecision:
     """A decision with its status told."""
+    after = status if status is not None else seen.status
     after = told(
-        status if status is not None else seen.status,
+        after,
         Summary(standing, reason, message),
-        verdicts or {},
+        {**(_NOT_BOUGHT if after.volume_id is None else {}), **(verdicts or {})},
         order=CONDITIONS,
         generation=seen.resource.metadata.generation,
         now=seen.around.now,

@@ -80,6 +80,8 @@ def made_with_a_cluster(seen: VolumeObservation) -> VolumeDecision | None:
     elected = next((cluster for cluster in seen.clusters if cluster.uid == intent.cluster_uid), None)
     if elected is None or not _still_makes_it(seen, elected):
         return _elect_again(seen)
+    if elected.held_up and any(_may_make_it(seen, other) for other in seen.clusters):
+        return _recall(seen, f"GPUCluster '{elected.name}' cannot be bought now; another is asked to make the volume.")
     message = f"GPUCluster '{elected.name}' makes the volume with itself."
     verdicts = {"Provisioned": Verdict(False, Reason.ELECTED, message)}
     return tell(seen, Standing.WORKING, Reason.ELECTED, message, verdicts=verdicts)
@@ -134,14 +136,17 @@ def record_id(seen: VolumeObservation, volume_id: str, *, volume: ProviderVolume
     if isinstance(seen.credential, Credential):
         credential = seen.credential
         update |= {"credential_fingerprint": credential.fingerprint, "project_id": credential.project_id}
+    usable = volume is not None and volume.is_usable
     message = f"Volume '{name}' ({volume_id}) is bought; the provider is making it."
+    if volume is not None:
+        message = f"Volume '{name}' ({volume_id}) is bought; the provider has it as '{volume.status}'."
     return tell(
         seen,
         Standing.WORKING,
         Reason.PROVISIONING,
         message,
         status=seen.status.model_copy(update=update),
-        verdicts={"Provisioned": Verdict(False, Reason.PROVISIONING, message)},
+        verdicts={"Provisioned": Verdict(usable, Reason.BOUGHT if usable else Reason.PROVISIONING, message)},
         events=(EventNote(EventType.NORMAL, Reason.BOUGHT, f"Volume '{name}' ({volume_id}) is this resource's."),),
     )
 
@@ -168,18 +173,41 @@ def refused(seen: VolumeObservation, refusal: Failure, *, again: float = 0.0) ->
 
 
 def _elect(seen: VolumeObservation) -> VolumeDecision:
-    """Of the clusters that name the volume and are not bought yet, the oldest."""
-    candidates = [c for c in seen.clusters if c.may_be_elected and c.region == seen.spec.region]
+    """Of the clusters that name the volume and are not bought yet, the oldest.
+
+    Nobody, while one of them has an open intent: it may have been elected before, and its order may still be on its
+    way. `seen.clusters` was read after the last election was taken back, so no such intent is missed.
+    """
+    buying = next((c for c in seen.clusters if c.buying), None)
+    if buying is not None:
+        message = f"GPUCluster '{buying.name}' may have ordered the volume; what came of that is waited for."
+        verdicts = {"Provisioned": Verdict(False, Reason.LOOKING_BEFORE_BUYING, message)}
+        return tell(seen, Standing.WORKING, Reason.LOOKING_BEFORE_BUYING, message, verdicts=verdicts)
+    candidates = [c for c in seen.clusters if _may_make_it(seen, c)]
     if not candidates:
         message = "The volume is made with the first GPUCluster of its region that names it in `spec.volumeRef`."
         verdicts = {"Provisioned": Verdict(False, Reason.WAITING_FOR_CLUSTER, message)}
-        status = seen.status.model_copy(update={"create_intent": None})
-        return tell(seen, Standing.WORKING, Reason.WAITING_FOR_CLUSTER, message, status=status, verdicts=verdicts)
+        return tell(seen, Standing.WORKING, Reason.WAITING_FOR_CLUSTER, message, verdicts=verdicts)
     elected = min(candidates, key=lambda c: (c.created.isoformat() if c.created else "", c.uid))
     message = f"GPUCluster '{elected.name}' makes the volume with itself."
     status = _with_intent(seen, cluster_name=elected.name, cluster_uid=elected.uid)
     verdicts = {"Provisioned": Verdict(False, Reason.ELECTED, message)}
     return tell(seen, Standing.WORKING, Reason.ELECTED, message, status=status, verdicts=verdicts)
+
+
+def _may_make_it(seen: VolumeObservation, cluster: NamingCluster) -> bool:
+    return cluster.may_be_elected and cluster.region == seen.spec.region
+
+
+def _recall(seen: VolumeObservation, message: str) -> VolumeDecision:
+    """Take the election back. The next one is decided on what stands at the API server after this write.
+
+    An elected cluster reads the election anew between writing its intent and ordering. So either it finds itself
+    recalled and gives its intent up, or the next election finds that intent and waits: no two clusters ever order.
+    """
+    status = seen.status.model_copy(update={"create_intent": None})
+    verdicts = {"Provisioned": Verdict(False, Reason.WAITING_FOR_CLUSTER, message)}
+    return tell(seen, Standing.WORKING, Reason.WAITING_FOR_CLUSTER, message, status=status, verdicts=verdicts)
 
 
 def _still_makes_it(seen: VolumeObservation, elected: NamingCluster) -> bool:
@@ -194,14 +222,14 @@ def _elect_again(seen: VolumeObservation) -> VolumeDecision:
     """The elected cluster is gone. What it may have ordered must have had its time to show."""
     intent = seen.intent
     if intent is None:
-        return _elect(seen)
+        raise ValueError("only an election that was made can be made again")
     settled = settled_at(intent, seen.memory, seen.around)
     if seen.around.monotonic < settled:
         return _ambiguous(seen, settled - seen.around.monotonic)
     begun = seen.provider.begun
     if begun is None or begun < settled:
         return quietly(seen, LookAtProvider(settled))
-    return _elect(seen)
+    return _recall(seen, "The GPUCluster that was to make the volume is gone; another is asked to make it.")
 
 
 def _open_intent(seen: VolumeObservation) -> VolumeDecision:

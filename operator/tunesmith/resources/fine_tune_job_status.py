@@ -175,7 +175,7 @@ class FineTuneJobStatus(Status):
     model_name: Annotated[Line | None, doc("The base model by the one name that its type uses; for tables.")] = None
     stage: Annotated[Word | None, doc("'Fetch', 'Check', 'Train' or 'Publish'.")] = None
     cluster_name: Annotated[Line | None, doc("The GPUCluster of the job.")] = None
-    admission: Annotated[Admission | None, doc("The GPUs that are held for the job.")] = None
+    admission: Annotated[Admission | None, doc("The GPUs that are held for the job, or that it had last.")] = None
     blamed_nodes: Annotated[
         tuple[Line, ...], doc("Nodes that its next attempt avoids."), items(64, least=0), ListOf("set")
     ] = ()

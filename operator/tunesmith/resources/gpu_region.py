@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tunesmith.resources.metadata import Resource, Status
-from tunesmith.resources.schema import Line, ListOf, Part, StatusPart, Time, doc, items
+from tunesmith.resources.schema import Line, ListOf, Part, StatusPart, Text, Time, doc, items
 
 CONDITIONS = ("Ready", "Reconciling", "Stalled")
 
@@ -33,6 +33,7 @@ class GPURegionStatus(Status):
         items(64, least=0),
         ListOf("set"),
     ] = ()
+    offer: Annotated[Text | None, doc("The same types in one line, for people.")] = None
     driver_versions: Annotated[
         tuple[DriverVersion, ...], doc("Drivers that can be chosen."), items(128, least=0), ListOf("map", keys=("id",))
     ] = ()

@@ -197,7 +197,7 @@ GPU_REGION = Kind(
     model=gpu_region.GPURegion,
     conditions=gpu_region.CONDITIONS,
     columns=(
-        Column("GPU-Types", ".status.gpuTypes", description="GPU types that the region has."),
+        Column("GPU-Types", ".status.offer", description="GPU types that the region has."),
         Column("Refreshed", ".status.refreshedTime", "date", description="When the provider was last asked."),
         _READY,
         _AGE,

@@ -54,6 +54,7 @@ class Reason(StrEnum):
         "LookingBeforeBuying",
         "A request may have reached the provider; its lists are read before anything else is bought.",
     )
+    NOT_BOUGHT = "NotBought", "Nothing is bought yet, so there is nothing to be seen of it."
     PROVISIONING = "Provisioning", "The provider is making it."
     PROVISION_FAILED = "ProvisionFailed", "The provider says that it could not be made."
     BOUGHT = "Bought", "The provider has made it."
@@ -124,12 +125,15 @@ class Reason(StrEnum):
     ABANDONED = "Abandoned", "A user let the resource go without proof that nothing bills."
     DELETED = "Deleted", "The provider confirmed that it is gone."
     RETAINED = "Retained", "It was kept at the provider, as `spec.deletionPolicy` says."
-    DELETION_PROTECTED = "DeletionProtected", "The annotation `tunesmith.dev/deletion-protection` holds the deletion."
+    DELETION_PROTECTED = (
+        "DeletionProtected",
+        "The annotation `tunesmith.dev/deletion-protection` holds the deletion. Remove it to let the resource go.",
+    )
     PRICE_UNKNOWN = "PriceUnknown", "The installation knows no price for it."
 
     # GPUCluster
     NAMED = "Named", "The finalizer and the name are written."
-    CLUSTER_STARTING = "ClusterStarting", "The provider has made the cluster; its Kubernetes does not answer yet."
+    CONNECTING = "Connecting", "The operator is connecting to the cluster's own Kubernetes; nothing was seen of it yet."
     CLUSTER_UNREACHABLE = "ClusterUnreachable", "The cluster's Kubernetes does not answer."
     KUBECONFIG_MISSING = "KubeconfigMissing", "The provider has not given a kubeconfig yet."
     KUBECONFIG_REFUSED = "KubeconfigRefused", "The kubeconfig holds what is not allowed, such as `exec` or file paths."
@@ -229,6 +233,14 @@ class Reason(StrEnum):
     JOB_DELETED = "JobDeleted", "The attempt's Job was deleted by somebody else."
     RESTARTS_EXHAUSTED = "RestartsExhausted", "The job failed more often than `spec.recovery` allows."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The job ran longer than `spec.activeDeadlineSeconds`."
+    NOT_YET = "NotYet", "This is looked at when what comes before it holds."
+    NOT_ADMITTED = "NotAdmitted", "No GPUs are held for the job, so it has no pods."
+    NOT_ENDED = "NotEnded", "The job has neither succeeded nor failed yet."
+    ENDED = "Ended", "The job has ended: this is over, or nobody looks at it any more."
+    PULL_SECRET_UNUSABLE = (
+        "PullSecretUnusable",
+        "A Secret of `spec.imagePullSecretRefs` does not exist, or is not of type `kubernetes.io/dockerconfigjson`.",
+    )
     SUCCEEDED = "Succeeded", "The training is complete and its result was read again."
     FAILED = "Failed", "The job failed; the condition `Failed` says why."
 

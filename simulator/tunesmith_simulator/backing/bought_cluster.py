@@ -68,10 +68,11 @@ class Wanted:
 class BoughtCluster:
     """A real cluster in ``directory``; all methods but ``join`` and ``leaving_first`` return at once."""
 
-    def __init__(self, cluster_id: str, gpu_type: str, directory: Path, report: Report) -> None:
+    def __init__(self, cluster_id: str, gpu_type: str, directory: Path, report: Report, node_images: Path) -> None:
         self._cluster_id = cluster_id
         self._gpu_product = GPU_PRODUCTS[gpu_type]
         self._directory = directory
+        self._node_images = node_images
         self._report = report
         self._wanted: Wanted | None = None
         self._ending = False
@@ -145,7 +146,7 @@ class BoughtCluster:
             self._attach(real, wanted.volume)
         present = set(real.node_names())
         if missing := sorted(wanted.nodes - present):
-            real.add_nodes(self._spec(name) for name in missing)
+            real.add_nodes((self._spec(name) for name in missing), images=self._node_images)
         self._tell(partial(worlds.nodes_up, host_names=wanted.nodes))
         for name in wanted.broken - self._killed:
             fault.kill(real.node_directory(name))

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from tunesmith_devcluster.cluster import Cluster as Devcluster
+from tunesmith_devcluster.node_process import IMAGES
 from tunesmith_simulator.backing import Report
 from tunesmith_simulator.backing.bought_cluster import BoughtCluster, Wanted, WantedVolume
 from tunesmith_simulator.clusters import Cluster, ClusterPhase
@@ -26,7 +27,8 @@ class RealBacking:
 
     real = True
 
-    def __init__(self, state_directory: Path) -> None:
+    def __init__(self, state_directory: Path, node_images: Path | None = None) -> None:
+        self._node_images = node_images or IMAGES
         self._clusters_directory = state_directory.resolve() / "clusters"
         self._volumes_directory = state_directory.resolve() / "volumes"
         self._clusters: dict[str, BoughtCluster] = {}
@@ -76,7 +78,9 @@ class RealBacking:
             if self._report is None:
                 raise RuntimeError("The backing must be started before clusters are bought.")
             directory = self._clusters_directory / cluster.cluster_id
-            bought = BoughtCluster(cluster.cluster_id, cluster.order.gpu_type, directory, self._report)
+            bought = BoughtCluster(
+                cluster.cluster_id, cluster.order.gpu_type, directory, self._report, self._node_images
+            )
             self._clusters[cluster.cluster_id] = bought
         return self._clusters[cluster.cluster_id]
 

@@ -54,9 +54,9 @@ async def intake(kube: Kube) -> AsyncIterator[Intake]:
         )
     )
     installation = Installation(id="test", trainer_image="trainer.invalid/none:1")
-    ports = Ports(cache, kube, remotes, installation, intake.wake, clock, lambda value: None)
+    ports = Ports(cache, kube, remotes, installation, intake.wake, clock, lambda value: None, str)
     pools = PoolController(ports)
-    follower = ProgressFollower(remotes.kube_for, intake.wake, clock)
+    follower = ProgressFollower(remotes.kube_for, intake.wake, clock, str)
     reconciler = Reconciler(
         cache=cache,
         intake=intake,

@@ -17,6 +17,7 @@ from tunesmith.controllers.kube_actions import KubeActions
 from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.kube.cache import Cache
+from tunesmith.kube.client import Listing
 from tunesmith.kube.errors import from_status
 from tunesmith.kube.kinds import ObjectKind, kind_of
 from tunesmith.planning.circumstances import Circumstances, Installation
@@ -58,6 +59,11 @@ class MemoryKube:
         self._begin("get", kind.kind)
         return copy.deepcopy(self.objects.get((kind.kind, namespace, name)))
 
+    async def list(self, kind: ObjectKind, namespace: str | None = None, **_: Any) -> Listing:
+        self._begin("list", kind.kind)
+        found = [raw for (name, at, _), raw in self.objects.items() if name == kind.kind and namespace in (None, at)]
+        return Listing(tuple(copy.deepcopy(found)), str(self._version))
+
     async def apply(self, manifest: Raw) -> Raw:
         self._begin("apply", manifest["kind"])
         return self.put(manifest)
@@ -90,7 +96,7 @@ class MemoryKube:
         return self.objects.pop((kind.kind, namespace, name), None) is not None
 
     def writes(self) -> list[str]:
-        return [verb for verb, _ in self.requests if verb != "get"]
+        return [verb for verb, _ in self.requests if verb not in {"get", "list"}]
 
     def _begin(self, verb: str, kind: str) -> None:
         self.requests.append((verb, kind))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,10 +53,17 @@ class Shell:
     def __init__(self) -> None:
         self.cache, self.kube, self.woken = Cache(), ConfigMaps(), []
         self.ports = Ports(
-            self.cache, self.kube, None, circumstances().installation, self.woken.append, StillClock(), print
+            self.cache,
+            self.kube,
+            SimpleNamespace(kube_for=self._no_kube),
+            circumstances().installation,
+            self.woken.append,
+            StillClock(),
+            print,
+            str,
         )
         self.pools = PoolController(self.ports)
-        self.follower = ProgressFollower(self._no_kube, self.woken.append, StillClock())
+        self.follower = ProgressFollower(self._no_kube, self.woken.append, StillClock(), str)
         self.jobs = FineTuneJobController(self.ports, self.pools, self.follower)
         self.version = 1
         self.applied: list[dict[str, Any]] = []

@@ -64,7 +64,7 @@ async def follow():
         async def kube_for(where):
             return kube
 
-        follower = ProgressFollower(kube_for, woken.append, RealClock())
+        follower = ProgressFollower(kube_for, woken.append, RealClock(), str)
         followers.append(follower)
         follower.follow(JOB, TARGET)
         return follower

@@ -30,9 +30,8 @@ from tests.unit.tunesmith.planning.job_builders import (
 
 from tunesmith.planning.actions import ApplyObject, DeleteObject, ReleasePod, RemoteCluster, SetMetadata
 from tunesmith.planning.admission import holding_of, request_of
-from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.circumstances import Known, NotYet, Unknown
 from tunesmith.planning.fine_tune_job import decide
-from tunesmith.planning.job_observation import NotYet
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.pool import GoesBack, InLine, NeverFits
 from tunesmith.planning.progress import Report
@@ -248,7 +247,9 @@ class TestAttempt:
         assert decision.status.output.path == f"outputs/tune/{UID}-a1"
         assert decision.status.progress.percent == 100
         assert decision.actions == ()
-        tidy = decide(after(over, decision))
+        kept = decide(after(over, decision, around=circumstances(minutes=59)))
+        assert kept.actions == (), "its log can still be read"
+        tidy = decide(after(over, decision, around=circumstances(minutes=61)))
         assert [(a.kind, a.uid) for a in tidy.actions] == [("Job", "job-1")]
         assert tidy.status == decision.status
         last = decide(with_workload(after(over, decision)))
@@ -259,7 +260,7 @@ class TestAttempt:
         seen = running(a_job({"placement": TEMPLATE}), cluster=cluster)
         over = with_exits(seen, (0, "Success"), (0,), said=WELL)
         decision = decide(after(over, decide(over)))
-        assert [a.kind for a in decision.actions] == ["Job", "GPUCluster"]
+        assert [a.kind for a in decision.actions] == ["GPUCluster"], "which takes the pods along"
 
     def test_a_job_is_deleted_when_its_time_to_live_is_over(self):
         seen = running(a_job({"ttlSecondsAfterFinished": 60}))

@@ -23,10 +23,10 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.actions import ApplyObject, SetFinalizer, SetMetadata
-from tunesmith.planning.circumstances import FailureRecord, Known, Unknown
+from tunesmith.planning.circumstances import FailureRecord, Known, NotYet, Refused, Unknown
 from tunesmith.planning.cluster_observation import InsideFacts, JobUse, NamedVolume, NoCredential, StoredSecret
 from tunesmith.planning.cluster_setup import NAMESPACE_LABELS
-from tunesmith.planning.decision import ErrorClass, Failure
+from tunesmith.planning.decision import ErrorClass, Failure, Outcome
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.orders import BuyCluster, DeleteCluster, ResizeCluster
@@ -268,6 +268,35 @@ def test_a_cluster_that_was_not_elected_waits():
     assert decision.actions == ()
 
 
+def recalled(memory, *, view=None, monotonic=MONOTONIC, elected="somebody", **more):
+    """An open intent whose volume wants another cluster, or none, by now."""
+    resource = a_cluster_resource(volumeRef={"name": "data"}, status={"createIntent": INTENT})
+    volume = NamedVolume("data", (), 1, order_name="ts-vol", elected_uid=elected, **more)
+    return seen(resource, view or a_view(begun=monotonic), monotonic=monotonic, memory=memory, volume=volume)
+
+
+@pytest.mark.parametrize("change", [{}, {"elected": None}, {"deleting": True}, {"trouble": "broken"}])
+def test_an_order_that_was_not_sent_is_given_up_when_the_volume_wants_it_no_more(change):
+    decision = decide(recalled(OWN_MEMORY, **change))
+    assert (decision.status.create_intent, decision.actions) == (None, ())
+    assert reason(decision) == "WaitingForVolume"
+
+
+def test_an_order_that_may_have_been_sent_is_given_up_only_when_nothing_can_have_come_of_it():
+    memory = PurchaseMemory(first_seen=940.0).with_intent_seen("n1", MONOTONIC)
+    early = decide(recalled(memory))
+    assert (early.status.create_intent.nonce, reason(early)) == ("n1", "LookingBeforeBuying")
+    only(decide(recalled(memory, view=a_view(begun=1200.0), monotonic=1301.0)), LookAtProvider)
+    assert decide(recalled(memory, monotonic=1301.0)).status.create_intent is None
+
+
+def test_a_volume_that_an_earlier_order_made_is_not_made_again():
+    view = a_view(volumes=(ProviderVolume("v-1", "ts-vol", 1, "available"),))
+    resource = a_cluster_resource(volumeRef={"name": "data"})
+    decision = decide(seen(resource, view, volume=NamedVolume("data", (), 1, order_name="ts-vol", elected_uid=UID)))
+    assert (decision.actions, reason(decision)) == ((), "WaitingForVolume")
+
+
 def test_a_volume_that_exists_is_named_by_its_id():
     volume = NamedVolume("data", ("us-central-8",), 2, volume_id="v-1", order_name="ts-vol")
     view = a_view(volumes=(ProviderVolume("v-1", "ts-vol", 2, "available"),), begun=1001.0)
@@ -356,6 +385,111 @@ def test_a_cluster_that_cannot_be_reached_has_unknown_nodes_not_none():
     decision = decide(a_running_cluster(nodes=Unknown("no answer within 10 s")))
     condition = find_condition(decision.status.conditions, "NodesHealthy")
     assert (condition.status, reason(decision)) == ("Unknown", "ClusterUnreachable")
+
+
+def told(decision):
+    """Every condition's status and reason."""
+    return {each.type: (each.status, each.reason) for each in decision.status.conditions}
+
+
+def test_before_anything_is_bought_every_condition_says_so():
+    facts = told(decide(seen()))
+    assert facts["Provisioned"] == ("False", "Buying")
+    assert {facts[kind] for kind in ("NodesHealthy", "AcceptanceTested", "Drifted", "Idle")} == {
+        ("Unknown", "NotBought")
+    }
+
+
+def test_a_cluster_that_was_only_just_built_is_being_connected_to_and_not_unreachable():
+    decision = decide(a_running_cluster(nodes=NotYet("it was not asked yet")))
+    facts = told(decision)
+    assert (facts["Ready"], facts["NodesHealthy"]) == (("False", "Connecting"), ("Unknown", "Connecting"))
+    assert (facts["Provisioned"], facts["KubeconfigAvailable"]) == (("True", "Bought"), ("True", "KubeconfigWritten"))
+    assert decision.status.provider_status == "Ready"
+
+
+def test_an_operator_that_has_just_started_tells_nothing_new_of_a_cluster_in_order():
+    status = decide(a_running_cluster()).status
+    resource = a_cluster_resource().model_copy(update={"status": status})
+    assert decide(a_running_cluster(resource=resource, nodes=NotYet("not asked"), monotonic=1001.0)).status == status
+
+
+def test_while_the_provider_builds_nothing_is_claimed_of_nodes_or_kubeconfig():
+    facts = told(decide(a_running_cluster(view=a_view(a_provider_cluster(status="WaitingForSubnet", kubeconfig="")))))
+    assert facts["Provisioned"] == ("False", "Provisioning")
+    assert facts["NodesHealthy"] == ("Unknown", "Provisioning")
+
+
+def test_a_cluster_that_is_being_given_back_is_not_told_to_be_built_and_healthy():
+    before = decide(a_running_cluster()).status
+    resource = a_cluster_resource(deleting=True).model_copy(update={"status": before})
+    facts = told(decide(a_running_cluster(resource=resource)))
+    assert (facts["Provisioned"], facts["NodesHealthy"]) == (("False", "Deleting"), ("Unknown", "Deleting"))
+    once = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=False)
+    absent = seen(resource, a_view(not_found={"c-1": 1001.0}, begun=1001.0), memory=once, monotonic=1001.0)
+    status = decide(absent).status
+    assert (status.provider_status, status.nodes, str(status.cost.hourly_usd)) == (None, None, "0.00")
+
+
+def test_a_kubeconfig_that_is_not_to_be_trusted_stalls_and_says_what_to_do():
+    why = "The kubeconfig of GPUCluster 'train' is not used: it runs a command."
+    decision = decide(a_running_cluster(nodes=Refused(why)))
+    assert reason(decision, "Stalled") == "KubeconfigRefused"
+    assert told(decision)["KubeconfigAvailable"] == ("False", "KubeconfigRefused")
+
+
+def test_a_kubeconfig_that_the_provider_shows_no_more_is_still_the_one_that_was_given():
+    decision = decide(a_running_cluster(view=a_view(a_provider_cluster(kubeconfig=""))))
+    assert is_true(decision.status.conditions, "Ready")
+
+
+def test_counts_stay_as_last_seen_while_the_cluster_does_not_answer():
+    before = decide(a_running_cluster()).status
+    resource = a_cluster_resource().model_copy(update={"status": before})
+    after = decide(a_running_cluster(resource=resource, nodes=Unknown("it does not answer"))).status
+    assert (after.nodes.ready, after.gpus.ready) == (1, 8)
+
+
+# looking
+
+
+def asked(value="now", **more):
+    return a_cluster_resource(annotations={"tunesmith.dev/reconcile-requested-at": value}, **more)
+
+
+def test_a_requested_pass_looks_at_the_provider_and_is_echoed_when_it_has():
+    first = decide(a_running_cluster(resource=asked(status=bought_status())))
+    look = only(first, LookAtProvider)
+    assert first.status.last_handled_reconcile_time is None
+    observation = a_running_cluster(resource=asked(status=bought_status()))
+    looked = replace(observation, around=replace(observation.around, outcomes=(Outcome(look),)))
+    decision = decide(looked)
+    assert (decision.status.last_handled_reconcile_time, decision.actions) == ("now", ())
+    answered = replace(observation, resource=asked().model_copy(update={"status": decision.status}))
+    assert decide(answered).actions == ()
+
+
+def test_what_is_given_back_is_looked_for_as_often_as_absence_is_believed():
+    quick = replace(INSTALLATION, absence_interval_seconds=1)
+    resource = a_cluster_resource(deleting=True, status=bought_status())
+    observation = a_running_cluster(resource=resource, view=a_view(a_provider_cluster(status="Deleting")))
+    observation = replace(observation, around=circumstances(installation=quick))
+    assert decide(observation).look_again_seconds <= 1.1
+    usual = replace(observation, around=circumstances())
+    assert 9 <= decide(usual).look_again_seconds <= 11
+
+
+def test_a_cluster_in_order_is_looked_at_as_often_as_its_drift_interval_says():
+    decision = decide(a_running_cluster(spec={"drift": {"intervalSeconds": 300}}))
+    assert 270 <= decision.look_again_seconds <= 330
+
+
+def test_deletion_protection_keeps_what_was_bought_until_the_annotation_goes():
+    resource = a_cluster_resource(
+        deleting=True, status=bought_status(), annotations={"tunesmith.dev/deletion-protection": "enabled"}
+    )
+    decision = decide(a_running_cluster(resource=resource))
+    assert (reason(decision, "Stalled"), decision.actions) == ("DeletionProtected", ())
 
 
 def test_cost_accrues_at_transitions_and_hourly_at_most():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.planning.actions import RemoteCluster
-from tunesmith.planning.attempt import Attempt, JobIdentity, attempt_name
+from tunesmith.planning.attempt import Attempt, JobIdentity, attempt_name, master_port
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.placement import Tolerated
 
@@ -103,7 +103,7 @@ def test_pods_are_restricted_whatever_the_resource_says(
         pod_labels=labels,
         pod_annotations=annotations,
         image=image,
-        pull_secrets=secrets,
+        image_secrets=secrets,
         tolerations=tolerations,
         claim=claim,
         gpus_per_pod=gpus,
@@ -152,3 +152,18 @@ def test_names_stay_within_bounds(namespace, name, number):
         assert len(made) <= 63
         assert DNS_LABEL.match(made), made
     assert attempt.service_name[0].isalpha()
+
+
+def test_attempts_and_jobs_listen_on_ports_of_their_own_below_the_outgoing_ones():
+    one, other = (JobIdentity("team", "tune", uid) for uid in (UID, UID.replace("0", "1")))
+    ports = [master_port(job, number) for job in (one, other) for number in (1, 2, 3)]
+    assert len(set(ports)) == 6
+    assert all(20000 <= port < 30000 for port in ports)
+
+
+def test_a_bought_cluster_pulls_with_copies_and_the_local_one_with_the_secrets_themselves():
+    secrets = {"image_secrets": ("registry",)}
+    far, near = (an_attempt(where=where, **secrets) for where in (RemoteCluster("team", "cluster"), None))
+    assert training_job(near)["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    [copied] = training_job(far)["spec"]["template"]["spec"]["imagePullSecrets"]
+    assert copied == {"name": f"{far.name}-pull-0"}

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.tunesmith.planning.cluster_builders import MONOTONIC, a_provider_cluster, a_view, circumstances
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.decision import Outcome
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.orders import BuyVolume, DeleteVolume, ResizeVolume
 from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION
@@ -110,7 +111,62 @@ def test_a_new_election_waits_until_the_old_ones_order_would_show():
     early = decide(seen(resource, memory=memory, clusters=(a_naming_cluster(),)))
     assert (reason(early), early.actions) == ("LookingBeforeBuying", ())
     late = decide(seen(resource, a_view(begun=1301.0), memory=memory, monotonic=1301.0, clusters=(a_naming_cluster(),)))
-    assert late.status.create_intent.cluster_uid == "u-1"
+    assert late.status.create_intent is None
+    again = replace(
+        seen(resource, clusters=(a_naming_cluster(),)), resource=resource.model_copy(update={"status": late.status})
+    )
+    assert decide(again).status.create_intent.cluster_uid == "u-1"
+
+
+def test_after_a_definite_refusal_the_election_is_taken_back_and_another_is_elected():
+    resource = a_volume(status={"createIntent": intent(clusterName="train", clusterUID="u-1")})
+    refused, other = a_naming_cluster(held_up=True), a_naming_cluster("other", "u-2")
+    recalled = decide(seen(resource, clusters=(refused, other)))
+    assert (recalled.status.create_intent, recalled.actions) == (None, ())
+    after = resource.model_copy(update={"status": recalled.status})
+    assert decide(seen(after, clusters=(refused, other))).status.create_intent.cluster_uid == "u-2"
+
+
+def test_a_refused_cluster_stays_elected_when_no_other_could_be_bought():
+    resource = a_volume(status={"createIntent": intent(clusterName="train", clusterUID="u-1")})
+    others = (a_naming_cluster("busy", "u-2", held_up=True), a_naming_cluster("else", "u-3", region="us-central-4"))
+    decision = decide(seen(resource, clusters=(a_naming_cluster(held_up=True), *others)))
+    assert decision.status.create_intent.cluster_uid == "u-1"
+
+
+def test_nobody_is_elected_while_a_cluster_that_names_the_volume_has_an_open_intent():
+    decision = decide(seen(clusters=(a_naming_cluster(buying=True), a_naming_cluster("other", "u-2"))))
+    assert (decision.status.create_intent, reason(decision)) == (None, "LookingBeforeBuying")
+
+
+def test_a_volume_is_not_let_go_while_an_order_may_bring_it():
+    decision = decide(seen(a_volume(deleting=True), clusters=(a_naming_cluster(buying=True),)))
+    assert (decision.actions, reason(decision)) == ((), "InUse")
+
+
+def test_before_it_is_bought_no_condition_claims_anything():
+    decision = decide(seen())
+    assert (reason(decision, "InUse"), reason(decision, "Resizing")) == ("NotBought", "NotBought")
+
+
+def test_what_is_being_deleted_is_not_told_to_be_there():
+    resource = a_volume(status=BOUGHT, deleting=True, deletionPolicy="Delete")
+    decision = decide(seen(resource, a_view(volumes=(at_provider(),))))
+    assert reason(decision, "Provisioned") == "Deleting"
+
+
+def test_deletion_protection_keeps_the_volume():
+    kept = a_volume(status=BOUGHT, deleting=True, annotations={"tunesmith.dev/deletion-protection": "enabled"})
+    decision = decide(seen(kept, a_view(volumes=(at_provider(),))))
+    assert (decision.actions, reason(decision, "Stalled")) == ((), "DeletionProtected")
+
+
+def test_a_requested_pass_looks_and_is_echoed():
+    resource = a_volume(status=BOUGHT, annotations={"tunesmith.dev/reconcile-requested-at": "now"})
+    observation = seen(resource, a_view(volumes=(at_provider(),)))
+    look = only(decide(observation), LookAtProvider)
+    looked = replace(observation, around=replace(observation.around, outcomes=(Outcome(look),)))
+    assert decide(looked).status.last_handled_reconcile_time == "now"
 
 
 def test_what_the_elected_cluster_brought_is_recorded_by_name():

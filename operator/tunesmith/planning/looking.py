@@ -1,0 +1,71 @@
+"""When the provider is looked at again: at intervals, and when a user asks for it by annotation. Knows no kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from tunesmith.planning.circumstances import Circumstances, Installation
+from tunesmith.planning.decision import Decision
+from tunesmith.planning.purchase import LookAtProvider
+from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.resources.metadata import Metadata
+from tunesmith.resources.shared_volume import SharedVolumeStatus
+
+RECONCILE_ANNOTATION = "tunesmith.dev/reconcile-requested-at"
+BUSY_INTERVAL_SECONDS = 10.0
+"""How often the provider is looked at while something is under way."""
+SHORTEST_INTERVAL_SECONDS = 1.0
+LONGEST_ECHO = 256  # what the status field holds
+
+BoughtStatus = TypeVar("BoughtStatus", GPUClusterStatus, SharedVolumeStatus)
+
+
+def leaving_interval_seconds(installation: Installation) -> float:
+    """How often to look while something is given back: no absence is believed sooner than its own interval."""
+    return max(SHORTEST_INTERVAL_SECONDS, min(BUSY_INTERVAL_SECONDS, installation.absence_interval_seconds))
+
+
+def looking_again(
+    decision: Decision[BoughtStatus],
+    look: LookAtProvider,
+    *,
+    begun: float | None,
+    interval_seconds: float,
+    around: Circumstances,
+) -> Decision[BoughtStatus]:
+    """The decision, with `look` when the newest is older than the interval, and the time of the next one.
+
+    The interval is jittered, so that many resources do not ask at the same moment. `begun` None: nothing was seen yet,
+    and the decision itself says what is to be done about it.
+    """
+    if begun is None:
+        return decision
+    due = begun + interval_seconds * (0.9 + 0.2 * around.jitter)
+    if around.monotonic >= due and not _looks_or_pays(decision):
+        return decision.with_actions(look)
+    left = max(due - around.monotonic, 0.0)
+    again = decision.look_again_seconds
+    return replace(decision, look_again_seconds=left if again is None else min(left, again))
+
+
+def answering_request(
+    decision: Decision[BoughtStatus], metadata: Metadata, look: LookAtProvider, around: Circumstances, *, has_eyes: bool
+) -> Decision[BoughtStatus]:
+    """The decision, with a look that the user's annotation asks for; what was looked at is echoed in the status.
+
+    `has_eyes` False: there is no credential to look with, so the pass itself is all there is to answer with.
+    """
+    wish = metadata.annotations.get(RECONCILE_ANNOTATION, "")[:LONGEST_ECHO]
+    if not wish or wish == decision.status.last_handled_reconcile_time:
+        return decision
+    looked = any(isinstance(each.action, LookAtProvider) and each.failure is None for each in around.outcomes)
+    if not looked and has_eyes:
+        return decision if _looks_or_pays(decision) else decision.with_actions(look)
+    if not decision.status.conditions:
+        return decision  # the first status is written whole, by a decision that has something to say
+    return replace(decision, status=decision.status.model_copy(update={"last_handled_reconcile_time": wish}))
+
+
+def _looks_or_pays(decision: Decision[BoughtStatus]) -> bool:
+    return any(isinstance(action, LookAtProvider) or action.costs_money for action in decision.actions)
