@@ -97,7 +97,7 @@ def not_reachable(seen: ClusterObservation) -> ClusterDecision | None:
         return working(seen, Reason.CLUSTER_UNREACHABLE, message, status=status, verdicts=facts)
     if seen.status.first_ready_time is not None:
         return quietly(seen)  # this process has only just begun to look; what was told before still stands
-    message = f"The provider has built the cluster; the operator connects to its own Kubernetes ({unknown.why})."
+    message = "The provider has built the cluster; the operator is connecting to its own Kubernetes."
     return working(seen, Reason.CONNECTING, message, status=status, verdicts=facts)
 
 

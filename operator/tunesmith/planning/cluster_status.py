@@ -23,7 +23,7 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
         update={
             "provider_status": cluster.status,
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
-            "kubeconfig_secret_name": seen.secret_name if not isinstance(seen.kubeconfig_secret, Unknown) else None,
+            "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
         }
     )
@@ -86,7 +86,7 @@ def _nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     if is_being_built(seen, cluster):
         return Verdict(None, Reason.PROVISIONING, "The nodes are seen when the provider has built the cluster.")
     if isinstance(seen.nodes, NotYet):
-        return Verdict(None, Reason.CONNECTING, f"Nothing is known of the nodes yet: {seen.nodes.why}.")
+        return Verdict(None, Reason.CONNECTING, "Nothing is known of the nodes yet.")
     if isinstance(seen.nodes, Unknown):
         return Verdict(None, Reason.CLUSTER_UNREACHABLE, f"Nothing is known of the nodes: {seen.nodes.why}")
     nodes, gpus = ready_nodes(seen.nodes.value), ready_gpus(seen.nodes.value)
@@ -99,9 +99,9 @@ def _kubeconfig(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str,
     """Nothing while the Secret could not be read: what was known of it before still stands."""
     if isinstance(seen.nodes, Refused):
         return {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_REFUSED, seen.nodes.why)}
-    if isinstance(seen.kubeconfig_secret, Unknown):
+    if isinstance(seen.kubeconfig_secret, Unknown) and not isinstance(seen.kubeconfig_secret, NotYet):
         return {}
-    stored = seen.kubeconfig_secret.value
+    stored = None if isinstance(seen.kubeconfig_secret, Unknown) else seen.kubeconfig_secret.value
     if stored is not None and seen.resource.metadata.uid in stored.owner_uids and stored.value:
         text = f"The kubeconfig is in Secret '{seen.secret_name}'."
         return {"KubeconfigAvailable": Verdict(True, Reason.KUBECONFIG_WRITTEN, text)}
