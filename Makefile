@@ -7,6 +7,7 @@ BIN := .venv/bin
 .PHONY: help setup ground demo test prove check generate lock bench up down clean
 
 help: ## Print this menu
+	@printf 'Tunesmith: make TARGET. Each target sets up what it needs, once. First: make demo\n\n'
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:
@@ -51,4 +52,5 @@ down: setup ## End exactly what `make up` started
 	@$(BIN)/tunesmith-devcluster down
 
 clean: ## Remove what was generated in the checkout (caches outside it stay)
-	@rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .run dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -type d \( -name '*.egg-info' -o -name __pycache__ \) -prune -exec rm -rf {} +

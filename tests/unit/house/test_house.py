@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith.resources.reasons import Reason
+
 ROOT = Path(__file__).parents[3]
 ABOUT_400_LINES = 420
 PURE_ROOMS = ("resources", "catalog", "planning")
@@ -89,6 +91,25 @@ def test_links_between_documents_lead_somewhere():
         if "://" not in target and not (path.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_files_that_documents_name_are_there():
+    named = re.compile(r"`((?:examples|docs|operator|contract|tools|charts|tests)/[\w./-]+)`")
+    gone = [
+        f"{path.relative_to(ROOT)} -> {target}"
+        for path in FILES
+        if path.suffix == ".md"
+        for target in named.findall(path.read_text(encoding="utf-8"))
+        if not (ROOT / target).exists()
+    ]
+    assert gone == []
+
+
+def test_the_reasons_of_the_page_of_faults_are_reasons():
+    rows = re.findall(r"^\|[^|]+\|([^|]+)\|", (ROOT / "docs/guide/faults.md").read_text(), flags=re.MULTILINE)
+    named = {word for row in rows for word in re.findall(r"`([A-Z][A-Za-z]+)`", row)}
+    assert len(named) > 10
+    assert named <= {reason.value for reason in Reason}
 
 
 def test_the_menu_has_a_line_for_every_target_that_is_promised():

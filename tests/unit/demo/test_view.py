@@ -1,0 +1,92 @@
+"""What people see of the demo: the drawn picture, and the plain lines where there is no terminal."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tunesmith_demo.panel import BAD, GOOD, Step, colour_of, draw
+from tunesmith_demo.picture import (
+    EventLine,
+    Picture,
+    PodLine,
+    Progress,
+    ResourceLine,
+    cluster_line,
+    job_line,
+    volume_line,
+)
+from tunesmith_demo.view import View, without_web_fonts
+
+MID_TRAINING = Picture(
+    resources=(
+        ResourceLine("GPUCluster", "Ready", "2/2 nodes", "2 nodes with 16 GPUs are Ready."),
+        ResourceLine("SharedVolume", "InUse", "1 TiB", "GPUCluster 'demo' has the volume attached."),
+        ResourceLine("FineTuneJob", "Training", "16 GPUs", "Attempt 1 runs on 2 pod(s)."),
+    ),
+    progress=Progress(step=14, total=23, loss="2.28413", tokens_per_second="812.4", eta_seconds=12),
+    pods=tuple(PodLine(f"demo-demo-74ba794f-a1-{index}-ps45v", "gpu-dp-36a3185f", "Running") for index in (0, 1)),
+    events=tuple(EventLine("FineTuneJob", "Admitted", f"Event {number}. " + "long " * 40) for number in range(12)),
+    dollars="3.74",
+    dollars_per_hour="64.06",
+)
+STEPS = [Step("install the operator with Helm", 4.3, done=True), Step("fine-tune it", 33.0, done=False)]
+
+
+def printed(seen: Picture, width: int, height: int) -> str:
+    paper = Console(file=io.StringIO(), width=width, height=height, record=True)
+    paper.print(draw(seen, STEPS, 102.0, paper))
+    return paper.export_text()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 40), (120, 50)])
+def test_the_picture_fits_and_says_everything(width, height):
+    text = printed(MID_TRAINING, width, height)
+    lines = text.splitlines()
+    assert len(lines) <= height
+    assert {len(line) for line in lines} == {width}
+    for said in ("1:42", "$3.74", "2/2 nodes", "● Training", "step 14/23", "loss 2.284", "812 tokens/s", "Admitted"):
+        assert said in text
+    assert "Event 11." in text
+
+
+def test_a_picture_of_nothing_yet_shows_the_steps_alone():
+    text = printed(Picture(), 80, 24)
+    assert "fine-tune it" in text
+    assert "step 0" not in text
+
+
+def test_states_have_the_colours_that_people_expect():
+    assert (colour_of("Ready"), colour_of("Failed")) == (GOOD, BAD)
+    assert colour_of("WaitingForControlPlaneNodes") not in {GOOD, BAD}
+
+
+def test_lines_of_resources_that_are_not_there_yet_are_empty():
+    lines = (cluster_line(None), volume_line(None), job_line(None))
+    assert [line.state for line in lines] == ["-", "-", "-"]
+
+
+def test_a_cluster_is_shown_in_the_providers_words_until_it_is_ready():
+    ready = {"type": "Ready", "status": "False", "reason": "Provisioning", "message": "..."}
+    cluster = {"status": {"providerStatus": "WaitingForSubnet", "conditions": [ready], "nodes": {"desired": 2}}}
+    assert (cluster_line(cluster).state, cluster_line(cluster).count) == ("WaitingForSubnet", "0/2 nodes")
+    ready["status"] = "True"
+    assert cluster_line(cluster).state == "Ready"
+
+
+def test_without_a_terminal_steps_and_answers_are_plain_lines_as_they_are():
+    out = io.StringIO()
+    with View(Console(file=out, width=40, highlight=False)) as view, view.step("ask both models the same question"):
+        view.say("    tuned: [/b] a model may say anything, also longer than the line")
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "... ask both models the same question"
+    assert lines[1] == "    tuned: [/b] a model may say anything, also longer than the line"
+    assert lines[2].startswith("ok  ask both models the same question (")
+
+
+def test_the_portrait_asks_no_web_server_for_fonts():
+    paper = Console(file=io.StringIO(), record=True)
+    paper.print(draw(MID_TRAINING, STEPS, 1.0, paper))
+    svg = without_web_fonts(paper.export_svg())
+    assert "@font-face" not in svg
+    assert svg.count("http") == 1  # the name of SVG itself
