@@ -80,6 +80,7 @@ async def intake(kube: Kube) -> AsyncIterator[Intake]:
         reconciler=reconciler,
         recorder=recorder,
         key_workers=(pools,),
+        first_keys=(),
         clock=clock,
         jitter=random.random,
         instruments=Uncounted(),

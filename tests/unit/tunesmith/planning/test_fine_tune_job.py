@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from tests.unit.tunesmith.planning.job_builders import (
@@ -30,9 +31,10 @@ from tests.unit.tunesmith.planning.job_builders import (
     with_workload,
 )
 
-from tunesmith.planning.actions import ApplyObject, DeleteObject, ReleasePod, RemoteCluster, SetMetadata
+from tunesmith.planning.actions import ApplyObject, CopyPullSecret, DeleteObject, ReleasePod, RemoteCluster, SetMetadata
 from tunesmith.planning.admission import holding_of, request_of
-from tunesmith.planning.circumstances import Known, NotYet, Unknown
+from tunesmith.planning.circumstances import FailureRecord, Known, NotYet, Unknown
+from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.fine_tune_job import decide
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.pool import GoesBack, InLine, NeverFits
@@ -382,3 +384,24 @@ def test_ended_pods_tell_their_end():
 
 def test_the_table_of_jobs_names_the_model_as_the_provider_does():
     assert decide(an_observation(a_job())).status.model_name == a_model().spec.id
+
+
+class TestPullSecrets:
+    SPEC: ClassVar = {"image": "trainer:1", "imagePullSecretRefs": [{"name": "registry"}]}
+
+    def gated(self):
+        seen = admitted(a_job(self.SPEC))
+        pods = the_pods(seen, gated=True, node=None, phase="Pending")
+        return with_workload(seen, jobs=[the_batch_job(seen)], pods=pods)
+
+    def test_they_are_copied_before_a_pod_may_start(self):
+        kinds = [type(action).__name__ for action in decide(self.gated()).actions]
+        assert kinds == ["ApplyObject", "ApplyObject", "CopyPullSecret", "ReleasePod", "ReleasePod"]
+
+    def test_one_that_cannot_be_used_is_named(self):
+        seen = self.gated()
+        [copy] = [action for action in decide(seen).actions if isinstance(action, CopyPullSecret)]
+        record = FailureRecord(1, 0, Failure(ErrorClass.NOT_FOUND, "Secret 'registry' does not exist."))
+        decision = decide(replace(seen, around=replace(seen.around, failures={copy.identity: record})))
+        assert reason(decision, "PodsReady") == "PullSecretUnusable"
+        assert "Secret 'registry' does not exist." in find_condition(decision.status.conditions, "PodsReady").message
