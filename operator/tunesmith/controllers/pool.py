@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from tunesmith.controllers.cluster_facts import cluster_facts, gpu_cluster
 from tunesmith.controllers.controller import POOL, Key, pool_key
@@ -29,6 +30,7 @@ class PoolController:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._judged: dict[Key, Known[Judgement] | Unknown] = defaultdict(lambda: Unknown("nobody has judged it yet"))
+        self._jobs_read: dict[str, tuple[str, FineTuneJob | None]] = {}  # by uid, with the resourceVersion
         self._positions_told: dict[Key, float] = {}  # monotonic seconds
         self._grants: dict[Key, Judgement] = defaultdict(lambda: NOTHING)
 
@@ -36,6 +38,7 @@ class PoolController:
         """One pass. Jobs whose answer changed are woken."""
         before = self._judged[key]
         jobs = tuple(self._jobs_of(key))
+        self._forget_jobs_that_are_gone()
         if not jobs:
             self._judged.pop(key, None)
             self._grants.pop(key, None)
@@ -72,6 +75,11 @@ class PoolController:
         self._grants[key] = judgement
         return Known(judgement, facts.as_of)
 
+    def _forget_jobs_that_are_gone(self) -> None:
+        there = {str(raw["metadata"].get("uid")) for raw in self._ports.cache.list("FineTuneJob")}
+        for uid in self._jobs_read.keys() - there:
+            del self._jobs_read[uid]
+
     def _sick_nodes(self, key: Key) -> frozenset[str]:
         facts = cluster_facts(self._ports, _where(key))
         nodes = () if isinstance(facts, Unknown) else facts.value.nodes
@@ -88,9 +96,19 @@ class PoolController:
     def _jobs_of(self, key: Key) -> Iterable[FineTuneJob]:
         namespace = key.namespace or None
         for raw in self._ports.cache.list("FineTuneJob", namespace):
-            job = parse(raw)
-            if isinstance(job, FineTuneJob) and pool_key(pool_of(job)) == key:
+            job = self._read(raw)
+            if job is not None and pool_key(pool_of(job)) == key:
                 yield job
+
+    def _read(self, raw: Mapping[str, Any]) -> FineTuneJob | None:
+        """The job, read once for each of its versions: a pool looks at all its jobs in every pass."""
+        meta = raw["metadata"]
+        uid, version = str(meta.get("uid")), str(meta.get("resourceVersion"))
+        known = self._jobs_read.get(uid)
+        if known is None or known[0] != version:
+            job = parse(raw)
+            known = self._jobs_read[uid] = (version, job if isinstance(job, FineTuneJob) else None)
+        return known[1]
 
 
 def _where(key: Key) -> RemoteCluster | None:

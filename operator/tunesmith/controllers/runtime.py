@@ -84,6 +84,7 @@ class Runtime:
         self._clock = clock
         self._jitter = jitter
         self._instruments = instruments
+        self._is_dead = feed_is_dead
         self._audit = FeedAudit(cache, kube, feed_is_dead)
         self._pace = pace or Pace()
         self._tasks: list[asyncio.Task[None]] = []
@@ -183,7 +184,17 @@ class Runtime:
         task.add_done_callback(self._stopping.discard)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        self._tasks.append(asyncio.create_task(coroutine, name=name))
+        task = asyncio.create_task(coroutine, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """None of these ends by itself. A process that goes on without one of them looks alive and is not."""
+        if task.cancelled():
+            return
+        why = task.exception()
+        log.error("A task of the operator ended.", extra={"task": task.get_name()}, exc_info=why)
+        self._is_dead(f"The task '{task.get_name()}' ended: {type(why).__name__ if why else 'it just returned'}.")
 
 
 def _urgency(raw: Raw) -> int:

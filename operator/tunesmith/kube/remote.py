@@ -220,7 +220,16 @@ class _Connection:
                 keep=keep,
             )
             name = f"remote {self._remote.name} {kind.plural}"
-            self._reflectors.append(asyncio.create_task(reflector.run(), name=name))
+            task = asyncio.create_task(reflector.run(), name=name)
+            task.add_done_callback(self._reflector_ended)
+            self._reflectors.append(task)
+
+    def _reflector_ended(self, task: asyncio.Task[None]) -> None:
+        """It never ends by itself. Whatever ended it, the next probe connects anew: no list grows old unseen."""
+        if task.cancelled():
+            return
+        log.error("A watch of a bought cluster ended.", extra={"task": task.get_name()}, exc_info=task.exception())
+        self._fingerprint = ""
 
     async def _disconnect(self) -> None:
         for task in self._reflectors:

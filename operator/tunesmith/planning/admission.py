@@ -71,9 +71,8 @@ def has_ended(job: FineTuneJob) -> bool:
     return is_true(job.status.conditions, "Succeeded") or is_true(job.status.conditions, "Failed")
 
 
-def still_wanted(grants: Mapping[str, tuple[Request, Granted]], jobs: Iterable[FineTuneJob]) -> frozenset[str]:
+def still_wanted(grants: Mapping[str, tuple[Request, Granted]], asking: Mapping[str, Request]) -> frozenset[str]:
     """The uids of grants in memory whose jobs still ask for just that; the others recorded or declined theirs."""
-    asking = {request.uid: request for request in map(request_of, jobs) if request is not None}
     return frozenset(uid for uid, (request, _) in grants.items() if asking.get(uid) == request)
 
 
@@ -128,11 +127,11 @@ def judge(
 ) -> Judgement:
     """All jobs of one pool against its nodes. Earlier grants stand until they are recorded or declined."""
     jobs, pods = tuple(jobs), tuple(pods)
-    wanted = still_wanted(grants, jobs)
+    waiting = {request.uid: request for request in map(request_of, jobs) if request is not None}
+    wanted = still_wanted(grants, waiting)
     kept = {uid: grant for uid, grant in grants.items() if uid in wanted}
     held = [holding for holding in (holding_of(job, pods) for job in jobs) if holding is not None]
     pending = [as_holding(request, granted, now) for request, granted in kept.values()]
-    waiting = {request.uid: request for request in map(request_of, jobs) if request is not None}
     answers = dict(assign([r for uid, r in waiting.items() if uid not in kept], [*held, *pending], nodes, pods))
     new = {uid: (waiting[uid], answer) for uid, answer in answers.items() if isinstance(answer, Granted)}
     return Judgement({**kept, **new}, {**answers, **{uid: granted for uid, (_, granted) in kept.items()}})

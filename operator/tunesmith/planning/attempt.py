@@ -26,8 +26,8 @@ CONFIGURATION_FILE = "config.json"
 # The store of an attempt listens on all addresses of its pod. Where pods share the machine's (host networking, process
 # nodes), attempts must not meet: each has a port of its own. Below the ports that Linux gives to outgoing connections
 # (32768 and up) and those of NodePort Services (30000 and up).
-FIRST_MASTER_PORT = 20000
-MASTER_PORTS = 10000
+FIRST_MASTER_PORT = 24000
+MASTER_PORTS = 6000
 
 
 @dataclass(frozen=True)

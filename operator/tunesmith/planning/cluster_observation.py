@@ -53,6 +53,7 @@ class NamedVolume:
     volume_id: str | None = None
     order_name: str | None = None
     elected_uid: str | None = None
+    bound_to: str | None = None
     trouble: str | None = None
     deleting: bool = False
 

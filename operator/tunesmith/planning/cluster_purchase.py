@@ -130,7 +130,7 @@ def _volume_says_wait(seen: ClusterObservation, name: str) -> ClusterDecision | 
             "A volume attaches only in its own region: name another volume or region.",
         )
     if volume.volume_id is not None:
-        return _waits_for_holder(seen, name, volume.volume_id)
+        return _waits_for_holder(seen, name, volume.volume_id, volume.bound_to)
     return _waits_for_election(seen, volume)
 
 
@@ -147,9 +147,8 @@ def _waits_for_election(seen: ClusterObservation, volume: NamedVolume) -> Cluste
     return None
 
 
-def _waiting(seen: ClusterObservation, message: str) -> ClusterDecision:
-    verdicts = {"Provisioned": Verdict(False, Reason.WAITING_FOR_VOLUME, message)}
-    return working(seen, Reason.WAITING_FOR_VOLUME, message, verdicts=verdicts)
+def _waiting(seen: ClusterObservation, message: str, reason: Reason = Reason.WAITING_FOR_VOLUME) -> ClusterDecision:
+    return working(seen, reason, message, verdicts={"Provisioned": Verdict(False, reason, message)})
 
 
 def _give_up_the_order(seen: ClusterObservation, intent: Intent, answer: ClusterDecision) -> ClusterDecision:
@@ -360,12 +359,17 @@ def _ambiguous(seen: ClusterObservation, seconds: float) -> ClusterDecision:
     return working(seen, Reason.LOOKING_BEFORE_BUYING, message, again=seconds)
 
 
-def _waits_for_holder(seen: ClusterObservation, name: str, volume_id: str) -> ClusterDecision | None:
+def _waits_for_holder(
+    seen: ClusterObservation, name: str, volume_id: str, bound_to: str | None
+) -> ClusterDecision | None:
     """provider: one living cluster per volume, attached when the cluster is made."""
     holder = seen.provider.holder_of(volume_id)
     if holder is not None and holder.name != str(seen.name):
         message = f"SharedVolume '{name}' is held by cluster '{holder.name}' ({holder.id}) until that one is gone."
-        return working(seen, Reason.VOLUME_IN_USE, message)
+        return _waiting(seen, message, Reason.VOLUME_IN_USE)
+    if holder is None and bound_to not in {None, seen.resource.metadata.name}:
+        message = f"SharedVolume '{name}' is held by GPUCluster '{bound_to}' until that one is gone."
+        return _waiting(seen, message, Reason.VOLUME_IN_USE)
     volume = seen.provider.volume(volume_id)
     if volume is not None and not volume.is_usable:
         return _waiting(seen, f"The provider has SharedVolume '{name}' as '{volume.status}'.")

@@ -70,8 +70,8 @@ def finished(seen: JobObservation) -> JobDecision | None:
     return JobDecision(status=status, actions=(_without_finalizer(seen),), look_again_seconds=_seconds_to_live(seen))
 
 
-def failed(seen: JobObservation, error_class: str, reason: str, message: str) -> JobDecision:
-    """The job has failed for good. `message` is what the user reads first."""
+def failed(seen: JobObservation, error_class: str, reason: str, message: str, words: str = "") -> JobDecision:
+    """The job has failed for good. `message` is what the user reads first; `words` are the trainer's own."""
     tail = seen.last_words or (seen.report.tail if seen.report is not None else ())
     return stalled(
         seen,
@@ -79,7 +79,7 @@ def failed(seen: JobObservation, error_class: str, reason: str, message: str) ->
         reason,
         message,
         changes={
-            "failure": Failure(class_=error_class, reason=reason, message=message),
+            "failure": Failure(class_=error_class, reason=reason, message=words or message),
             "log_tail": "\n".join(tail[-LOG_TAIL_LINES:])[-TAIL_CHARACTERS:] or None,
             "queue": None,
             "completion_time": seen.around.now,
@@ -122,7 +122,7 @@ def _seconds_to_keep_the_log(seen: JobObservation) -> float:
     ttl = seen.spec.ttl_seconds_after_finished
     keep = LOGS_KEPT_SECONDS if ttl is None else min(LOGS_KEPT_SECONDS, ttl)
     pods = () if isinstance(seen.workload, Unknown) else seen.workload.value.pods_of(seen.attempt)
-    if not any(pod.finished for pod in pods):
+    if not any(pod.finished or pod.termination is not None for pod in pods):
         keep = 0.0
     elif _live_pods(seen):
         keep = min(keep, PEERS_END_SECONDS)

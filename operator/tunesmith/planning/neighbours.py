@@ -13,6 +13,7 @@ from tunesmith.planning.volume_observation import NamingCluster
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.parsing import parse
+from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolume
 from tunesmith.resources.timestamps import parse_time
 
@@ -30,6 +31,7 @@ def named_volume(volume: SharedVolume) -> NamedVolume:
         volume_id=volume.status.volume_id,
         order_name=intent.name if intent is not None else None,
         elected_uid=intent.cluster_uid if intent is not None else None,
+        bound_to=volume.status.bound_to,
         trouble=stalled.message if stalled is not None and stalled.is_true else None,
         deleting=volume.metadata.is_being_deleted,
     )
@@ -45,8 +47,8 @@ def naming_clusters(raws: Iterable[Raw], volume_name: str) -> tuple[NamingCluste
             created=cluster.metadata.creation_timestamp,
             deleting=cluster.metadata.is_being_deleted,
             buying=cluster.status.create_intent is not None,
-            cluster_id=cluster.status.cluster_id,
-            held_up=_is_held_up(cluster),
+            cluster_id=None if _is_lost(cluster) else cluster.status.cluster_id,
+            held_up=_is_lost(cluster) or _is_held_up(cluster),
         )
         for raw in raws
         if (raw.get("spec", {}).get("volumeRef") or {}).get("name") == volume_name
@@ -101,6 +103,10 @@ def inside_facts(
         },
         storage_classes=frozenset(each["metadata"]["name"] for each in classes),
     )
+
+
+def _is_lost(cluster: GPUCluster) -> bool:
+    return reason_of(cluster.status.conditions, "Ready") == Reason.GONE
 
 
 def _is_held_up(cluster: GPUCluster) -> bool:

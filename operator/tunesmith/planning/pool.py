@@ -7,9 +7,10 @@ holds a grant until the job has recorded it in its own status or asks no more.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
 from tunesmith.planning.kube_facts import NodeFact, PodFact
 from tunesmith.planning.placement import PodPlace, Tolerated, may_use, place
@@ -28,6 +29,12 @@ class Request:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Tolerated, ...] = ()
     attempt: int = 1
+
+    @cached_property
+    def shape(self) -> Hashable:
+        """Jobs of the same shape may use the same nodes: thousands that wait have few shapes."""
+        selector = frozenset(self.node_selector.items())
+        return self.pods, self.gpus_per_pod, self.avoid, selector, self.tolerations
 
     @property
     def gpus(self) -> int:
@@ -94,19 +101,22 @@ def assign(
     free = _free(kept, nodes, tuple(pods))
     line = 0
     blocker: str | None = None
+    alike: dict[Hashable, frozenset[str] | None] = {}
     for request in sorted(waiting, key=lambda one: (one.created, one.uid)):
-        usable = _usable(request, nodes)
+        if request.shape not in alike:
+            alike[request.shape] = _usable(request, nodes)
+        usable = alike[request.shape]
         if usable is None:
             answers[request.uid] = NeverFits(_too_small(request, nodes))
             continue
-        room = {name: free[name] for name in usable if name in free}
+        room = {name: gpus for name, gpus in free.items() if name in usable}
         places = place(request.pods, request.gpus_per_pod, room)
         if places is None:
             line += 1
             answers[request.uid] = InLine(line, _blocked_by(request, room, blocker, line))
             blocker = blocker or request.name
-            for name in usable:  # kept for this job
-                free.pop(name, None)
+            for name in room:  # kept for this job
+                del free[name]
             continue
         answers[request.uid] = Granted(places)
         for one in places:

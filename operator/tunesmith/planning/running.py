@@ -143,7 +143,7 @@ def training(seen: JobObservation) -> JobDecision:
     changes = {"pods": pods_written(pods), **progress_changes(seen)}
     cluster = {"ClusterReady": cluster_verdict(seen)}
     if len(running) < wanted:
-        why = next((f" {p.waiting_reason}: {p.waiting_message}" for p in pods if p.waiting_reason), "")
+        why = next((f" {': '.join(filter(None, _waits_for(pod)))}." for pod in pods if pod.waiting_reason), "")
         message = f"{len(running)} of {wanted} pods run.{why}"[:1000]
         verdicts = {**cluster, "PodsReady": Verdict(False, _starting_reason(pods), message)}
         return working(
@@ -180,7 +180,7 @@ def _succeeded(seen: JobObservation, end: Succeeded) -> JobDecision:
     message = f"All {said.total_steps} steps are done; the result is at '{path}' on the storage."
     verdicts = {
         "Succeeded": Verdict(True, "Succeeded", message),
-        "Failed": Verdict(False, "Succeeded", message),
+        "Failed": Verdict(False, "Succeeded", "The job has succeeded."),
     }
     changes = {
         **progress_changes(seen, last=True),
@@ -204,9 +204,9 @@ def _broke(seen: JobObservation, broke: Broke) -> JobDecision:
         case Retry.NEVER:
             return failed(seen, _whose_fault(broke), broke.error_class, broke.message)
         case Retry.INFRASTRUCTURE if infrastructure >= recovery.max_infrastructure_restarts:
-            return failed(seen, "Infrastructure", "RestartsExhausted", _gave_up(infrastructure, broke))
+            return failed(seen, "Infrastructure", "RestartsExhausted", _gave_up(infrastructure, broke), broke.message)
         case Retry.UNCLASSIFIED if unclassified >= recovery.max_restarts:
-            return failed(seen, "Unclassified", "RestartsExhausted", _gave_up(unclassified, broke))
+            return failed(seen, "Unclassified", "RestartsExhausted", _gave_up(unclassified, broke), broke.message)
         case Retry.INFRASTRUCTURE:
             restarts = restarts.model_copy(update={"infrastructure": infrastructure + 1})
         case Retry.UNCLASSIFIED:
@@ -216,7 +216,7 @@ def _broke(seen: JobObservation, broke: Broke) -> JobDecision:
         smaller = with_smaller_micro_batch(plan)
         if smaller is None:
             help_ = "The micro batch is 1 already: make `contextLength` or the LoRA rank smaller, or take larger GPUs."
-            return failed(seen, "User", "OutOfMemory", f"{broke.message} {help_}")
+            return failed(seen, "User", "OutOfMemory", f"{broke.message} {help_}", broke.message)
         plan = smaller
     return _again(seen, broke, restarts, plan)
 
@@ -308,6 +308,10 @@ def _of(refusal: Refusal) -> tuple[str, str]:
 def _workload(seen: JobObservation) -> Workload:
     """What is there. Asked only after `cannot_be_seen`."""
     return Workload() if isinstance(seen.workload, Unknown) else seen.workload.value
+
+
+def _waits_for(pod: PodFact) -> tuple[str, str]:
+    return pod.waiting_reason, pod.waiting_message.rstrip(".")
 
 
 def _starting_reason(pods: tuple[PodFact, ...]) -> str:

@@ -278,5 +278,5 @@ def _facts(seen: VolumeObservation) -> dict[str, Verdict]:
     user = seen.user()
     in_use = Verdict(False, Reason.NOT_IN_USE, "No cluster has the volume attached.")
     if user is not None:
-        in_use = Verdict(True, Reason.IN_USE, f"GPUCluster '{user}' has the volume attached.")
+        in_use = Verdict(True, Reason.IN_USE, f"GPUCluster '{user}' has the volume, or has ordered it.")
     return {"Provisioned": Verdict(True, Reason.BOUGHT, "The provider has made the volume."), "InUse": in_use}

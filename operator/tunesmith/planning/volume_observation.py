@@ -111,11 +111,19 @@ class VolumeObservation:
         return self.spec.binding_mode is BindingMode.WAIT_FOR_FIRST_CLUSTER
 
     def user(self) -> str | None:
-        """Who has the volume now: the GPUCluster's name, or the provider's when it is no resource's."""
-        holder = self.holder
-        if holder is None:
+        """Who has the volume or has ordered it: the GPUCluster's name, or the provider's when it is no resource's.
+
+        Lists lag: a cluster that was bought and is not listed yet counts, and one whose order is under way.
+        """
+        if self.status.volume_id is None:
             return None
-        return next((c.name for c in self.clusters if c.cluster_id == holder.id), holder.name)
+        holder = self.holder
+        if holder is not None:
+            return next((c.name for c in self.clusters if c.cluster_id == holder.id), holder.name)
+        unlisted = (
+            c for c in self.clusters if c.cluster_id is not None and self.provider.cluster(c.cluster_id) is None
+        )
+        return next((c.name for c in (*unlisted, *self.clusters) if c.needs_the_volume and not c.deleting), None)
 
 
 _NOT_BOUGHT = {

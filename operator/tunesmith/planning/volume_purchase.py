@@ -125,6 +125,7 @@ def record_id(seen: VolumeObservation, volume_id: str, *, volume: ProviderVolume
     size = volume.size_tib if volume is not None and volume.size_tib else seen.spec.size_tib
     update: dict[str, object] = {
         "volume_id": volume_id,
+        "bound_to": seen.status.create_intent.cluster_name if seen.status.create_intent is not None else None,
         "provider_name": name,
         "create_intent": None,
         "incarnation": seen.name.incarnation,

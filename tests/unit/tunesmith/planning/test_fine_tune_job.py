@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.tunesmith.planning.job_builders import (
     GRANT,
@@ -249,6 +251,10 @@ class TestAttempt:
         assert decision.actions == ()
         kept = decide(after(over, decision, around=circumstances(minutes=59)))
         assert kept.actions == (), "its log can still be read"
+        first, *peers = the_pods(over)
+        phase_follows = replace(ended(first, 0, "Success", **WELL), phase="Running")
+        told_early = with_workload(over, jobs=[the_batch_job(over)], pods=[phase_follows, *peers])
+        assert decide(after(told_early, decide(told_early))).actions == ()
         tidy = decide(after(over, decision, around=circumstances(minutes=61)))
         assert [(a.kind, a.uid) for a in tidy.actions] == [("Job", "job-1")]
         assert tidy.status == decision.status

@@ -158,7 +158,7 @@ def test_attempts_and_jobs_listen_on_ports_of_their_own_below_the_outgoing_ones(
     one, other = (JobIdentity("team", "tune", uid) for uid in (UID, UID.replace("0", "1")))
     ports = [master_port(job, number) for job in (one, other) for number in (1, 2, 3)]
     assert len(set(ports)) == 6
-    assert all(20000 <= port < 30000 for port in ports)
+    assert all(24000 <= port < 30000 for port in ports)
 
 
 def test_a_bought_cluster_pulls_with_copies_and_the_local_one_with_the_secrets_themselves():

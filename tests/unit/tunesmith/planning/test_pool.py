@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunesmith.planning.admission import with_positions_of_before
 from tunesmith.planning.kube_facts import OWNER_UID_LABEL, NodeFact, PodFact, Taint
 from tunesmith.planning.placement import GPU_TOLERATION, PodPlace, Tolerated, may_use, place
 from tunesmith.planning.pool import (
+    FIRST_POSITIONS_SHOWN,
     GoesBack,
     Granted,
     Holding,
@@ -245,3 +247,16 @@ def test_whoever_waits_is_never_overtaken_on_nodes_it_could_use(requests, held, 
     rest = [r for r in requests if not isinstance(answers[r.uid], Granted)]
     again = assign(rest, [*kept, *now_held], nodes, pods)
     assert not any(isinstance(again[r.uid], Granted) for r in rest)
+
+
+def test_whoever_stands_far_behind_is_told_what_does_not_move():
+    crowd = [a_request(f"job-{n:02d}", minute=n) for n in range(40)]
+    answers = assign(crowd, [], [a_node("n0")], [])
+    behind = {a.blocked_by for a in answers.values() if isinstance(a, InLine) and a.position > FIRST_POSITIONS_SHOWN}
+    assert behind == {"Waits behind more than 20 jobs that came first."}
+
+
+def test_places_are_kept_as_they_were_told_but_grants_are_not_held_back():
+    before = {"a": InLine(1, "x"), "b": InLine(2, "x")}
+    answers = {"a": Granted(()), "b": InLine(1, "y"), "c": InLine(2, "y")}
+    assert with_positions_of_before(answers, before) == {"a": Granted(()), "b": InLine(2, "x"), "c": InLine(2, "y")}
