@@ -147,7 +147,7 @@ def test_a_kubeconfig_that_runs_a_program_is_refused(world, namespace):
     cluster_id = bought["status"]["clusterID"]
     world.ask_provider(f"/admin/clusters/{cluster_id}/kubeconfig", {"kubeconfig": yaml.safe_dump(handed_out)})
     reconcile_now(namespace, "GPUCluster", "cluster")
-    told = namespace.until_condition("GPUCluster", "cluster", "Ready", "False", reason="ClusterUnreachable")
+    told = namespace.until_condition("GPUCluster", "cluster", "Ready", "False", reason="KubeconfigRefused")
     assert "exec" in told["message"]
     assert not trace.exists()
     namespace.delete("GPUCluster", "cluster")

@@ -78,6 +78,8 @@ def counted(seen: ClusterObservation) -> str:
     nodes = () if isinstance(seen.nodes, Unknown) else seen.nodes.value
     ready, gpus = ready_nodes(nodes), ready_gpus(nodes)
     if ready >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
+        if seen.wanted_nodes == 1:
+            return f"1 node with {seen.wanted_gpus} GPUs is Ready."
         return f"{seen.wanted_nodes} nodes with {seen.wanted_gpus} GPUs are Ready."
     return f"{ready} of {seen.wanted_nodes} nodes are Ready with {gpus} of {seen.wanted_gpus} GPUs."
 
