@@ -6,12 +6,14 @@ runs the node, so our own images run from the checkout's `.venv`:
     - image: tunesmith/trainer:*
       command: [tunesmith-trainer]      # used when the pod names none, as an entry point is
       path: ["${PREFIX}/bin"]           # put before the host's PATH
+      files: ["${PREFIX}/.."]           # directories of its own: no volume of a pod hides them
       environment: {PYTHONUNBUFFERED: "1"}
 """
 
 import fnmatch
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +30,7 @@ class Image:
     command: list[str] = field(default_factory=list)
     args: list[str] = field(default_factory=list)
     path: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     working_directory: str = "/"
 
@@ -35,6 +38,12 @@ class Image:
         """The environment that every container of this image begins with."""
         path = ":".join([*self.path, os.environ.get("PATH", os.defpath)])
         return {"PATH": path, "HOME": "/root", **self.environment}
+
+    def hidden_by(self, mount_paths: Iterable[str]) -> list[str]:
+        """The image's directories that lie below a mount path, as a checkout in `/tmp` does below a volume there."""
+        own = {os.path.normpath(each) for each in (*self.path, *self.files)}
+        mounted = [Path(each) for each in mount_paths]
+        return sorted(each for each in own if any(Path(each).is_relative_to(one) for one in mounted))
 
 
 class ImageTable:

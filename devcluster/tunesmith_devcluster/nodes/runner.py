@@ -196,10 +196,12 @@ class ContainerRunner:
         log = self._log_path(restart)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
+        volumes = list(home.volumes.mounts(container, variables))
         mounts = [
             Mount(str(home.hosts_file), "/etc/hosts"),
             Mount(str(self._message_file), container.get("terminationMessagePath") or "/dev/termination-log"),
-            *home.volumes.mounts(container, variables),
+            *volumes,
+            *(Mount(path, path) for path in image.hidden_by(volume.target for volume in volumes)),
         ]
         return ShimOrder(
             command=[expand(part, variables) for part in command + arguments],

@@ -23,3 +23,12 @@ def test_a_table_with_an_unknown_field_is_refused_by_name(tmp_path):
     table.write_text("- {image: x, entrypoint: y}")
     with pytest.raises(ValueError, match="entrypoint"):
         ImageTable.read(table)
+
+
+def test_an_images_own_files_are_found_again_below_a_volume(tmp_path):
+    table = tmp_path / "images.yaml"
+    table.write_text("[{image: 'x:*', path: [/tmp/checkout/.venv/bin], files: [/tmp/checkout/.venv/..]}]")
+    image = ImageTable.read(table).find("x:1")
+    assert image is not None
+    assert image.hidden_by(["/tmp", "/mnt/shared"]) == ["/tmp/checkout", "/tmp/checkout/.venv/bin"]
+    assert image.hidden_by(["/mnt/shared"]) == []
