@@ -85,7 +85,7 @@ def test_every_condition_is_set_from_the_first_visit_on(world):
 def test_the_operator_never_changed_what_users_wrote(world):
     for kind in OWN_KINDS:
         for it in world.recorder.versions(kind):
-            made_by_us = any(owner.get("controller") for owner in it["metadata"].get("ownerReferences", []))
+            made_by_us = any(owner["kind"] == "FineTuneJob" for owner in it["metadata"].get("ownerReferences", []))
             for entry in it["metadata"].get("managedFields", []):
                 if entry["manager"] != MANAGER or made_by_us:
                     continue
