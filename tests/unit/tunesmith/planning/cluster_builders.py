@@ -12,6 +12,7 @@ from tunesmith.planning.naming import provider_name
 from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION
 from tunesmith.planning.provider import Credential, Driver, ProviderCluster, ProviderView, Region
 from tunesmith.planning.purchase import PurchaseMemory
+from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster import GPUCluster
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -121,3 +122,18 @@ def a_running_cluster(*, gpus=8, ready_nodes=1, status=None, view=None, **more):
     }
     monotonic = more.pop("monotonic", MONOTONIC)
     return replace(observation, around=circumstances(monotonic), **{**facts, **more})
+
+
+INTENT = {"name": str(NAME), "nonce": "n1", "startedTime": "2026-01-01T12:00:00Z", "region": "us-central-8"}
+OWN_MEMORY = PurchaseMemory(first_seen=940.0).with_intent_written("n1", decided=MONOTONIC, written=MONOTONIC)
+
+
+def reason(decision, kind="Ready"):
+    found = find_condition(decision.status.conditions, kind)
+    return None if found is None else found.reason
+
+
+def only(decision, kind):
+    (action,) = decision.actions
+    assert isinstance(action, kind)
+    return action

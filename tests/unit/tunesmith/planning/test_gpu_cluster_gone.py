@@ -1,0 +1,127 @@
+"""A GPUCluster's end: when it is lost, when it is given back, and when its resource may go."""
+
+from tests.unit.tunesmith.planning.cluster_builders import (
+    INTENT,
+    KUBECONFIG,
+    NAME,
+    a_cluster_resource,
+    a_provider_cluster,
+    a_running_cluster,
+    a_view,
+    bought_status,
+    only,
+    reason,
+    seen,
+)
+
+from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.cluster_observation import JobUse
+from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.orders import DeleteCluster
+from tunesmith.planning.provider import Credential
+from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
+from tunesmith.resources.conditions import find_condition
+
+# gone
+
+
+def missing(monotonic, memory, **view):
+    return seen(
+        a_cluster_resource(status=bought_status()), a_view(begun=monotonic, **view), memory=memory, monotonic=monotonic
+    )
+
+
+def test_a_cluster_is_lost_only_after_two_looks_apart_in_time():
+    first = PurchaseMemory(first_seen=940.0)
+    assert only(decide(missing(1000.0, first)), LookAtProvider).cluster_id == "c-1"
+    once = first.with_look("c-1", begun=1000.0, present=False)
+    assert reason(decide(missing(1001.0, once, not_found={"c-1": 1000.0}))) == "ConfirmingAbsence"
+    decision = decide(missing(1031.0, once, not_found={"c-1": 1030.5}))
+    assert reason(decision, "Stalled") == "Gone"
+    assert decision.actions == ()
+
+
+def test_a_clean_list_under_another_projects_key_is_not_gone():
+    resource = a_cluster_resource(status=bought_status())
+    decision = decide(seen(resource, credential=Credential("key-2", None)))
+    assert reason(decision, "Stalled") == "CredentialMismatch"
+    assert decision.actions == ()
+
+
+def test_a_new_key_that_shows_another_object_of_the_project_can_tell():
+    other = a_provider_cluster("c-5", "other")
+    decision = decide(seen(a_cluster_resource(status=bought_status()), a_view(other), credential=Credential("key-2")))
+    only(decision, LookAtProvider)
+
+
+# deleting
+
+
+def test_nothing_ever_intended_one_clean_list_lets_it_go():
+    decision = decide(seen(a_cluster_resource(deleting=True)))
+    assert only(decision, SetMetadata).finalizers == ()
+    unseen = decide(seen(a_cluster_resource(deleting=True), a_view(begun=930.0)))
+    only(unseen, LookAtProvider)
+
+
+def test_a_bought_cluster_is_given_back_and_awaited():
+    resource = a_cluster_resource(deleting=True, status=bought_status())
+    assert only(decide(seen(resource, a_view(a_provider_cluster()))), DeleteCluster).cluster_id == "c-1"
+    deleting = decide(seen(resource, a_view(a_provider_cluster(status="Deleting"))))
+    assert (deleting.actions, reason(deleting)) == ((), "Deleting")
+
+
+def test_it_goes_only_after_its_cluster_was_absent_twice():
+    resource = a_cluster_resource(deleting=True, status=bought_status())
+    memory = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=False)
+    once = decide(seen(resource, a_view(not_found={"c-1": 1000.0}, begun=1001.0), memory=memory, monotonic=1001.0))
+    assert (once.actions, reason(once)) == ((), "ConfirmingAbsence")
+    view = a_view(not_found={"c-1": 1031.0}, begun=1031.0)
+    only(decide(seen(resource, view, memory=memory, monotonic=1031.0)), SetMetadata)
+
+
+def test_jobs_that_stay_keep_the_cluster():
+    resource = a_cluster_resource(deleting=True, status=bought_status())
+    decision = decide(seen(resource, a_view(a_provider_cluster()), jobs=(JobUse("tune"),)))
+    assert reason(decision) == "HeldByJobs"
+    assert "'tune'" in find_condition(decision.status.conditions, "Ready").message
+    assert decision.actions == ()
+
+
+def test_retain_lets_go_and_tells_that_it_bills():
+    resource = a_cluster_resource(deleting=True, status=bought_status(), deletionPolicy="Retain")
+    decision = decide(seen(resource, a_view(a_provider_cluster())))
+    only(decision, SetMetadata)
+    assert decision.events[0].reason == "Retained"
+
+
+def test_an_unproven_absence_stalls_and_abandon_lets_go():
+    resource = a_cluster_resource(deleting=True, status=bought_status())
+    decision = decide(seen(resource, credential=Credential("key-2")))
+    assert reason(decision, "Stalled") == "AbsenceUnproven"
+    resource = a_cluster_resource(deleting=True, status=bought_status(), annotations={"tunesmith.dev/abandon": "c-1"})
+    decision = decide(seen(resource, credential=Credential("key-2")))
+    only(decision, SetMetadata)
+    assert decision.events[0].reason == "Abandoned"
+
+
+def test_an_open_intent_is_settled_before_the_resource_goes():
+    memory = PurchaseMemory(first_seen=940.0).with_intent_seen("n1", 1000.0)
+    resource = a_cluster_resource(deleting=True, status={"createIntent": INTENT})
+    early = decide(seen(resource, memory=memory, monotonic=1200.0))
+    assert (reason(early), early.actions) == ("LookingBeforeBuying", ())
+    late = decide(seen(resource, a_view(begun=1301.0), memory=memory, monotonic=1301.0))
+    assert reason(late) == "ConfirmingAbsence"
+    twice = memory.with_look(str(NAME), begun=1301.0, present=False)
+    only(decide(seen(resource, a_view(begun=1331.0), memory=twice, monotonic=1331.0)), SetMetadata)
+
+
+def test_a_cluster_that_an_open_intent_bought_is_given_back():
+    memory = PurchaseMemory(first_seen=940.0).with_intent_seen("n1", 1000.0)
+    resource = a_cluster_resource(deleting=True, status={"createIntent": INTENT})
+    decision = decide(seen(resource, a_view(a_provider_cluster()), memory=memory))
+    assert decision.status.cluster_id == "c-1"
+
+
+def test_secrets_never_show_in_what_is_printed():
+    assert KUBECONFIG not in repr(a_running_cluster())
