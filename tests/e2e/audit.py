@@ -22,6 +22,12 @@ class Request:
     namespace: str
     name: str
     code: int
+    message: str = ""
+
+    @property
+    def is_forbidden(self) -> bool:
+        """RBAC said no. A namespace that is going takes nothing new, and says so with the same code."""
+        return self.code == 403 and "because it is being terminated" not in self.message
 
     @property
     def is_write(self) -> bool:
@@ -68,4 +74,5 @@ class AuditLog:
                     namespace=reference.get("namespace", ""),
                     name=reference.get("name", ""),
                     code=entry.get("responseStatus", {}).get("code", 0),
+                    message=entry.get("responseStatus", {}).get("message", ""),
                 )

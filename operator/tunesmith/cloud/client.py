@@ -20,6 +20,7 @@ from tunesmith.cloud.errors import CloudError, error_of, error_of_answer, error_
 from tunesmith.cloud.limiter import RateLimiter
 from tunesmith.cloud.wire import (
     NotUnderstoodError,
+    changes_body,
     cluster_body,
     read_cluster,
     read_clusters,
@@ -29,7 +30,7 @@ from tunesmith.cloud.wire import (
     volume_body,
 )
 from tunesmith.planning.decision import ErrorClass
-from tunesmith.planning.orders import ClusterOrder, VolumeOrder
+from tunesmith.planning.orders import ClusterChanges, ClusterOrder, VolumeOrder
 from tunesmith.planning.provider import ProviderCluster, ProviderVolume, Region
 
 CLUSTERS = "/v1/compute/clusters"
@@ -77,8 +78,8 @@ class Cloud(Protocol):
         """Buy a volume, once. Not sent at all (`NotSent`) after `deadline` (monotonic seconds)."""
         ...
 
-    async def resize_cluster(self, cluster_id: str, gpus: int) -> None:
-        """Set the number of GPUs."""
+    async def change_cluster(self, cluster_id: str, changes: ClusterChanges) -> None:
+        """Change a bought cluster: its size, the end of its reservation, what is installed."""
         ...
 
     async def resize_volume(self, volume_id: str, size_tib: int) -> None:
@@ -164,10 +165,10 @@ class TogetherCloud:
         body = await self._create(VOLUMES, volume_body(order), doing, deadline)
         return _read(read_volume, body, doing, creates=True)
 
-    async def resize_cluster(self, cluster_id: str, gpus: int) -> None:
-        """Set the number of GPUs."""
-        path, doing = f"{CLUSTERS}/{quote(cluster_id, safe='')}", f"resize cluster '{cluster_id}' to {gpus} GPUs"
-        await self._write("PUT", path, doing, {"num_gpus": gpus})
+    async def change_cluster(self, cluster_id: str, changes: ClusterChanges) -> None:
+        """Change a bought cluster: its size, the end of its reservation, what is installed."""
+        path, doing = f"{CLUSTERS}/{quote(cluster_id, safe='')}", f"change cluster '{cluster_id}'"
+        await self._write("PUT", path, doing, changes_body(changes))
 
     async def resize_volume(self, volume_id: str, size_tib: int) -> None:
         """Grow a volume. provider: the id stands in the body, not in the path."""

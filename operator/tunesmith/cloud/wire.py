@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from tunesmith.planning.orders import ClusterOrder, VolumeOrder
+from tunesmith.planning.orders import AddOnOrder, ClusterChanges, ClusterOrder, ComponentsOrder, VolumeOrder
 from tunesmith.planning.provider import (
     AttachedVolume,
     Driver,
@@ -154,6 +154,20 @@ def cluster_body(order: ClusterOrder) -> dict[str, Any]:
     return _without_none(body)
 
 
+def changes_body(changes: ClusterChanges) -> dict[str, Any]:
+    """The body of a cluster's update. What is not given stays as it is."""
+    body: dict[str, Any] = {
+        "num_gpus": changes.gpus,
+        "num_reserved_gpus": changes.reserved_gpus,
+        "num_preemptible_gpus": changes.preemptible_gpus,
+        "num_capacity_pool_gpus": changes.capacity_pool_gpus,
+        "reservation_end_time": changes.reservation_end.isoformat() if changes.reservation_end is not None else None,
+        "cluster_config": _components(changes.components),
+        "add_ons": [_add_on(each) for each in changes.add_ons] or None,
+    }
+    return _without_none(body)
+
+
 def volume_body(order: VolumeOrder) -> dict[str, Any]:
     """The body of a volume's create, alone or inline. Never removed with a cluster: its data outlives it."""
     return _without_none(
@@ -165,6 +179,26 @@ def volume_body(order: VolumeOrder) -> dict[str, Any]:
             "project_id": order.project_id,
         }
     )
+
+
+def _components(order: ComponentsOrder | None) -> dict[str, Any] | None:
+    if order is None:
+        return None
+    return _without_none(
+        {
+            "load_balancer": order.load_balancer or "NONE",  # provider: required whenever the object is given
+            "ingress": None if order.ingress is None else {"enabled": order.ingress},
+            "observability": None if order.observability is None else {"enabled": order.observability},
+            "kubernetes_dashboard_enabled": order.dashboard,
+            "gpu_operator_version": order.gpu_operator_version,
+            "network_operator_version": order.network_operator_version,
+        }
+    )
+
+
+def _add_on(order: AddOnOrder) -> dict[str, Any]:
+    """provider: the official command line sends the name as the type too."""
+    return {"add_on_type": order.name, "name": order.name, "config": {order.name: {"enabled": order.enabled}}}
 
 
 def _cluster(wire: _Cluster) -> ProviderCluster:

@@ -23,10 +23,10 @@ from tunesmith.planning.decision import Action, ErrorClass, Failure
 from tunesmith.planning.orders import (
     BuyCluster,
     BuyVolume,
+    ChangeCluster,
     DeleteCluster,
     DeleteVolume,
     PurchaseAction,
-    ResizeCluster,
     ResizeVolume,
 )
 from tunesmith.planning.ownership import IN_USE_FINALIZER
@@ -117,8 +117,8 @@ class CloudView:
             case LookAtProvider(not_before, cluster_id, volume_id):
                 await account.look(not_before, cluster_id=cluster_id, volume_id=volume_id)
                 return memory, None
-            case ResizeCluster(cluster_id, gpus):
-                await account.cloud.resize_cluster(cluster_id, gpus)
+            case ChangeCluster(cluster_id, changes):
+                await account.cloud.change_cluster(cluster_id, changes)
             case ResizeVolume(volume_id, size_tib):
                 await account.cloud.resize_volume(volume_id, size_tib)
             case DeleteCluster(cluster_id):

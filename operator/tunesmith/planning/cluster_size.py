@@ -8,7 +8,7 @@ from tunesmith.planning.cluster_observation import ClusterObservation, quietly, 
 from tunesmith.planning.cluster_status import as_seen, counted, standing
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.kube_facts import NodeFact
-from tunesmith.planning.orders import ResizeCluster
+from tunesmith.planning.orders import ChangeCluster, ClusterChanges
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
 from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.verdict import Verdict, reason_of
@@ -34,7 +34,7 @@ def wrong_size(seen: ClusterObservation) -> ClusterDecision | None:
         return _resizing(seen, cluster)
     if cluster.gpus > seen.wanted_gpus:
         return _shrink(seen, cluster)
-    return _resizing(seen, cluster, ResizeCluster(cluster.id, seen.wanted_gpus))
+    return _resizing(seen, cluster, _to_wanted_size(seen, cluster))
 
 
 def nodes_not_ready(seen: ClusterObservation) -> ClusterDecision | None:
@@ -64,7 +64,7 @@ def _shrink(seen: ClusterObservation, cluster: ProviderCluster) -> ClusterDecisi
     uncordoned = [node for node in idle[:surplus] if not node.cordoned]
     if uncordoned:
         return quietly(seen, *(ApplyObject(seen.here, _cordoned(node)) for node in uncordoned))
-    return _resizing(seen, cluster, ResizeCluster(cluster.id, seen.wanted_gpus))
+    return _resizing(seen, cluster, _to_wanted_size(seen, cluster))
 
 
 def _leaves_first(node: NodeFact) -> tuple[bool, bool, str]:
@@ -80,7 +80,11 @@ def _cordoned(node: NodeFact) -> dict[str, object]:
     }
 
 
-def _resizing(seen: ClusterObservation, cluster: ProviderCluster, *actions: ResizeCluster) -> ClusterDecision:
+def _to_wanted_size(seen: ClusterObservation, cluster: ProviderCluster) -> ChangeCluster:
+    return ChangeCluster(cluster.id, ClusterChanges(gpus=seen.wanted_gpus))
+
+
+def _resizing(seen: ClusterObservation, cluster: ProviderCluster, *actions: ChangeCluster) -> ClusterDecision:
     asked_before = seen.status.nodes is not None and seen.status.nodes.desired == seen.wanted_nodes
     now_nodes = cluster.gpus // GPUS_PER_NODE
     message = f"Going from {now_nodes} to {seen.wanted_nodes} nodes."

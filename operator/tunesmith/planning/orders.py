@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 from tunesmith.planning.decision import Action
@@ -19,10 +20,78 @@ class VolumeOrder:
 
 
 @dataclass(frozen=True)
+class BillingOrder:
+    """How a cluster is paid. `type` is the provider's word; counts are in GPUs. None: not given."""
+
+    type: str = "ON_DEMAND"
+    duration_days: int | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    reserved_gpus: int | None = None
+    preemptible_gpus: int | None = None
+    capacity_pool_id: str | None = None
+    capacity_pool_gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class SlurmOrder:
+    """Settings of a Slurm cluster."""
+
+    shared_memory_gib: int
+    image: str | None = None
+
+
+@dataclass(frozen=True)
+class ComponentsOrder:
+    """What the provider is to install. `load_balancer` is the provider's word, such as 'TRAEFIK'; None: not given."""
+
+    load_balancer: str | None = None
+    ingress: bool | None = None
+    observability: bool | None = None
+    dashboard: bool | None = None
+    gpu_operator_version: str | None = None
+    network_operator_version: str | None = None
+
+
+@dataclass(frozen=True)
+class AddOnOrder:
+    """An add-on that is to run, or not to run."""
+
+    name: str
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class OIDCOrder:
+    """How people log in."""
+
+    issuer_url: str
+    client_id: str
+    username_claim: str
+    username_prefix: str
+    group_claim: str
+    group_prefix: str
+    ca_certificate: str | None = None
+
+
+@dataclass(frozen=True)
+class AcceptanceOrder:
+    """Hardware tests before the cluster is handed over. `dcgm_level` is the provider's word without its prefix.
+
+    `skipped` holds names of our own enumeration: DCGM, GPUBurn, NCCLSingleNode, NCCLMultiNode, Storage.
+    """
+
+    dcgm_level: str = "MEDIUM"
+    gpu_burn_seconds: int | None = None
+    skipped: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class ClusterOrder:
     """A cluster to make. The driver is named by `driver_version_id`, or by both of the other two.
 
     At most one of `volume_id` (an existing volume) and `new_volume` (made inline, in the same datacenter partition).
+    `max_gpus` turns the provider's autoscaling on.
     """
 
     name: str
@@ -35,6 +104,26 @@ class ClusterOrder:
     project_id: str | None = None
     volume_id: str | None = None
     new_volume: VolumeOrder | None = None
+    billing: BillingOrder = BillingOrder()
+    slurm: SlurmOrder | None = None
+    max_gpus: int | None = None
+    components: ComponentsOrder | None = None
+    add_ons: tuple[AddOnOrder, ...] = ()
+    oidc: OIDCOrder | None = None
+    acceptance_tests: AcceptanceOrder | None = None
+
+
+@dataclass(frozen=True)
+class ClusterChanges:
+    """What is to be different about a bought cluster; None or empty: as it is. Counts are in GPUs."""
+
+    gpus: int | None = None
+    reserved_gpus: int | None = None
+    preemptible_gpus: int | None = None
+    capacity_pool_gpus: int | None = None
+    reservation_end: datetime | None = None
+    components: ComponentsOrder | None = None
+    add_ons: tuple[AddOnOrder, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,12 +142,12 @@ class BuyCluster(Action):
 
 
 @dataclass(frozen=True)
-class ResizeCluster(Action):
-    """Set the number of GPUs of a cluster. The same number twice is one purchase: the request names the target."""
+class ChangeCluster(Action):
+    """Change a bought cluster. The same change twice is one purchase: the request names the target."""
 
     costs_money: ClassVar[bool] = True
     cluster_id: str
-    gpus: int
+    changes: ClusterChanges
 
 
 @dataclass(frozen=True)
@@ -66,6 +155,29 @@ class DeleteCluster(Action):
     """Give a cluster back. Already gone counts as done."""
 
     cluster_id: str
+
+
+@dataclass(frozen=True)
+class RepairNode(Action):
+    """Ask the provider to repair one node. `mode` is its word without the prefix, such as 'REBOOT_VM'.
+
+    A request that may have been heard is looked for among the cluster's remediations before another is made.
+    """
+
+    cluster_id: str
+    instance_id: str
+    mode: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ApproveRemediation(Action):
+    """Approve a repair that waits for it."""
+
+    cluster_id: str
+    instance_id: str
+    remediation_id: str
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,4 +212,13 @@ class DeleteVolume(Action):
 
 
 PurchaseAction = BuyCluster | BuyVolume
-CloudAction = BuyCluster | ResizeCluster | DeleteCluster | BuyVolume | ResizeVolume | DeleteVolume
+CloudAction = (
+    BuyCluster
+    | ChangeCluster
+    | RepairNode
+    | ApproveRemediation
+    | DeleteCluster
+    | BuyVolume
+    | ResizeVolume
+    | DeleteVolume
+)

@@ -52,6 +52,99 @@ class AttachedVolume:
 
 
 @dataclass(frozen=True)
+class ProviderNode:
+    """One GPU node as the provider records it. `host_name` is the node's name in the cluster's own Kubernetes.
+
+    `phase` is the newest of its phases without the prefix, such as 'RUNNING'; `status` is a free string.
+    """
+
+    id: str
+    host_name: str
+    instance_id: str = ""
+    status: str = ""
+    phase: str = ""
+    phase_since: datetime | None = None
+    gpus: int = 0
+    marked_for_deletion: bool = False
+
+    @property
+    def preemptible(self) -> bool:
+        """provider: preemptible nodes are named `gpu-preemptible-dp-*`."""
+        return self.host_name.startswith("gpu-preemptible-dp-")
+
+
+@dataclass(frozen=True)
+class NodeEvent:
+    """One entry of a cluster's node timeline, kept for 72 h. `reason` is such as 'TogetherPreemptionNotified'."""
+
+    node_id: str
+    reason: str
+    message: str
+    time: datetime
+
+
+@dataclass(frozen=True)
+class AddOn:
+    """An add-on as it stands in a cluster."""
+
+    name: str
+    kind: str
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class InstalledComponents:
+    """What the provider has installed into a cluster, in the words of our own spec; None: it does not say."""
+
+    load_balancer: str | None = None
+    ingress: bool | None = None
+    observability: bool | None = None
+    dashboard: bool | None = None
+    gpu_operator_version: str | None = None
+    network_operator_version: str | None = None
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What the provider's health checks said of a node. `severity` is INFO, WARNING or CRITICAL."""
+
+    name: str
+    severity: str
+    started: datetime | None = None
+    resolved: datetime | None = None
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Remediation:
+    """One repair of a node at the provider. `mode` and `trigger` are without their prefixes, such as 'REBOOT_VM'."""
+
+    id: str
+    cluster_id: str
+    instance_id: str
+    mode: str
+    state: str
+    trigger: str = "MANUAL"
+    instance_name: str = ""
+    reason: str = ""
+    error_message: str = ""
+    created: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    alerts: tuple[Alert, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """It is not over; a state that we do not know counts as open."""
+        return self.state not in {"SUCCEEDED", "FAILED", "CANCELLED", "AUTO_RESOLVED"}
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Somebody must approve it first."""
+        return self.state == "PENDING_APPROVAL"
+
+
+@dataclass(frozen=True)
 class ProviderCluster:
     """One cluster at the provider. `kubeconfig` is the decoded YAML, empty while there is none; never printed."""
 
@@ -70,6 +163,21 @@ class ProviderCluster:
     phases: tuple[PhaseTransition, ...] = ()
     volumes: tuple[AttachedVolume, ...] = ()
     kubeconfig: str = field(default="", repr=False)
+    cluster_type: str = "KUBERNETES"
+    reserved_gpus: int = 0
+    desired_preemptible_gpus: int = 0
+    allocated_preemptible_gpus: int = 0
+    capacity_pool_id: str = ""
+    capacity_pool_gpus: int = 0
+    reservation_start: datetime | None = None
+    reservation_end: datetime | None = None
+    first_ready: datetime | None = None
+    control_plane_ready: bool | None = None
+    nodes: tuple[ProviderNode, ...] = ()
+    deleted_nodes: tuple[ProviderNode, ...] = ()
+    events: tuple[NodeEvent, ...] = ()
+    components: InstalledComponents = InstalledComponents()
+    add_ons: tuple[AddOn, ...] = ()
 
     @property
     def phase(self) -> Phase:
@@ -143,6 +251,8 @@ class ProviderView:
     regions: Known[tuple[Region, ...]] | Unknown = NOT_ASKED
     not_found: Mapping[str, float] = field(default_factory=dict)
     """Ids that the provider said (404) it does not know, after a list lacked them: when the newest look began."""
+    remediations: Mapping[str, Known[tuple[Remediation, ...]]] = field(default_factory=dict)
+    """The repairs of each cluster (by its id) that `LookAtRemediations` asked for."""
 
     @property
     def begun(self) -> float | None:

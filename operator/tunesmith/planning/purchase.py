@@ -183,6 +183,19 @@ class LookAtProvider(Action):
 
 
 @dataclass(frozen=True)
+class LookAtRemediations(Action):
+    """Have the repairs of one cluster, in a list begun at `not_before` (monotonic seconds) or later."""
+
+    not_before: float
+    cluster_id: str
+
+    @property
+    def identity(self) -> str:
+        """All looks at one cluster are one to the count of failures."""
+        return f"look at the repairs of {self.cluster_id}"
+
+
+@dataclass(frozen=True)
 class OpenIntent:
     """Write a new intent, under the pass's fresh nonce."""
 

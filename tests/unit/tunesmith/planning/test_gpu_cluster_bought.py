@@ -24,7 +24,7 @@ from tunesmith.planning.cluster_observation import InsideFacts, JobUse, NamedVol
 from tunesmith.planning.cluster_setup import NAMESPACE_LABELS
 from tunesmith.planning.decision import Outcome
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.orders import ResizeCluster
+from tunesmith.planning.orders import ChangeCluster
 from tunesmith.planning.provider import AttachedVolume
 from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
@@ -227,8 +227,8 @@ def test_an_old_list_is_renewed():
 
 
 def test_more_nodes_are_asked_for_by_their_target():
-    action = only(decide(a_running_cluster(spec={"nodes": 3})), ResizeCluster)
-    assert (action.cluster_id, action.gpus) == ("c-1", 24)
+    action = only(decide(a_running_cluster(spec={"nodes": 3})), ChangeCluster)
+    assert (action.cluster_id, action.changes.gpus) == ("c-1", 24)
 
 
 def test_idle_nodes_are_cordoned_before_fewer_are_asked_for():
@@ -237,7 +237,7 @@ def test_idle_nodes_are_cordoned_before_fewer_are_asked_for():
     assert (manifest["metadata"]["name"], manifest["spec"]) == ("node-1", {"unschedulable": True})
     cordoned = tuple(replace(node, cordoned=node.name == "node-1") for node in nodes(2).value)
     held = a_running_cluster(gpus=16, nodes=Known(cordoned, 1.0), jobs=(JobUse("j", frozenset({"node-0"})),))
-    assert only(decide(held), ResizeCluster).gpus == 8
+    assert only(decide(held), ChangeCluster).changes.gpus == 8
 
 
 def test_never_below_what_admitted_jobs_hold():
@@ -252,4 +252,4 @@ def test_a_size_that_somebody_else_changed_is_drift_and_is_restored():
     cordoned = tuple(replace(node, cordoned=True) for node in nodes(2).value)
     decision = decide(a_running_cluster(gpus=16, nodes=Known(cordoned, 1.0), status=status))
     assert reason(decision, "Drifted") == "SizeChangedOutside"
-    only(decision, ResizeCluster)
+    only(decision, ChangeCluster)
