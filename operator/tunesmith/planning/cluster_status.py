@@ -10,6 +10,7 @@ from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.money import accrued_usd, hourly_usd
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
+from tunesmith.planning.reservation import ends_soon, reservation_of, waits_for_its_time
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
 from tunesmith.resources.purchase import Cost
@@ -25,6 +26,7 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
             "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
+            "reservation": reservation_of(seen, cluster),
         }
     )
     if isinstance(seen.credential, Credential):
@@ -52,12 +54,15 @@ def is_being_built(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
 def provisioned(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     """Whether the provider has built it. The message names its phase and since when, and so moves only with it."""
     if is_being_built(seen, cluster):
+        scheduled = waits_for_its_time(seen, cluster)
+        if scheduled is not None:
+            return scheduled
         phase = cluster.latest_phase
         since = f" since {format_time(phase.time.replace(microsecond=0))}" if phase is not None else ""
         return Verdict(False, Reason.PROVISIONING, f"The provider is building the cluster: '{cluster.status}'{since}.")
     if cluster.phase is Phase.DELETING:
         return Verdict(False, Reason.DELETING, f"The provider is deleting cluster '{cluster.name}'.")
-    return Verdict(True, Reason.BOUGHT, f"The provider has built cluster '{cluster.name}'.")
+    return ends_soon(seen, cluster) or Verdict(True, Reason.BOUGHT, f"The provider has built cluster '{cluster.name}'.")
 
 
 def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
@@ -67,7 +72,7 @@ def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
         named = ", ".join(f"'{other.name}' ({other.id})" for other in others)
         text = f"The provider has more clusters of this resource: {named}. Delete them there: they bill."
         return Verdict(True, Reason.DUPLICATE_FOUND, text)
-    if (cluster.region, cluster.gpu_type) != (seen.spec.region, seen.spec.gpu_type):
+    if not seen.is_wanted(cluster):
         text = f"The cluster is '{cluster.gpu_type}' in '{cluster.region}', which is not what `spec` says."
         return Verdict(True, Reason.DRIFTED, text)
     return Verdict(False, Reason.AS_WANTED, "The provider's cluster is as `spec` says.")
@@ -170,11 +175,10 @@ def without_what_is_gone(seen: ClusterObservation) -> GPUClusterStatus:
 def with_cost(seen: ClusterObservation, status: GPUClusterStatus, gpus: int) -> GPUClusterStatus:
     """The status with what was spent up to now, and the rate that holds from now on. For transitions only."""
     before = seen.status.cost or Cost()
-    gpu_type = (seen.status.choice.gpu_type if seen.status.choice is not None else None) or seen.spec.gpu_type or ""
     spent = accrued_usd(before.compute_usd or Decimal(0), before.hourly_usd, before.as_of_time, seen.around.now)
     cost = before.model_copy(
         update={
-            "hourly_usd": hourly_usd(seen.around.installation.prices, gpu_type, gpus),
+            "hourly_usd": hourly_usd(seen.around.installation.prices, seen.choice.gpu_type, gpus),
             "compute_usd": spent,
             "as_of_time": seen.around.now,
         }

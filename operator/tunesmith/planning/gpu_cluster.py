@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.cluster_changes import asks_for_changes, changes_are_pending
 from tunesmith.planning.cluster_deletion import being_deleted, credential_can_tell
 from tunesmith.planning.cluster_observation import (
     ClusterObservation,
@@ -18,6 +19,7 @@ from tunesmith.planning.cluster_purchase import (
     credential_must_stay,
     found_by_name,
     record,
+    start_is_past,
     waits_for_volume,
 )
 from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, not_set_up
@@ -40,6 +42,8 @@ from tunesmith.planning.ownership import (
 )
 from tunesmith.planning.provider import Credential, Phase
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
+from tunesmith.planning.reservation import is_over, over_message, with_reservation_news
+from tunesmith.planning.slurm import what_is_different
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
@@ -51,7 +55,7 @@ ClusterDecision = Decision[GPUClusterStatus]
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
-    return seen_lately(
+    decision = with_reservation_news(
         seen,
         first_answer(
             seen,
@@ -66,21 +70,26 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
             found_by_name,
             predecessor_found,
             choice_is_wrong,
+            start_is_past,
             credential_must_stay,
             waits_for_volume,
             buy,  # intent, look, buy: never twice
             lost_from_provider,
+            ended_as_agreed,
             deleted_outside,
             stopped_by_provider,
             still_provisioning,
             kubeconfig_missing,
             not_reachable,
             not_set_up,
+            asks_for_changes,
             wrong_size,
             nodes_not_ready,
+            changes_are_pending,
             otherwise=in_order,
         ),
     )
+    return seen_lately(seen, decision)
 
 
 def paused(seen: ClusterObservation) -> ClusterDecision | None:
@@ -212,6 +221,17 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
     return working(seen, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
 
 
+def ended_as_agreed(seen: ClusterObservation) -> ClusterDecision | None:
+    """The provider ends a prepaid cluster at the end of its time: nobody deleted it outside."""
+    cluster = seen.bought
+    if cluster is None or cluster.phase is not Phase.DELETING or not is_over(seen):
+        return None
+    message = over_message(seen)
+    return working(
+        seen, Reason.RESERVATION_ENDED, message, status=as_seen(seen, cluster), verdicts=standing(seen, cluster)
+    )
+
+
 def deleted_outside(seen: ClusterObservation) -> ClusterDecision | None:
     """Somebody else is deleting the cluster: that is news, not a repair."""
     cluster = seen.bought
@@ -248,8 +268,8 @@ def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster is None or not is_being_built(seen, cluster):
         return None
     facts = standing(seen, cluster)
-    message = facts["Provisioned"].message
-    return working(seen, Reason.PROVISIONING, message, status=as_seen(seen, cluster), verdicts=facts)
+    reason, message = facts["Provisioned"].reason, facts["Provisioned"].message
+    return working(seen, reason, message, status=as_seen(seen, cluster), verdicts=facts)
 
 
 def in_order(seen: ClusterObservation) -> ClusterDecision:
@@ -257,7 +277,7 @@ def in_order(seen: ClusterObservation) -> ClusterDecision:
     cluster = seen.bought
     if cluster is None:
         raise ValueError("a cluster is in order only when the provider shows it")
-    status, message = as_seen(seen, cluster), counted(seen)
+    status, message = as_seen(seen, cluster), counted(seen) + what_is_different(seen.spec)
     events: tuple[EventNote, ...] = ()
     if status.first_ready_time is None:
         status = status.model_copy(update={"first_ready_time": seen.around.now})
@@ -291,7 +311,7 @@ def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> fl
 
 def is_lost(seen: ClusterObservation) -> bool:
     """It was written down before that the cluster vanished."""
-    return reason_of(seen.status.conditions, "Ready") == Reason.GONE
+    return reason_of(seen.status.conditions, "Provisioned") in {Reason.GONE, Reason.RESERVATION_ENDED}
 
 
 def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
@@ -299,6 +319,8 @@ def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
         f"Cluster '{cluster_id}' is gone from the provider, and this resource did not delete it. Nothing is bought in "
         "its place: delete this resource and create it again to buy another."
     )
+    if is_over(seen):
+        return _ended(seen)
     events: tuple[EventNote, ...] = ()
     if not is_lost(seen):
         events = (EventNote(EventType.WARNING, Reason.GONE, message),)
@@ -313,4 +335,20 @@ def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
             "NodesHealthy": Verdict(None, Reason.GONE, message),
         },
         events=events,
+    )
+
+
+def _ended(seen: ClusterObservation) -> ClusterDecision:
+    message = over_message(seen)
+    return stalled(
+        seen,
+        Reason.RESERVATION_ENDED,
+        message,
+        status=without_what_is_gone(seen),
+        verdicts={
+            "Provisioned": Verdict(False, Reason.RESERVATION_ENDED, message),
+            "Drifted": Verdict(False, Reason.RESERVATION_ENDED, message),
+            "NodesHealthy": Verdict(None, Reason.RESERVATION_ENDED, message),
+        },
+        events=(EventNote(EventType.WARNING, Reason.RESERVATION_ENDED, message),),
     )

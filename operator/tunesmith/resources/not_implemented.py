@@ -15,22 +15,7 @@ from tunesmith.resources.schema import field_alias
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "GPUCluster": (
-        "spec.clusterType",
-        "spec.alternatives",
-        "spec.maxNodes",
         "spec.scaleDownPolicy",
-        "spec.billing.type",
-        "spec.billing.durationDays",
-        "spec.billing.startTime",
-        "spec.billing.endTime",
-        "spec.billing.reservedNodes",
-        "spec.billing.preemptibleNodes",
-        "spec.billing.capacityPool",
-        "spec.slurm",
-        "spec.components",
-        "spec.addOns",
-        "spec.oidc",
-        "spec.acceptanceTests",
         "spec.managementPolicy",
         "spec.adopt",
         "spec.recreatePolicy",
