@@ -28,6 +28,7 @@ from tunesmith.planning.cluster_status import as_seen, counted, is_being_built, 
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import credential_can_tell
 from tunesmith.planning.idle import warned_of_idleness
+from tunesmith.planning.incarnation import is_recreated, recreated
 from tunesmith.planning.lifetime import (
     awake_in_time,
     expired,
@@ -214,7 +215,7 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
     cluster_id = seen.status.cluster_id
     if cluster_id is None or seen.bought is not None:
         return None
-    if is_lost(seen):
+    if is_lost(seen) and not is_recreated(seen):
         return quietly(seen)  # until it is shown again, which every look asks for
     if not credential_can_tell(seen):
         return stalled(
@@ -225,7 +226,7 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
         )
     begun = seen.provider.not_found.get(cluster_id)
     if begun is not None and is_absent_twice(seen.memory, cluster_id, begun, seen.around):
-        return _lost(seen, cluster_id)
+        return recreated(seen, cluster_id) if is_recreated(seen) else _lost(seen, cluster_id)
     due = seen.provider.begun or 0.0
     if seen.memory.absent_target == cluster_id and seen.memory.absent_since is not None:
         due = seen.memory.absent_since + seen.around.installation.absence_interval_seconds
@@ -324,7 +325,7 @@ def is_lost(seen: ClusterObservation) -> bool:
 def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
     message = (
         f"Cluster '{cluster_id}' is gone from the provider, and this resource did not delete it. Nothing is bought in "
-        "its place: delete this resource and create it again to buy another."
+        "its place: set `spec.recreatePolicy` to 'WhenGone' to buy another on demand, or delete this resource."
     )
     events: tuple[EventNote, ...] = ()
     if not is_lost(seen):
