@@ -70,6 +70,7 @@ class Installation:
     settle_seconds: float = 300
     absence_interval_seconds: float = 30  # "gone" is said twice, at least this far apart
     save_grace_seconds: int = 180
+    phase_deadline_seconds: Mapping[str, int] = field(default_factory=dict)  # by stage; see planning/deadlines.py
     prices: Prices = Prices()
 
 
