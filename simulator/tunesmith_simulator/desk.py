@@ -98,7 +98,7 @@ def resize_cluster(
 ) -> World:
     """Give a cluster another number of GPUs. ``leaving_first`` are hosts that were cordoned or annotated for it."""
     cluster = world.cluster_of(visit.account, cluster_id)
-    _check_may_change(visit.account)
+    check_may_change(visit.account)
     _check_gpu_count("num_gpus", num_gpus)
     if num_gpus == cluster.num_gpus:
         return world
@@ -112,7 +112,7 @@ def resize_cluster(
 def change_order(world: World, visit: Visit, cluster_id: str, order: ClusterOrder, ends_at: datetime | None) -> World:
     """Change what does not need other machines: components, add-ons, the end of a prepaid cluster."""
     cluster = world.cluster_of(visit.account, cluster_id)
-    _check_may_change(visit.account)
+    check_may_change(visit.account)
     if cluster.leaving:
         raise conflict(f"cluster {cluster_id!r} is being deleted")
     if ends_at is not None and cluster.order.billing is Billing.ON_DEMAND:
@@ -123,7 +123,7 @@ def change_order(world: World, visit: Visit, cluster_id: str, order: ClusterOrde
 def delete_cluster(world: World, visit: Visit, cluster_id: str) -> World:
     """Begin the end of a cluster. Asking again while it is being deleted changes nothing."""
     cluster = world.cluster_of(visit.account, cluster_id)
-    _check_may_change(visit.account)
+    check_may_change(visit.account)
     return world.with_cluster(clusters.deleting(cluster, visit.now, world.pace))
 
 
@@ -143,7 +143,7 @@ def buy_volume(
 def grow_volume(world: World, visit: Visit, volume_id: str, size_tib: int) -> World:
     """Give a volume more room."""
     volume = world.volume_of(visit.account, volume_id)
-    _check_may_change(visit.account)
+    check_may_change(visit.account)
     _check_size(size_tib)
     if volume.status is volumes.VolumeStatus.DELETING:
         raise conflict(f"volume {volume_id!r} is being deleted")
@@ -156,7 +156,7 @@ def grow_volume(world: World, visit: Visit, volume_id: str, size_tib: int) -> Wo
 def delete_volume(world: World, visit: Visit, volume_id: str) -> World:
     """Begin the end of a volume that nothing is attached to."""
     volume = world.volume_of(visit.account, volume_id)
-    _check_may_change(visit.account)
+    check_may_change(visit.account)
     if volume.attached_to is not None:
         raise conflict(_attached(volume))
     if volume.status is volumes.VolumeStatus.DELETING:
@@ -173,14 +173,15 @@ def project_for(account: Account, wanted: str | None) -> str:
     return wanted
 
 
-def _check_may_change(account: Account) -> None:
+def check_may_change(account: Account) -> None:
+    """Raise RefusedError when the account may only read."""
     if not account.may_change_clusters:
         # provider: editors cannot create, delete or scale
         raise RefusedError(Reason.FORBIDDEN, "this API key may not create, change or delete clusters and volumes")
 
 
 def _check_may_buy(account: Account) -> None:
-    _check_may_change(account)
+    check_may_change(account)
     if not account.has_credit:
         raise RefusedError(Reason.NO_CREDIT, "insufficient credit: add credit to the account and try again")
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, SecretStr, Va
 from tunesmith_simulator.pace import Durations, Pace
 from tunesmith_simulator.prices import Prices
 from tunesmith_simulator.regions import Driver, Region
+from tunesmith_simulator.repair_policy import RepairPolicy
 from tunesmith_simulator.world import Account, World
 
 GpuType = Literal[
@@ -23,9 +24,13 @@ class _Part(BaseModel):
 
 
 class AccountEntry(_Part):
-    """A customer's API key and what it may do. Two keys of one customer are two entries with the same projects."""
+    """A customer's API key and what it may do. Two keys of one customer are two entries with the same projects.
+
+    ``organization`` is who pays; by default the account's name.
+    """
 
     name: str
+    organization: str | None = None
     key: SecretStr
     projects: Annotated[tuple[str, ...], Field(min_length=1)]
     role: Literal["Admin", "Editor"] = "Admin"
@@ -62,6 +67,7 @@ class Scenario(_Part):
     durations: Durations = Durations()
     speed: float = Field(default=1, gt=0)
     prices: Prices = Prices()
+    repair: RepairPolicy = RepairPolicy()
     seed: int | None = None
     kubeconfig_server: str = "https://127.0.0.1:1"
     node_images: Path | None = None
@@ -73,6 +79,7 @@ class Scenario(_Part):
             stock={(entry.name, gpu): free for entry in self.regions for gpu, free in entry.stock.items()},
             pace=Pace(durations=self.durations, speed=self.speed),
             prices=self.prices,
+            repair_policy=self.repair,
         )
 
     def accounts_by_key(self) -> dict[str, Account]:
@@ -83,6 +90,7 @@ class Scenario(_Part):
                 projects=entry.projects,
                 may_change_clusters=entry.role == "Admin",
                 has_credit=entry.has_credit,
+                organization=entry.organization or entry.name,
             )
             for entry in self.accounts
         }

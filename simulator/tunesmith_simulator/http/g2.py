@@ -7,6 +7,7 @@ from aiohttp import web
 from tunesmith_simulator import desk
 from tunesmith_simulator.clusters import AddOn, Billing, ClusterOrder
 from tunesmith_simulator.http.access import account_of
+from tunesmith_simulator.http.bodies import body_of, given
 from tunesmith_simulator.http.g2_answers import cluster_json, region_json, volume_json
 from tunesmith_simulator.http.g2_requests import (
     ChangedAddOn,
@@ -14,8 +15,6 @@ from tunesmith_simulator.http.g2_requests import (
     ClusterUpdate,
     VolumeCreate,
     VolumeUpdate,
-    body_of,
-    given,
 )
 from tunesmith_simulator.refusals import invalid
 from tunesmith_simulator.regions import chosen_driver

@@ -1,20 +1,16 @@
 """What the present dialect (``/v1/compute/...``) answers: the objects of the world in the words of the API."""
 
-from datetime import datetime
 from typing import Any
 
 from tunesmith_simulator.clusters import AddOn, Billing, Cluster
-from tunesmith_simulator.machines import NODE_CPUS, NODE_MEMORY_GIB, Node
+from tunesmith_simulator.http.remediation_answers import remediation_json
+from tunesmith_simulator.http.times import given_times, time_text
+from tunesmith_simulator.machines import GPUS_PER_NODE, NODE_CPUS, NODE_MEMORY_GIB, Node
 from tunesmith_simulator.regions import Region
 from tunesmith_simulator.volumes import Volume
 from tunesmith_simulator.world import World
 
 Json = dict[str, Any]
-
-
-def time_text(time: datetime) -> str:
-    """A time as the API writes it."""
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def cluster_json(cluster: Cluster, world: World) -> Json:
@@ -32,10 +28,10 @@ def cluster_json(cluster: Cluster, world: World) -> Json:
         "control_plane_ready": cluster.control_plane_ready,
         "created_at": time_text(cluster.created_at),
         "cuda_version": order.driver.cuda_version,
-        "deleted_gpu_worker_nodes": [_gpu_node(node) for node in cluster.deleted_nodes],
+        "deleted_gpu_worker_nodes": [_gpu_node(node, cluster, world) for node in cluster.deleted_nodes],
         "desired_preemptible_gpus": 0,
         "gpu_type": order.gpu_type,
-        "gpu_worker_nodes": [_gpu_node(node) for node in cluster.gpu_nodes],
+        "gpu_worker_nodes": [_gpu_node(node, cluster, world) for node in cluster.gpu_nodes],
         "install_traefik": order.install_traefik,
         # The provider fills it once the control plane answers; empty means not yet.
         "kube_config": cluster.kube_config if cluster.control_plane_ready else "",
@@ -130,9 +126,18 @@ def _control_plane_node(node: Node) -> Json:
     }
 
 
-def _gpu_node(node: Node) -> Json:
+def _gpu_node(node: Node, cluster: Cluster, world: World) -> Json:
+    latest = max(
+        (each for each in world.remediations.values() if each.instance_id == node.instance_id),
+        key=lambda each: each.created_at,
+        default=None,
+    )
     answer: Json = {
+        "auto_remediation_enabled": world.repair_policy.proposes,
+        "ephemeral_storage": "10Ti",
         "host_name": node.host_name,
+        "ib_hca_count": GPUS_PER_NODE,
+        "ib_hca_type": "mlx5_ib",
         "instance_id": node.instance_id,
         "marked_for_deletion": node.marked_for_deletion,
         "memory_gib": NODE_MEMORY_GIB,
@@ -140,10 +145,16 @@ def _gpu_node(node: Node) -> Json:
         "node_id": node.node_id,
         "num_cpu_cores": NODE_CPUS,
         "num_gpus": node.num_gpus,
+        "nvswitch_count": 4,
+        "nvswitch_type": "NVSwitch",
         "phase_transitions": _node_history(node),
         "status": node.phase.status,
     }
-    return answer | ({"deleted_at": time_text(node.deleted_at)} if node.deleted_at else {})
+    if latest is not None:
+        answer["latest_remediation"] = remediation_json(latest, world)
+    if cluster.order.cluster_type == "SLURM":
+        answer["slurm_worker_hostname"] = f"{node.host_name}.slurm-compute.slurm"
+    return answer | given_times(deleted_at=node.deleted_at)
 
 
 def _node_history(node: Node) -> list[Json]:
