@@ -91,7 +91,11 @@ class AddOn:
 
 @dataclass(frozen=True, slots=True)
 class ClusterOrder:
-    """What a customer asked for, checked and complete. Fields of no consequence here are kept as they were given."""
+    """What a customer asked for, checked and complete. Fields of no consequence here are kept as they were given.
+
+    ``num_preemptible_gpus`` come on top of ``num_gpus``; those of the capacity pool are among them. With
+    ``auto_scale_max_gpus`` the size moves between ``num_gpus`` and that.
+    """
 
     name: str
     project_id: str
@@ -111,6 +115,11 @@ class ClusterOrder:
     cluster_config: Mapping[str, Any] | None = None
     oidc_config: Mapping[str, Any] | None = None
     add_ons: tuple[AddOn, ...] = ()
+    num_preemptible_gpus: int = 0
+    capacity_pool_id: str | None = None
+    num_capacity_pool_gpus: int = 0
+    auto_scale_max_gpus: int | None = None
+    slurm_image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +190,12 @@ class Cluster:
     def allocated_preemptible_gpus(self) -> int:
         """How many preemptible GPUs it has at present."""
         return sum(node.num_gpus for node in self.staying if node.source is Source.PREEMPTIBLE)
+
+    @property
+    def missing_preemptible_gpus(self) -> int:
+        """How many preemptible GPUs it wants and has not; negative when it has too many."""
+        wanted = self.order.num_preemptible_gpus if self.phase in SETTLED else self.allocated_preemptible_gpus
+        return wanted - self.allocated_preemptible_gpus
 
     @property
     def staying(self) -> list[Node]:

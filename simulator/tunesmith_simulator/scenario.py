@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, SecretStr, ValidationError
 
+from tunesmith_simulator.capacity import CapacityPool
 from tunesmith_simulator.pace import Durations, Pace
 from tunesmith_simulator.prices import Prices
 from tunesmith_simulator.regions import Driver, Region
@@ -47,13 +48,27 @@ class DriverEntry(_Part):
 
 
 class RegionEntry(_Part):
-    """A region: free GPUs by type, drivers, and the partitions that clusters and lone volumes land in."""
+    """A region: free GPUs by type, drivers, and the partitions that clusters and lone volumes land in.
+
+    ``preemptible_stock`` is what may be had until somebody else needs it, apart from ``stock``.
+    """
 
     name: str
     stock: dict[GpuType, NonNegativeInt]
+    preemptible_stock: dict[GpuType, NonNegativeInt] = {}
     drivers: tuple[DriverEntry, ...]
     cluster_partition: str = "a"
     volume_partition: str = "a"
+
+
+class CapacityPoolEntry(_Part):
+    """GPUs that a project has set aside in a region."""
+
+    id: str
+    project: str
+    region: str
+    gpu_type: GpuType
+    gpus: NonNegativeInt
 
 
 class Scenario(_Part):
@@ -64,6 +79,7 @@ class Scenario(_Part):
 
     accounts: Annotated[tuple[AccountEntry, ...], Field(min_length=1)]
     regions: Annotated[tuple[RegionEntry, ...], Field(min_length=1)]
+    capacity_pools: tuple[CapacityPoolEntry, ...] = ()
     durations: Durations = Durations()
     speed: float = Field(default=1, gt=0)
     prices: Prices = Prices()
@@ -77,6 +93,13 @@ class Scenario(_Part):
         return World(
             regions={entry.name: _region(entry) for entry in self.regions},
             stock={(entry.name, gpu): free for entry in self.regions for gpu, free in entry.stock.items()},
+            preemptible_stock={
+                (entry.name, gpu): free for entry in self.regions for gpu, free in entry.preemptible_stock.items()
+            },
+            pools={
+                entry.id: CapacityPool(entry.id, entry.project, entry.region, entry.gpu_type, entry.gpus)
+                for entry in self.capacity_pools
+            },
             pace=Pace(durations=self.durations, speed=self.speed),
             prices=self.prices,
             repair_policy=self.repair,

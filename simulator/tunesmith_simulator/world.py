@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from tunesmith_simulator import clusters, remediations, volumes
+from tunesmith_simulator import capacity, clusters, remediations, volumes
 from tunesmith_simulator.alerts import Alert
+from tunesmith_simulator.capacity import CapacityPool, StockKey
 from tunesmith_simulator.clusters import Cluster, ClusterPhase
-from tunesmith_simulator.machines import NodePhase
+from tunesmith_simulator.machines import NodePhase, Source
 from tunesmith_simulator.pace import Pace
 from tunesmith_simulator.prices import Prices
 from tunesmith_simulator.refusals import not_found
@@ -19,9 +20,6 @@ from tunesmith_simulator.regions import Region
 from tunesmith_simulator.remediations import Remediation
 from tunesmith_simulator.repair_policy import RepairPolicy
 from tunesmith_simulator.volumes import Volume, VolumeStatus
-
-StockKey = tuple[str, str]
-"""Region name and GPU type."""
 
 
 class ReportedChange(Protocol):
@@ -56,6 +54,8 @@ class World:
     wakes: Mapping[str, datetime] = field(default_factory=dict)
     remediations: Mapping[str, Remediation] = field(default_factory=dict)
     alerts: Mapping[str, Alert] = field(default_factory=dict)
+    preemptible_stock: Mapping[StockKey, int] = field(default_factory=dict)
+    pools: Mapping[str, CapacityPool] = field(default_factory=dict)
     repair_policy: RepairPolicy = field(default_factory=RepairPolicy)
 
     def region(self, name: str) -> Region | None:
@@ -100,12 +100,23 @@ class World:
         """The world with this cluster in it, anew or changed; the stock follows what it holds."""
         before = self.clusters.get(cluster.cluster_id)
         key = (cluster.order.region, cluster.order.gpu_type)
-        taken = cluster.held_gpus - (before.held_gpus if before else 0)
-        return replace(
+        taken = {source: cluster.held_from(source) - (before.held_from(source) if before else 0) for source in Source}
+        world = replace(
             self,
             clusters={**self.clusters, cluster.cluster_id: cluster},
-            stock={**self.stock, key: self.stock.get(key, 0) - taken} if taken else self.stock,
-        )._with_wake(cluster.cluster_id, clusters.next_change_at(cluster, self.volume_available_at(cluster)))
+            stock=capacity.without(self.stock, key, taken[Source.STANDARD]),
+            preemptible_stock=capacity.without(self.preemptible_stock, key, taken[Source.PREEMPTIBLE]),
+            pools=capacity.drawn(self.pools, cluster.order.capacity_pool_id, taken[Source.CAPACITY_POOL]),
+        )._with_cluster_wake(cluster)
+        return world.with_hope(key) if taken[Source.PREEMPTIBLE] < 0 else world
+
+    def with_hope(self, key: StockKey) -> "World":
+        """The world after preemptible GPUs of ``key`` came free: clusters that miss some look again."""
+        world = self
+        for cluster in self.clusters.values():
+            if cluster.missing_preemptible_gpus > 0 and (cluster.order.region, cluster.order.gpu_type) == key:
+                world = world._with_cluster_wake(cluster)
+        return world
 
     def with_volume(self, volume: Volume) -> "World":
         """The world with this volume in it, anew or changed."""
@@ -132,6 +143,16 @@ class World:
         volume = self.volumes.get(cluster.volume_id or "")
         ready = volume is not None and volume.status in {VolumeStatus.AVAILABLE, VolumeStatus.BOUND}
         return volume.since if volume is not None and ready else None
+
+    def _with_cluster_wake(self, cluster: Cluster) -> "World":
+        at = clusters.next_change_at(cluster, self.volume_available_at(cluster))
+        if capacity.can_be_evened_out(cluster, self.free_preemptible_gpus(cluster)):
+            at = min(at, cluster.since) if at else cluster.since
+        return self._with_wake(cluster.cluster_id, at)
+
+    def free_preemptible_gpus(self, cluster: Cluster) -> int:
+        """What could be added to a cluster of the GPUs that may be reclaimed."""
+        return self.preemptible_stock.get((cluster.order.region, cluster.order.gpu_type), 0)
 
     def _with_wake(self, identifier: str, at: datetime | None) -> "World":
         if self.wakes.get(identifier) == at:
@@ -204,7 +225,12 @@ def _within(account: Account, wanted: str | None, owner: str) -> bool:
 
 def _with_cluster_advanced(world: World, cluster: Cluster, now: datetime) -> World:
     cluster = clusters.advanced(cluster, now, world.pace, world.volume_available_at(cluster))
-    world = _with_repairs_followed(world.with_cluster(cluster), cluster.cluster_id, now)
+    world = world.with_cluster(cluster)
+    if capacity.can_be_evened_out(cluster, world.free_preemptible_gpus(cluster)):
+        even = capacity.evened_out(cluster, world.free_preemptible_gpus(cluster), now, world.pace)
+        world = world.with_cluster(even)
+    world = _with_repairs_followed(world, cluster.cluster_id, now)
+    cluster = world.clusters[cluster.cluster_id]
     volume = world.volumes.get(cluster.volume_id or "")
     if volume is None or volume.attached_to != cluster.cluster_id:
         return world

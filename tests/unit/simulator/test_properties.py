@@ -182,7 +182,7 @@ class Provider(RuleBasedStateMachine):
     def every_answer_passes_the_official_clients_strict_validation(self) -> None:
         world = self.known_world()
         for cluster in world.clusters_of(ACCOUNT, None):
-            STRICT_CLUSTER.validate_python(cluster_json(cluster, world))
+            STRICT_CLUSTER.validate_python(cluster_json(cluster, world, ACCOUNT, self.now))
         for volume in world.volumes_of(ACCOUNT, None):
             STRICT_VOLUME.validate_python(volume_json(volume))
 
