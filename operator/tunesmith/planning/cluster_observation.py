@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
-from tunesmith.planning.cluster_choice import ClusterChoice, Unfit, all_choices, fit, next_choice, present_choice, unfit
+from tunesmith.planning.cluster_choice import ClusterChoice, Unfit, fit, next_choice, present_choice, unfit
 from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.naming import ProviderName
@@ -73,10 +73,11 @@ class JobUse:
 
 @dataclass(frozen=True)
 class StoredSecret:
-    """The Secret where the kubeconfig goes. `value` is what it holds now."""
+    """The Secret where the kubeconfig goes. `value` is what it holds now, `uid` which one it is."""
 
     owner_uids: frozenset[str]
     value: str = field(repr=False)
+    uid: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,12 @@ class ClusterObservation:
     volume: NamedVolume | None = None
     other_claims: tuple[Claim, ...] = ()
     jobs: tuple[JobUse, ...] = ()
+    wanting_jobs: Known[frozenset[str]] | Unknown = NOT_LOOKED
+    """Names of jobs on this cluster that have not ended, in any stage, and could go on by themselves."""
+    waiting_jobs: Known[frozenset[str]] | Unknown = NOT_LOOKED
+    """Those that say that they wait for the released cluster, and would fit on it."""
+    gpu_pods: Known[frozenset[str]] | Unknown = NOT_LOOKED
+    """Pods inside the bought cluster that use GPUs or ask for them, as `namespace/name`; whoever made them."""
     credential_secret_held: bool = False
     credential_shared: bool = False
     kubeconfig_secret: Known[StoredSecret | None] | Unknown = NOT_LOOKED
@@ -171,15 +178,13 @@ class ClusterObservation:
     def _volume_at(self) -> tuple[str | None, tuple[str, ...]]:
         return (None, ()) if self.volume is None else (self.volume.name, self.volume.regions)
 
-    def is_wanted(self, cluster: ProviderCluster) -> bool:
-        """Region and GPU type of the cluster are among those that the spec names."""
-        return ClusterChoice(cluster.region, cluster.gpu_type) in all_choices(self.spec)
-
     @property
     def prepaid(self) -> bool:
         """It is paid ahead, by the spec or by the provider's word: giving it back early gives no money back."""
-        by_provider = self.bought is not None and self.bought.billing_type != "ON_DEMAND"
-        return by_provider or self.spec.billing.type is not BillingType.ON_DEMAND
+        if self.spec.billing.type is not BillingType.ON_DEMAND:
+            return True
+        found = self.bought
+        return found is not None and (found.billing_type != "ON_DEMAND" or found.reserved_gpus > 0)
 
     @property
     def wanted_nodes(self) -> int:
@@ -239,6 +244,21 @@ def done(
 ) -> Decision[GPUClusterStatus]:
     """Nothing is left to do: Ready."""
     decision = _told(seen, Summary(Standing.DONE, reason, message), status, verdicts)
+    return replace(decision, actions=actions, events=events, look_again_seconds=again)
+
+
+def resting(
+    seen: ClusterObservation,
+    reason: str,
+    message: str,
+    *actions: Action,
+    status: GPUClusterStatus | None = None,
+    verdicts: Mapping[str, Verdict] | None = None,
+    events: tuple[EventNote, ...] = (),
+    again: float | None = None,
+) -> Decision[GPUClusterStatus]:
+    """Not Ready by intention: nothing is under way, and nothing is wrong."""
+    decision = _told(seen, Summary(Standing.RESTING, reason, message), status, verdicts)
     return replace(decision, actions=actions, events=events, look_again_seconds=again)
 
 

@@ -19,7 +19,7 @@ from tunesmith.planning.cluster_choice import (
     with_out_of_stock,
 )
 from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, stalled, working
-from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, Failure
+from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, Failure, KnownMessage
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus, OutOfStock
@@ -51,8 +51,8 @@ def refused(seen: ClusterObservation, refusal: Failure, *, again: float | None =
     """The provider said no for certain: nothing was bought, and the intent is closed."""
     if refusal.error is ErrorClass.OUT_OF_STOCK:
         return _out_of_stock(seen, refusal)
-    reason = _REASONS.get(refusal.error, Reason.PROVIDER_REFUSED)
-    message = f"{refusal.message} Nothing was bought. {_WAY_OUT.get(refusal.error, _CHECK_SPEC)}"
+    reason, way_out = _explained(seen, refusal)
+    message = f"{refusal.message} Nothing was bought. {way_out}"
     tell = working if refusal.error in WAITS_BY_ITSELF else stalled
     events: tuple[EventNote, ...] = ()
     if reason_of(seen.status.conditions, "Provisioned") != reason:
@@ -66,6 +66,23 @@ def refused(seen: ClusterObservation, refusal: Failure, *, again: float | None =
         events=events,
         again=again if again is not None else 0.0,
     )
+
+
+def _explained(seen: ClusterObservation, refusal: Failure) -> tuple[Reason, str]:
+    """The reason, and what to do: by the provider's own words where they are understood, else by the kind of error."""
+    if refusal.known is KnownMessage.DRIVER_MISSING:
+        return Reason.DRIVER_MISSING, (
+            "The provider wants CUDA and driver version named. Make the resource again with `spec.driver.cudaVersion` "
+            "and `spec.driver.driverVersion` of one that the region offers (kubectl get gpuregions -o yaml)."
+        )
+    if refusal.known is KnownMessage.VOLUME_ELSEWHERE:
+        name = "" if seen.volume is None else f" '{seen.volume.name}'"
+        return Reason.VOLUME_IN_ANOTHER_PARTITION, (
+            f"SharedVolume{name} lies in another datacenter partition of '{seen.choice.region}' than these GPUs, and a "
+            "volume cannot be moved. Name one with `bindingMode` 'WaitForFirstCluster', which is made with the "
+            "cluster and so beside it, or try another GPU type."
+        )
+    return _REASONS.get(refusal.error, Reason.PROVIDER_REFUSED), _WAY_OUT.get(refusal.error, _CHECK_SPEC)
 
 
 def resting(seen: ClusterObservation) -> ClusterDecision | None:

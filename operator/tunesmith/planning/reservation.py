@@ -45,13 +45,24 @@ def reservation_of(seen: ClusterObservation, cluster: ProviderCluster) -> Reserv
 
 
 def waits_for_its_time(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict | None:
-    """Bought, and built by the provider when its time begins."""
+    """Bought, and built by the provider when its time begins. After that moment it is provisioning like any other."""
+    paid = reservation_of(seen, cluster)
+    if begins_later(seen, cluster) is None or paid is None or paid.start_time is None:
+        return None
+    when = format_time(paid.start_time)
+    message = f"The cluster is bought and paid for; the provider builds it when its time begins at {when}."
+    return Verdict(False, Reason.SCHEDULED, message)
+
+
+def begins_later(seen: ClusterObservation, cluster: ProviderCluster) -> float | None:
+    """Seconds until the paid time begins; None when it has begun, or nothing waits for it."""
+    paid = reservation_of(seen, cluster)
     if cluster.status != WAITS_FOR_ITS_TIME or seen.status.first_ready_time is not None:
         return None
-    paid = reservation_of(seen, cluster)
-    when = "" if paid is None or paid.start_time is None else f" at {format_time(paid.start_time)}"
-    message = f"The cluster is bought and paid for; the provider builds it when its time begins{when}."
-    return Verdict(False, Reason.SCHEDULED, message)
+    if paid is None or paid.start_time is None:
+        return None
+    left = (paid.start_time - seen.around.now).total_seconds()
+    return left if left > 0 else None
 
 
 def ends_soon(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict | None:
