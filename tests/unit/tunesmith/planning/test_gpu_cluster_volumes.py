@@ -113,5 +113,5 @@ def test_a_cluster_with_alternatives_may_be_elected_in_each_of_their_regions_unt
     resource = a_cluster_resource(
         volumeRef={"name": "data"}, alternatives=[{"region": "eu-west-1", "gpuType": "H100_SXM"}], status=status
     )
-    (naming,) = naming_clusters([resource.model_dump(mode="json", by_alias=True, exclude_none=True)], "data")
+    (naming,) = naming_clusters([resource.model_dump(mode="json", by_alias=True, exclude_unset=True)], "data")
     assert naming.regions == expected
