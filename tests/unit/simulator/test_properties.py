@@ -258,6 +258,11 @@ class Provider(RuleBasedStateMachine):
             assert cluster.allocated_preemptible_gpus <= cluster.order.num_preemptible_gpus or not settled(cluster)
 
     @invariant()
+    def a_cluster_keeps_at_least_one_standard_node(self) -> None:
+        for cluster in self.known_world().clusters.values():
+            assert cluster.num_gpus >= 8
+
+    @invariant()
     def a_repair_moves_only_where_it_may_and_one_instance_has_one_at_a_time(self) -> None:
         repaired: set[str] = set()
         for remediation in self.known_world().remediations.values():
