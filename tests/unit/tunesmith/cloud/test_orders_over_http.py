@@ -55,7 +55,7 @@ async def cloud(simulator, project):
         http=httpx.AsyncHTTPTransport(),
     )
     yield G2Cloud(transport)
-    await transport.aclose()
+    await transport.close()
 
 
 async def observed(cloud, project, found=None, **spec):
