@@ -124,20 +124,6 @@ class TestCluster:
         decision = decide(waiting_in_line(cluster=None))
         assert reason(decision, "ClusterReady") == "ClusterNotFound"
 
-    def test_a_template_hands_every_purchase_field_to_its_cluster(self):
-        wanted = {
-            "alternatives": [{"region": "eu-west-1", "gpuType": "H100_SXM"}],
-            "components": {"dashboard": "Disabled"},
-            "addOns": [{"name": "headlamp", "enabled": True}],
-            "acceptanceTests": {"dcgmLevel": "Short"},
-        }
-        template = {**TEMPLATE, "template": {**TEMPLATE["template"], **wanted}}
-        seen = an_observation(a_job({"placement": template}), cluster=None)
-        seen = after(seen, decide(seen))  # the finalizer
-        (apply,) = [each for each in decide(seen).actions if isinstance(each, ApplyObject)]
-        made = apply.manifest["spec"]
-        assert {name: made[name] for name in wanted} == wanted
-
     def test_a_cluster_that_is_not_ready_is_waited_for(self):
         decision = decide(waiting_in_line(cluster=a_cluster(ready=False)))
         assert reason(decision, "ClusterReady") == "ClusterNotReady"
