@@ -96,18 +96,23 @@ class Gates:
         self,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         waited: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._monotonic = monotonic
-        self._waited = waited
+        self._sleep = sleep
+        self.waited = waited
         self._gates: dict[str, Gate] = {}
 
     def of(self, fingerprint: str) -> Gate:
         """The gate of a credential, made at its first use."""
         if fingerprint not in self._gates:
-            self._gates[fingerprint] = Gate(monotonic=self._monotonic, waited=self._waited)
+            self._gates[fingerprint] = Gate(monotonic=self._monotonic, sleep=self._sleep, waited=self._tell)
         return self._gates[fingerprint]
 
     def breakers(self) -> Mapping[str, int]:
         """How many credentials have their breaker in which state."""
         return Counter(str(gate.breaker.state) for gate in self._gates.values())
+
+    def _tell(self, seconds: float) -> None:
+        self.waited(seconds)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from tests.unit.tunesmith.controllers.conftest import MemoryKube
 
-from tunesmith.controllers.bought import bought
+from tunesmith.controllers.bought import Provider, bought
 from tunesmith.controllers.controller import Key
 from tunesmith.controllers.gpu_region import REGIONS_KEY
 from tunesmith.controllers.intake import Intake
@@ -66,7 +66,7 @@ class Operator:
         ports = Ports(
             self.cache, self.kube, self.remotes, installation, lambda key: None, clock, lambda secret: None, str
         )
-        self.costly = bought(ports, self.url, lambda: SecretStr(self.key) if self.key else None)
+        self.costly = bought(ports, Provider(self.url, None, lambda: SecretStr(self.key) if self.key else None))
         self.intake = Intake(self.cache, WorkQueue(clock.monotonic, random.random))
         self.reconciler = Reconciler(
             cache=self.cache,
