@@ -87,6 +87,18 @@ async def test_a_failed_list_leaves_the_last_clean_one():
     assert account.view() == before
 
 
+async def test_who_waited_for_a_list_that_failed_does_not_wait_for_another():
+    cloud = PlayedCloud()
+    cloud.failing = True
+    account = an_account(cloud)
+    ends = await asyncio.gather(*(account.look(100.0) for _ in range(50)), return_exceptions=True)
+    assert cloud.lists == 1
+    assert {end.failure.error for end in ends} == {ErrorClass.UNAVAILABLE}
+    cloud.failing = False
+    await account.look(100.0)
+    assert account.view().begun is not None
+
+
 async def test_what_was_just_bought_is_seen_although_the_list_lags():
     cloud = PlayedCloud()
     account = an_account(cloud)
