@@ -9,14 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-<<<<<<< HEAD
-from tunesmith_simulator import machines
-from tunesmith_simulator.machines import Node, Source
-=======
 from tunesmith_simulator import machines, way
 from tunesmith_simulator.courses import PLAIN, Course
-from tunesmith_simulator.machines import Node, NodePhase
->>>>>>> simfaults
+from tunesmith_simulator.machines import Node, NodePhase, Source
 from tunesmith_simulator.pace import Pace, rescaled
 from tunesmith_simulator.phases import SETTLED, TESTS_FAILED, ClusterPhase, ClusterTransition
 from tunesmith_simulator.regions import Driver

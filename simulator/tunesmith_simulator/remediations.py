@@ -282,7 +282,7 @@ def _begun(
     running = entered(remediation, _S.RUNNING, at, pace)
     if remediation.mode is RemediationMode.EVICT_WITHOUT_REPLACEMENT:
         leaves_at = pace.after(at, pace.durations.node_leaving_seconds)
-        return running, cluster.with_node(replace(node, leaves_at=leaves_at))
+        return running, cluster.with_node(replace(node, leaves_at=leaves_at, leaving_since=at))
     if remediation.mode in _REPLACES:
         new = _replacement(remediation, cluster, node, at, pace)
         return replace(running, replacement_id=new.instance_id), _with_replacement(cluster, node, new, at)
