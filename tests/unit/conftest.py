@@ -5,7 +5,6 @@ import logging
 import pytest
 from tests.unit.canary import KEY
 
-
 KEYS = (KEY, "simulated-key-")  # the second begins every key of the simulator's accounts
 
 
