@@ -22,6 +22,8 @@ LONGEST_WAIT_SECONDS = 10.0
 """Who would have to wait longer for a pause to end is told so at once, and comes again by itself."""
 
 NO_ANSWER = frozenset({ErrorClass.UNAVAILABLE, ErrorClass.AMBIGUOUS})
+ASKS_FOR_A_PAUSE = NO_ANSWER | {ErrorClass.RATE_LIMITED}
+"""A `Retry-After` with anything else, such as missing stock, is about that one request and holds nobody else."""
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class Gate:
                 extra={"seconds": round(self.breaker.seconds_left, 1)},
             )
         wish = None if failure is None else failure.failure.retry_after_seconds
-        if wish is not None:
+        if failure is not None and wish is not None and failure.failure.error in ASKS_FOR_A_PAUSE:
             self._held_until = max(self._held_until, self._monotonic() + wish)
             self._waited(wish)
 

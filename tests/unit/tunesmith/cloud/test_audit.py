@@ -15,7 +15,7 @@ from tunesmith.cloud.audit import Purpose, acting_for, audit
 from tunesmith.cloud.audit_reading import NOT_KNOWN, read_audit
 from tunesmith.planning.decision import ErrorClass
 from tunesmith.planning.orders import ClusterChanges, ClusterOrder, VolumeOrder
-from tunesmith.serving.audit_log import AuditHandler
+from tunesmith.serving.audit_log import AuditHandler, configure_audit
 from tunesmith.serving.logs import Redactor
 
 ORDER = ClusterOrder("ts-a", "r", "H100_SXM", 8)
@@ -159,6 +159,22 @@ async def test_a_rotated_file_is_begun_anew(log):
     log.rename(log.with_suffix(".1"))
     await cloud.delete_cluster("c-2")
     assert {line["id"] for line in lines_of(log)} == {"c-2"}
+
+
+@pytest.fixture
+def configured():
+    """Puts the logger back as it was."""
+    before = (audit.handlers[:], audit.level, audit.propagate)
+    yield configure_audit
+    audit.handlers[:], audit.level, audit.propagate = before
+
+
+async def test_without_a_path_the_lines_alone_go_to_standard_output_at_every_log_level(configured, capsys, caplog):
+    configured(Redactor(), None)
+    await a_cloud(answering(200, {})).delete_cluster("c-1")
+    told = capsys.readouterr()
+    assert [json.loads(line)["event"] for line in told.out.splitlines()] == ["begun", "ended"]
+    assert (told.err, caplog.records) == ("", [])
 
 
 def test_a_secret_in_a_line_is_hidden(log):

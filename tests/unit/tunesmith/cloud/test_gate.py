@@ -127,6 +127,21 @@ async def test_retry_after_holds_everybody_with_the_same_key():
     assert time.now == 107.0
 
 
+async def test_missing_stock_with_a_retry_after_holds_nobody_else():
+    time = Time()
+
+    def answer(request):
+        if request.method == "POST":
+            return httpx.Response(409, json={"message": "Out of stock"}, headers={"retry-after": "600"})
+        return httpx.Response(200, json=EMPTY)
+
+    cloud = a_paced_cloud(answer, time)
+    failure = await failure_of(cloud.create_cluster(ORDER, deadline=FAR))
+    assert (failure.error, failure.retry_after_seconds) == (ErrorClass.OUT_OF_STOCK, 600.0)
+    assert await cloud.list_clusters() == ()
+    assert time.slept == []
+
+
 async def test_a_long_pause_is_told_at_once_instead_of_being_waited_for():
     time, provider = Time(), Provider((429, {"retry-after": "600"}), 200)
     cloud = a_paced_cloud(provider, time)
