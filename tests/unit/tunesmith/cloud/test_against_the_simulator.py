@@ -27,6 +27,7 @@ from tunesmith.planning.orders import (
 )
 from tunesmith.planning.provider import Phase
 from tunesmith_simulator import scenario as scenarios
+from tunesmith_simulator.faults import Answer, Cut, Empty, Fault, Rewrite, Truncate
 from tunesmith_simulator.server import Simulator
 
 HOUR = timedelta(hours=1)
@@ -59,9 +60,11 @@ async def cloud_for(simulator):
     """Makes a client of a generation."""
     transports = []
 
-    def make(generation, *, key=None, project_id=None):
+    def make(generation, *, key=None, project_id=None, tries=1):
         credential = ApiCredential(SecretStr(key or simulator.key), project_id)
-        transports.append(Transport(simulator.url, credential, gate=Gate(), retries=ReadRetries(tries=1)))
+        transports.append(
+            Transport(simulator.url, credential, gate=Gate(), retries=ReadRetries(tries=tries, jitter=lambda: 0.0))
+        )
         return cloud_of(generation, transports[-1])
 
     yield make
@@ -177,6 +180,51 @@ async def test_a_node_is_repaired_and_a_proposal_approved(cloud_for, simulator, 
     found = {each.id: each for each in await cloud.list_remediations(made.id)}
     assert set(found) == {repair.id, proposed.id}
     assert not any(each.open for each in found.values())
+
+
+@pytest.mark.parametrize("generation", ApiGeneration)
+@pytest.mark.parametrize(
+    "effect",
+    [
+        Answer(status=502, after_effect=True),
+        Answer(status=503, after_effect=True, retry_after=1),
+        Cut(),
+        Truncate(),
+        Truncate(how="json"),
+        Empty(),
+        Empty(status=204),
+    ],
+    ids=repr,
+)
+async def test_a_purchase_whose_answer_was_lost_is_ambiguous_and_found_by_name(
+    generation, effect, cloud_for, simulator
+):
+    await _arm(simulator, "POST clusters", effect)
+    failure = await failure_of(cloud_for(generation).create_cluster(an_order(), deadline=FAR))
+    assert failure.error is ErrorClass.AMBIGUOUS
+    assert [found.name for found in await cloud_for(generation).list_clusters()] == ["ts-a"]
+
+
+@pytest.mark.parametrize("generation", ApiGeneration)
+async def test_a_read_outlives_what_passes(generation, cloud_for, simulator):
+    cloud = cloud_for(generation, tries=3)
+    for effect in (Answer(status=500), Cut(after_effect=False), Truncate(), Empty(), Answer(status=429)):
+        await _arm(simulator, "LIST clusters", effect)
+        assert await cloud.list_clusters() == ()
+
+
+async def test_words_and_fields_of_next_year_are_read(cloud_for, simulator):
+    cloud = cloud_for(ApiGeneration.G2)
+    await cloud.create_cluster(an_order(), deadline=FAR)
+    news = {"status": "Hibernating", "phase_transitions.*.phase": 7, "add_ons": "none", "mood": {"good": True}}
+    await _arm(simulator, "LIST clusters", Rewrite(fields=news, without=("gpu_worker_nodes", "created_at")))
+    (cluster,) = await cloud.list_clusters()
+    assert (cluster.status, cluster.phase, cluster.nodes) == ("Hibernating", Phase.IN_PROGRESS, ())
+
+
+async def _arm(simulator, route, effect):
+    fault = Fault(route=route, effect=effect, next_requests=1)
+    await _admin(simulator, "/admin/faults", fault.model_dump(mode="json"))
 
 
 async def _admin(simulator, path, body):
