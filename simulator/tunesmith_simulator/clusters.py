@@ -186,6 +186,11 @@ class Cluster:
         """The living GPU machine of that instance."""
         return next((node for node in self.gpu_nodes if node.instance_id == instance_id), None)
 
+    def needs(self, node: Node) -> bool:
+        """Without this GPU machine no standard one would stay."""
+        others = (each for each in self.staying if each.instance_id != node.instance_id)
+        return not any(each.source is not Source.PREEMPTIBLE for each in others)
+
     def with_node(self, changed: Node) -> "Cluster":
         """The cluster with one of its GPU machines changed."""
         nodes = tuple(changed if node.instance_id == changed.instance_id else node for node in self.gpu_nodes)

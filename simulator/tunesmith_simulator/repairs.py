@@ -177,8 +177,8 @@ def _check_repairable(world: World, cluster: Cluster, node: Node, mode: Remediat
         raise conflict(
             f"instance {node.instance_id!r} has remediation {already.remediation_id!r} in state {already.state}"
         )
-    if mode is RemediationMode.EVICT_WITHOUT_REPLACEMENT and len(cluster.staying) == 1:
-        raise conflict("the last node of a cluster cannot be evicted without a replacement")
+    if mode is RemediationMode.EVICT_WITHOUT_REPLACEMENT and cluster.needs(node):
+        raise conflict(remediations.LAST_NODE)
 
 
 def _check_state(found: Remediation, wanted: frozenset[RemediationState] | set[RemediationState], done: str) -> None:

@@ -43,6 +43,21 @@ def settled(cluster: Cluster) -> bool:
     return cluster.phase in phases.SETTLED
 
 
+def an_order(world: World) -> ClusterOrder:
+    """Three on-demand nodes."""
+    return ClusterOrder(
+        name="training",
+        project_id="proj-acme",
+        region=REGION,
+        gpu_type="H100_SXM",
+        num_gpus=24,
+        num_reserved_gpus=0,
+        billing=Billing.ON_DEMAND,
+        driver=world.regions[REGION].drivers[0],
+        cluster_type="KUBERNETES",
+    )
+
+
 def change_counts(world: World, visit: Visit, cluster: Cluster, order: ClusterOrder) -> World:
     """A change of the counts of a cluster, as one request."""
     check_change(cluster, order, None)
@@ -53,13 +68,16 @@ def change_counts(world: World, visit: Visit, cluster: Cluster, order: ClusterOr
 class Provider(RuleBasedStateMachine):
     """Any customer requests, reports from real machines, failures and leaps of time, in any order."""
 
-    @initialize(real=st.booleans(), seed=st.integers(0, 2**16))
-    def open_for_business(self, real: bool, seed: int) -> None:
+    @initialize(real=st.booleans(), seed=st.integers(0, 2**16), begun=st.booleans())
+    def open_for_business(self, real: bool, seed: int, begun: bool) -> None:
         self.now = datetime(2026, 9, 1, tzinfo=UTC)
         self.random = random.Random(seed)
         self.behind = Behind(real=real)
         self.world = replace(SCENARIO.world(), stock={(REGION, "H100_SXM"): 64, (REGION, "H200_SXM"): 16})
         self.in_all = self.free_in_all()
+        if begun:
+            self.attempt(desk.buy_cluster, self.visit(), an_order(self.world))
+            self.go_well_for_an_hour()
 
     def free_in_all(self) -> int:
         """What could be sold from all sources."""
@@ -141,7 +159,8 @@ class Provider(RuleBasedStateMachine):
 
     @rule(pick=st.randoms(use_true_random=False), mode=st.sampled_from(RemediationMode))
     def ask_for_a_repair(self, pick: random.Random, mode: RemediationMode) -> None:
-        for cluster_id in self.one_of(self.world.clusters, pick):
+        ready = {key: cluster for key, cluster in self.world.clusters.items() if settled(cluster)}
+        for cluster_id in self.one_of(ready or self.world.clusters, pick):
             node = pick.choice(self.world.clusters[cluster_id].gpu_nodes)
             self.attempt(
                 repairs.request_remediation, self.visit(), cluster_id, node.instance_id, mode=mode, reason="why not"
@@ -237,6 +256,11 @@ class Provider(RuleBasedStateMachine):
     def a_cluster_holds_of_its_pool_and_of_reclaimable_gpus_no_more_than_it_asked_for(self) -> None:
         for cluster in self.known_world().clusters.values():
             assert cluster.allocated_preemptible_gpus <= cluster.order.num_preemptible_gpus or not settled(cluster)
+
+    @invariant()
+    def a_cluster_keeps_at_least_one_standard_node(self) -> None:
+        for cluster in self.known_world().clusters.values():
+            assert cluster.num_gpus >= 8
 
     @invariant()
     def a_repair_moves_only_where_it_may_and_one_instance_has_one_at_a_time(self) -> None:
