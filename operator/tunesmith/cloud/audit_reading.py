@@ -90,10 +90,10 @@ def read_audit(lines: Iterable[str]) -> tuple[AuditedWrite, ...]:
 
 
 def _requests(lines: Iterable[str]) -> Iterator[AuditLine]:
-    """The log may be mixed with others, and its last line may be cut off."""
+    """The log may be mixed with others, carry the prefixes of a container's log, and end in the middle of a line."""
     for text in lines:
         try:
-            entry = json.loads(text)
+            entry = json.loads(text[max(text.find("{"), 0) :])
             if isinstance(entry, dict) and entry.get("kind") == REQUEST:
                 yield AuditLine.model_validate(entry)
         except (ValueError, RecursionError, ValidationError):

@@ -63,6 +63,11 @@ def test_the_whole_output_of_the_operator_may_be_fed_in():
     assert [write["outcome"] for write in json.loads(told("-", "-o", "json", input=LOG))] == ["ok", "NotKnown"]
 
 
+def test_the_prefixes_of_a_container_log_are_no_hindrance():
+    log = "\n".join(f"2026-05-01T12:00:00.000000000Z stdout F {line}" for line in LOG.splitlines())
+    assert [write["outcome"] for write in json.loads(told("-", "-o", "json", input=log))] == ["ok", "NotKnown"]
+
+
 def test_the_path_of_the_installation_is_the_default(log):
     assert json.loads(told("-o", "json", env={"TUNESMITH_AUDIT_PATH": log}))
 
