@@ -140,7 +140,8 @@ def _components(seen: ClusterObservation, cluster: ProviderCluster) -> Component
     for field in fields(order):
         wanted, found = getattr(order, field.name), getattr(cluster.components, field.name)
         if wanted is not None and not _is_same(wanted, found) and not (found is None and asked):
-            return order
+            # provider: a load balancer is always named, so the present one must be, or it would go
+            return replace(order, load_balancer=order.load_balancer or cluster.components.load_balancer)
     return None
 
 
@@ -168,7 +169,14 @@ def _was_answered(seen: ClusterObservation) -> bool:
         return False
     done = (each.action for each in seen.around.outcomes if each.failure is None)
     wish = components_order(seen.spec.components)
-    return any(isinstance(action, ChangeCluster) and action.changes.components == wish for action in done)
+    return any(isinstance(action, ChangeCluster) and _is_of(wish, action.changes.components) for action in done)
+
+
+def _is_of(wish: ComponentsOrder | None, asked: ComponentsOrder | None) -> bool:
+    """What was asked is what the spec wishes; a load balancer that it does not name was kept as it was."""
+    if wish is None or asked is None:
+        return False
+    return asked == replace(wish, load_balancer=wish.load_balancer or asked.load_balancer)
 
 
 def _pause_seconds(seen: ClusterObservation, action: ChangeCluster) -> float:

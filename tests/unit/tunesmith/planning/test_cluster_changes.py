@@ -89,6 +89,12 @@ def test_what_differs_is_asked_for_in_one_request_and_told_without_stopping_the_
     assert (reason(decision), is_true(decision.status.conditions, "Reconciling")) == ("Changing", True)
 
 
+def test_a_load_balancer_that_the_spec_does_not_name_stays():
+    found = {"components": InstalledComponents(load_balancer="TRAEFIK", dashboard=False)}
+    changes = only(decide(running({"components": {"dashboard": "Enabled"}}, found)), ChangeCluster).changes
+    assert changes.components == ComponentsOrder(load_balancer="TRAEFIK", dashboard=True)
+
+
 def test_all_that_differs_is_one_request():
     spec = {"billing": {"capacityPool": {"id": "pool", "nodes": 2}}, "addOns": [{"name": "headlamp"}]}
     changes = only(decide(running(spec, {"capacity_pool_id": "pool"})), ChangeCluster).changes
