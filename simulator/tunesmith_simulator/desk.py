@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunesmith_simulator import clusters, machines, volumes
-from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder, NodeEvent, ReservedStep
+from tunesmith_simulator.cluster_orders import Billing, ClusterOrder
+from tunesmith_simulator.clusters import Cluster, NodeEvent, ReservedStep
 from tunesmith_simulator.machines import GPUS_PER_NODE, STANDARD_PREFIX, Node, NodePhase, Source, new_node
 from tunesmith_simulator.order_rules import check_components, check_gpu_count, check_name, check_order, check_size
 from tunesmith_simulator.phases import SETTLED

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import NonNegativeInt
 
 from tunesmith_simulator import clusters, volumes
-from tunesmith_simulator.clusters import Billing
+from tunesmith_simulator.cluster_orders import Billing
 from tunesmith_simulator.courses import NamedVolumeCourse
 from tunesmith_simulator.happenings.meant import BaseHappening, Touched, living, means
 from tunesmith_simulator.pace import Seconds

@@ -10,7 +10,8 @@ from typing import Any
 from tunesmith_simulator import desk
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator import world as worlds
-from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder
+from tunesmith_simulator.cluster_orders import Billing, ClusterOrder
+from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.courses import ClusterCourse, Courses, NamedVolumeCourse
 from tunesmith_simulator.desk import Behind, Visit, VolumeOrder
 from tunesmith_simulator.prices import BillingRules
