@@ -71,7 +71,7 @@ class Reason(StrEnum):
     )
     STOPPED_BY_PROVIDER = (
         "StoppedByProvider",
-        "The provider has stopped it, as it does when credit runs out. Settle the account.",
+        "The provider has stopped it. Ask its support.",
     )
     CREDENTIAL_UNREADABLE = "CredentialUnreadable", "The Secret with the API key could not be read; it is tried again."
     KUBECONFIG_UNREADABLE = (
@@ -97,7 +97,17 @@ class Reason(StrEnum):
     NOT_MEASURED = "NotMeasured", "This is not measured."
     AS_WANTED = "AsWanted", "The provider's object is as the spec says."
     TESTS_PASSED = "TestsPassed", "The provider's acceptance tests let the cluster pass."
-    TESTS_FAILED = "TestsFailed", "The provider's acceptance tests failed."
+    TESTS_FAILED = (
+        "AcceptanceTestsFailed",
+        "The provider's acceptance tests failed. Ask its support, or delete the cluster and buy another.",
+    )
+    TESTS_SKIPPED = "TestsSkipped", "Acceptance tests were left out, or do not show."
+    TESTS_NOT_ASKED_FOR = "TestsNotAskedFor", "No acceptance tests were asked for, and none show."
+    PROVISIONING_OVERDUE = (
+        "ProvisioningOverdue",
+        "A stage of making the cluster takes longer than the installation allows. Ask the provider's support.",
+    )
+    CHANGING = "Changing", "The provider's object is being changed to what the spec says."
     NOT_TESTED_YET = "NotTestedYet", "The provider tests the cluster before it is Ready."
     PREDECESSOR_FOUND = (
         "PredecessorFound",
@@ -129,12 +139,28 @@ class Reason(StrEnum):
         "DeletionProtected",
         "The annotation `tunesmith.dev/deletion-protection` holds the deletion. Remove it to let the resource go.",
     )
+    NOT_GIVEN_BACK = (
+        "NotGivenBack",
+        "The provider was asked to delete it and has not; it is asked again. It may bill: see to it at the provider.",
+    )
     PRICE_UNKNOWN = "PriceUnknown", "The installation knows no price for it."
 
     # GPUCluster
     NAMED = "Named", "The finalizer and the name are written."
     CONNECTING = "Connecting", "The operator is connecting to the cluster's own Kubernetes; nothing was seen of it yet."
     CLUSTER_UNREACHABLE = "ClusterUnreachable", "The cluster's Kubernetes does not answer."
+    UNREACHABLE = (
+        "Unreachable",
+        "The cluster's Kubernetes has not answered for longer than the installation allows. See the provider.",
+    )
+    KUBECONFIG_REJECTED = (
+        "KubeconfigRejected",
+        "The cluster's Kubernetes does not accept the kubeconfig; the provider is asked for a newer one.",
+    )
+    ANOTHER_CLUSTER = (
+        "AnotherCluster",
+        "The kubeconfig leads to another Kubernetes than the one that was bought; nothing is run there.",
+    )
     KUBECONFIG_MISSING = "KubeconfigMissing", "The provider has not given a kubeconfig yet."
     KUBECONFIG_REFUSED = "KubeconfigRefused", "The kubeconfig holds what is not allowed, such as `exec` or file paths."
     KUBECONFIG_WRITTEN = "KubeconfigWritten", "The Secret holds the kubeconfig."
@@ -148,6 +174,28 @@ class Reason(StrEnum):
     HELD_BY_JOBS = "HeldByJobs", "Jobs hold GPUs of the cluster; it waits for them."
     WAITING_FOR_VOLUME = "WaitingForVolume", "The SharedVolume is not there, or not ready to be attached."
     VOLUME_IN_USE = "VolumeInUse", "Another cluster has the SharedVolume attached."
+    IDLE = "Idle", "Nothing is known to use the cluster; `status.idleSince` says since when."
+    IDLE_LONG = (
+        "IdleLong",
+        "Nothing has used the cluster for longer than the warning time. Delete it, or set `spec.idle`.",
+    )
+    CLUSTER_IN_USE = "ClusterInUse", "A job, a pod with GPUs or the keep-alive annotation uses the cluster."
+    USE_UNKNOWN = (
+        "UseUnknown",
+        "Whether anything uses the cluster cannot be seen; the idle clock neither runs nor starts anew.",
+    )
+    KEEP_ALIVE_UNREADABLE = (
+        "KeepAliveUnreadable",
+        "The annotation `tunesmith.dev/keep-alive-until` is not a time, so the cluster is kept. Mend or remove it.",
+    )
+    RELEASING = "Releasing", "The cluster is given back, for the reason in `status.release`; the resource stays."
+    RELEASED = "Released", "The cluster was given back and bills nothing; the message says what buys it again."
+    RELEASE_WITHDRAWN = "ReleaseWithdrawn", "A release was taken back before anything was deleted."
+    REACQUIRED = "Reacquired", "A released cluster is bought again."
+    RECREATED = "Recreated", "The cluster vanished and is bought again, as `spec.recreatePolicy` says."
+    OUTSIDE_SCHEDULE = "OutsideSchedule", "It is outside the hours of `spec.schedule`, so there is no cluster."
+    HOURS_OVER = "HoursOver", "The hours of `spec.schedule` are over; the cluster goes when its jobs have ended."
+    SCHEDULE_INVALID = "ScheduleInvalid", "A cron line or the time zone of `spec.schedule` cannot be read."
     NO_BUDGET = "NoBudget", "No budget is set."
 
     # SharedVolume
@@ -177,6 +225,7 @@ class Reason(StrEnum):
     STORAGE_NOT_FOUND = "StorageNotFound", "The SharedVolume or claim does not exist."
     CLUSTER_NOT_FOUND = "ClusterNotFound", "The GPUCluster does not exist."
     CLUSTER_REQUESTED = "ClusterRequested", "The job's own GPUCluster is being made from its template."
+    CLUSTER_RELEASED = "ClusterReleased", "The GPUCluster was given back, or is being; the message says what buys it."
     CLUSTER_DELETING = "ClusterDeleting", "The GPUCluster is being deleted."
     CLUSTER_READY = "ClusterReady", "The GPUCluster takes pods."
     LOCAL_CLUSTER = "LocalCluster", "The job runs in the operator's own cluster."
@@ -212,7 +261,10 @@ class Reason(StrEnum):
     NODE_LOST = "NodeLost", "A node of the attempt is gone or not Ready."
     POD_FAILED = "PodFailed", "A pod of the attempt failed."
     OUT_OF_MEMORY = "OutOfMemory", "The trainer ran out of memory."
-    GPUS_MISSING = "GPUsMissing", "A pod was given GPUs and found none."
+    GPUS_MISSING = (
+        "GPUsMissing",
+        "Fewer GPUs can be used than were bought, or a pod was given GPUs and found none.",
+    )
     USER_ERROR = "UserError", "The job cannot work as it is written; the message has the trainer's words."
     UNCLASSIFIED = "Unclassified", "The attempt failed in a way that no class names."
     USAGE = "Usage", "The trainer's command line was wrong."
