@@ -144,7 +144,7 @@ def draw_from_pool(world: World, visit: Visit, cluster_id: str) -> World:
     before = cluster
     for node in machines_of_it:
         source = Source.CAPACITY_POOL if node in from_pool else Source.STANDARD
-        cluster = cluster.with_node(replace(node, source=source))
+        cluster = cluster.with_node(machines.moved(node, source, visit.now))
     more = cluster.held_from(Source.CAPACITY_POOL) - before.held_from(Source.CAPACITY_POOL)
     pool = world.pools.get(cluster.order.capacity_pool_id or "")
     if more > (pool.free_gpus if pool else 0):

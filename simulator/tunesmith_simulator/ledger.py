@@ -187,9 +187,19 @@ def _spans(cluster: Cluster, world: World, source: Source) -> list[_Span]:
         if begins is not None and replaced is not None:
             # The two are there together for a while; one place is charged once.
             begins = max(begins, _until(replaced, cluster, world))
-        if node.source is source and begins is not None and begins < until:
-            spans.append(_Span(begins, until, node.num_gpus))
+        if begins is not None:
+            spans += [span for span in _of_source(node, source, begins, until) if span.begins < span.until]
     return spans
+
+
+def _of_source(node: Node, source: Source, begins: datetime, until: datetime) -> list[_Span]:
+    """The parts of a node's time in which it was taken from ``source``."""
+    parts = []
+    for former in node.former_sources:
+        parts.append((former.source, begins, min(max(begins, former.until), until)))
+        begins = max(begins, former.until)
+    parts.append((node.source, begins, until))
+    return [_Span(start, end, node.num_gpus) for of, start, end in parts if of is source]
 
 
 def _begins(node: Node, cluster: Cluster, world: World) -> datetime | None:

@@ -24,12 +24,16 @@ PROJECT = "proj-acme"
 HOUR = 3600
 
 
+def stocked() -> World:
+    return replace(scenarios.named("default").world(BEGIN), preemptible_stock={(REGION, "H100_SXM"): 64})
+
+
 @dataclass
 class Played:
     """A world in which time passes when the test says so; everything is light."""
 
     now: datetime = BEGIN
-    world: World = field(default_factory=lambda: scenarios.named("default").world(BEGIN))
+    world: World = field(default_factory=stocked)
     _numbers: Any = field(default_factory=itertools.count)
 
     def with_courses(self, *courses: ClusterCourse | NamedVolumeCourse) -> "Played":

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.simulator.builders import HOUR, PROJECT, REGION, Played
 
-from tunesmith_simulator import desk
+from tunesmith_simulator import desk, machines, repairs
 from tunesmith_simulator import happenings as happen
 from tunesmith_simulator.cluster_orders import Billing
 from tunesmith_simulator.clusters import Cluster
@@ -20,6 +20,7 @@ from tunesmith_simulator.desk import VolumeOrder
 from tunesmith_simulator.ledger import ON_DEMAND, PREEMPTIBLE, RESERVED, STORAGE, Ledger, dollars, ledger
 from tunesmith_simulator.machines import NodePhase, Source
 from tunesmith_simulator.refusals import RefusedError
+from tunesmith_simulator.remediations import RemediationMode
 
 RATE = Fraction("3.99")
 DAY = 24 * HOUR
@@ -87,22 +88,30 @@ def test_a_node_that_is_added_late_is_charged_from_when_it_runs_where_ready_coun
     assert [charge.begins for charge in book(world).of(cluster).charges][1] == added
 
 
-def test_a_node_that_takes_anothers_place_is_charged_once_the_other_has_left(world):
+@pytest.mark.parametrize("mode", ["REMEDIATION_MODE_VM_ONLY", "REMEDIATION_MODE_HOST_AWARE"])
+def test_a_node_that_is_replaced_is_charged_once(world, mode):
+    bought = world.buy(gpus=8)
+    world.wait(HOUR)
+    instance = world.cluster(bought).gpu_nodes[0].instance_id
+    world.world, _ = repairs.request_remediation(
+        world.world, world.visit(), bought, instance, mode=RemediationMode(mode), reason=""
+    )
+    world.wait(HOUR)
+    assert world.cluster(bought).gpu_nodes[0].replaces == instance
+    assert [charge.units for charge in book(world).of(bought).charges] == [8]
+    assert book(world).usd == 8 * RATE * 2
+
+
+def test_two_nodes_that_are_there_for_one_place_are_charged_as_one(world):
     bought = world.buy(gpus=8)
     world.wait(HOUR)
     cluster = world.cluster(bought)
     (old,) = cluster.gpu_nodes
-    successor = replace(
-        old,
-        instance_id="new",
-        host_name="new",
-        replaces=old.instance_id,
-        history=(replace(old.history[0], time=world.now),),
-    )
+    history = (replace(old.history[0], time=world.now),)
+    new = replace(old, instance_id="new", host_name="new", replaces=old.instance_id, history=history)
     leaving = replace(old, leaves_at=world.now + timedelta(minutes=10))
-    world.world = world.world.with_cluster(replace(cluster, gpu_nodes=(leaving, successor)))
+    world.world = world.world.with_cluster(replace(cluster, gpu_nodes=(leaving, new)))
     world.wait(HOUR)
-    assert [charge.units for charge in book(world).of(bought).charges] == [8]
     assert book(world).usd == 8 * RATE * 2
 
 
@@ -159,13 +168,23 @@ def test_a_reservation_that_is_prolonged_costs_the_longer_term(world):
 
 
 def test_preemptible_nodes_have_a_price_of_their_own(world):
-    bought = world.buy(gpus=16)
-    cluster = world.cluster(bought)
-    cheap = replace(cluster.gpu_nodes[0], source=Source.PREEMPTIBLE)
-    world.world = world.world.with_cluster(replace(cluster, gpu_nodes=(cheap, *cluster.gpu_nodes[1:])))
+    cluster = world.buy(gpus=8, num_preemptible_gpus=16)
     world.wait(HOUR)
-    assert book(world).usd_of(PREEMPTIBLE) == 8 * Fraction("1.99")
-    assert book(world).usd_of(ON_DEMAND) == 8 * RATE
+    before = book(world).usd_of(ON_DEMAND), book(world).usd_of(PREEMPTIBLE)
+    world.wait(HOUR)
+    after = book(world).usd_of(ON_DEMAND), book(world).usd_of(PREEMPTIBLE)
+    assert (after[0] - before[0], after[1] - before[1]) == (8 * RATE, 16 * Fraction("1.99"))
+    assert book(world).of(cluster).usd_per_hour == 8 * RATE + 16 * Fraction("1.99")
+
+
+def test_a_node_is_not_charged_while_it_is_a_capacity_pools(world):
+    bought = world.buy(gpus=16)
+    world.wait(HOUR)
+    cluster = world.cluster(bought)
+    moved = machines.moved(cluster.gpu_nodes[0], Source.CAPACITY_POOL, world.now)
+    world.world = world.world.with_cluster(cluster.with_node(moved))
+    world.wait(HOUR)
+    assert book(world).usd == 16 * RATE + 8 * RATE
 
 
 def test_a_volume_is_charged_from_made_to_gone_by_the_steps_of_its_size(world):
