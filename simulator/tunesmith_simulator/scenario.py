@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, SecretStr, ValidationError
 
+from tunesmith_simulator.capacity import CapacityPool
 from tunesmith_simulator.pace import Durations, Pace
 from tunesmith_simulator.prices import Prices
 from tunesmith_simulator.regions import Driver, Region
+from tunesmith_simulator.repair_policy import RepairPolicy
 from tunesmith_simulator.world import Account, World
 
 GpuType = Literal[
@@ -23,9 +25,13 @@ class _Part(BaseModel):
 
 
 class AccountEntry(_Part):
-    """A customer's API key and what it may do. Two keys of one customer are two entries with the same projects."""
+    """A customer's API key and what it may do. Two keys of one customer are two entries with the same projects.
+
+    ``organization`` is who pays; by default the account's name.
+    """
 
     name: str
+    organization: str | None = None
     key: SecretStr
     projects: Annotated[tuple[str, ...], Field(min_length=1)]
     role: Literal["Admin", "Editor"] = "Admin"
@@ -42,13 +48,27 @@ class DriverEntry(_Part):
 
 
 class RegionEntry(_Part):
-    """A region: free GPUs by type, drivers, and the partitions that clusters and lone volumes land in."""
+    """A region: free GPUs by type, drivers, and the partitions that clusters and lone volumes land in.
+
+    ``preemptible_stock`` is what may be had until somebody else needs it, apart from ``stock``.
+    """
 
     name: str
     stock: dict[GpuType, NonNegativeInt]
+    preemptible_stock: dict[GpuType, NonNegativeInt] = {}
     drivers: tuple[DriverEntry, ...]
     cluster_partition: str = "a"
     volume_partition: str = "a"
+
+
+class CapacityPoolEntry(_Part):
+    """GPUs that a project has set aside in a region."""
+
+    id: str
+    project: str
+    region: str
+    gpu_type: GpuType
+    gpus: NonNegativeInt
 
 
 class Scenario(_Part):
@@ -59,9 +79,11 @@ class Scenario(_Part):
 
     accounts: Annotated[tuple[AccountEntry, ...], Field(min_length=1)]
     regions: Annotated[tuple[RegionEntry, ...], Field(min_length=1)]
+    capacity_pools: tuple[CapacityPoolEntry, ...] = ()
     durations: Durations = Durations()
     speed: float = Field(default=1, gt=0)
     prices: Prices = Prices()
+    repair: RepairPolicy = RepairPolicy()
     seed: int | None = None
     kubeconfig_server: str = "https://127.0.0.1:1"
     node_images: Path | None = None
@@ -71,8 +93,16 @@ class Scenario(_Part):
         return World(
             regions={entry.name: _region(entry) for entry in self.regions},
             stock={(entry.name, gpu): free for entry in self.regions for gpu, free in entry.stock.items()},
+            preemptible_stock={
+                (entry.name, gpu): free for entry in self.regions for gpu, free in entry.preemptible_stock.items()
+            },
+            pools={
+                entry.id: CapacityPool(entry.id, entry.project, entry.region, entry.gpu_type, entry.gpus)
+                for entry in self.capacity_pools
+            },
             pace=Pace(durations=self.durations, speed=self.speed),
             prices=self.prices,
+            repair_policy=self.repair,
         )
 
     def accounts_by_key(self) -> dict[str, Account]:
@@ -83,6 +113,7 @@ class Scenario(_Part):
                 projects=entry.projects,
                 may_change_clusters=entry.role == "Admin",
                 has_credit=entry.has_credit,
+                organization=entry.organization or entry.name,
             )
             for entry in self.accounts
         }

@@ -88,6 +88,7 @@ class RealBacking:
         volume = world.volumes.get(cluster.volume_id or "")
         return Wanted(
             nodes=frozenset(node.host_name for node in cluster.gpu_nodes),
+            boots={node.host_name: node.boots for node in cluster.gpu_nodes},
             broken=frozenset(node.host_name for node in cluster.gpu_nodes if node.phase is NodePhase.FAILED),
             volume=self._wanted_volume(volume) if volume else None,
             ending=cluster.leaving,
