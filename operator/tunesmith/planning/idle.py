@@ -16,7 +16,7 @@ from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.provider import Phase, ProviderCluster
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.conditions import find_condition
-from tunesmith.resources.gpu_cluster_parts import BillingType
+from tunesmith.resources.gpu_cluster_parts import BillingType, ClusterType
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time, parse_time
@@ -62,6 +62,8 @@ def use_of(seen: ClusterObservation, cluster: ProviderCluster) -> Use:
     for fact, kind in ((seen.wanting_jobs, "job"), (seen.gpu_pods, "pod")):
         if isinstance(fact, Known) and fact.value:
             return InUse(Reason.CLUSTER_IN_USE, f"Used by {_named(kind, fact.value)}.")
+    if seen.spec.cluster_type is ClusterType.SLURM or cluster.cluster_type == "SLURM":
+        return Unseen(Reason.USE_UNKNOWN, "What runs under Slurm is not seen from outside, so it never counts as idle.")
     if seen.status.first_ready_time is None or cluster.phase not in {Phase.READY, Phase.DEGRADED, Phase.IN_PROGRESS}:
         return Unseen(Reason.NOT_MEASURED, f"Whether '{cluster.name}' is idle is measured while it runs.")
     unknown = [fact for fact in (seen.wanting_jobs, seen.gpu_pods, seen.nodes) if isinstance(fact, Unknown)]

@@ -167,6 +167,13 @@ def test_a_keep_alive_that_is_no_time_keeps_the_cluster_and_says_so():
     assert reason(decision, "Idle") == "KeepAliveUnreadable"
 
 
+def test_what_runs_under_slurm_is_not_seen_so_it_never_counts_as_idle():
+    seen = unused(cluster=a_provider_cluster(cluster_type="SLURM"), spec={"idle": {"deleteAfterSeconds": 60}})
+    decision = decide(later(seen, decide(seen), 6000))
+    assert reason(decision, "Idle") == "UseUnknown"
+    assert decision.status.release is None
+
+
 def test_a_cluster_that_was_never_ready_or_is_stopped_has_no_clock():
     building = unused(status={"firstReadyTime": None}, nodes=nodes(0))
     stopped = unused(cluster=a_provider_cluster(status="OnDemandComputePaused"))

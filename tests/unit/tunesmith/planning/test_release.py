@@ -119,10 +119,20 @@ def test_a_cluster_is_never_taken_from_under_an_admitted_job(why):
     assert "'tune'" in decision.events[0].message
 
 
-def test_a_job_that_waits_keeps_an_idle_cluster_that_it_would_have_bought_again():
-    spec = {"idle": {"deleteAfterSeconds": 60, "reacquire": "WhenJobWaits"}}
-    decision = decide(going_back(spec=spec, waiting_jobs=Known(frozenset({"tune"}), 1.0)))
+@pytest.mark.parametrize(
+    "use",
+    [
+        {"wanting_jobs": Known(frozenset({"tune"}), 1.0)},
+        {"gpu_pods": Known(frozenset({"notebooks/alice"}), 1.0)},
+        {"annotations": {"tunesmith.dev/keep-alive-until": "2026-01-02T00:00:00Z"}},
+        {"annotations": {"tunesmith.dev/reacquire-requested-at": "2026-01-01T12:00:05Z"}},
+    ],
+    ids=["job", "pod", "keep-alive", "wish"],
+)
+def test_an_idle_cluster_that_is_wanted_after_all_is_kept_as_long_as_nothing_is_deleted(use):
+    decision = decide(going_back(**use))
     assert decision.status.release is None
+    assert decision.actions == ()
 
 
 @pytest.mark.parametrize("why", ["Expired", "Budget"])
