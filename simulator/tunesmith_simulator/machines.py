@@ -27,6 +27,7 @@ class NodePhase(StrEnum):
     BOOTING = "NODE_PHASE_BOOTING"
     BOOTSTRAPPING = "NODE_PHASE_BOOTSTRAPPING"
     RUNNING = "NODE_PHASE_RUNNING"
+    PAUSED = "NODE_PHASE_PAUSED"
     FAILED = "NODE_PHASE_FAILED"
 
     @property
@@ -62,7 +63,8 @@ class NodeTransition:
 class Node:
     """A machine. ``due_at`` ends the present phase; ``up_at`` is when what stands behind it was seen to run.
 
-    ``boots`` counts its restarts; ``replaces`` is the instance whose place it took.
+    ``boots`` counts its restarts; ``replaces`` is the instance whose place it took. ``leaving_since`` is when its
+    customer asked for its end. Of its ``num_gpus``, ``missing_gpus`` do not show in it.
     """
 
     node_id: str
@@ -77,6 +79,10 @@ class Node:
     source: Source = Source.STANDARD
     boots: int = 0
     replaces: str = ""
+    leaving_since: datetime | None = None
+    preempted: bool = False
+    slowness: float = 1
+    missing_gpus: int = 0
 
     @property
     def phase(self) -> NodePhase:
@@ -138,6 +144,27 @@ def rebooting(node: Node, at: datetime, pace: Pace, *, backed: bool) -> Node:
     return _entered(again, NodePhase.BOOTING, at, pace)
 
 
+def recovered(node: Node, at: datetime) -> Node:
+    """A broken machine that runs again, as if it had been started again in no time."""
+    if node.phase is not NodePhase.FAILED:
+        return node
+    return replace(node, boots=node.boots + 1, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
+
+
+def paused(node: Node, at: datetime) -> Node:
+    """A running machine that stands still because nobody pays."""
+    if node.phase is not NodePhase.RUNNING:
+        return node
+    return replace(node, history=(*node.history, NodeTransition(NodePhase.PAUSED, at)))
+
+
+def resumed(node: Node, at: datetime) -> Node:
+    """A paused machine that runs again."""
+    if node.phase is not NodePhase.PAUSED:
+        return node
+    return replace(node, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
+
+
 def advanced(node: Node, now: datetime, pace: Pace) -> Node:
     """The machine as it is at ``now``."""
     while (at := leaves_phase_at(node)) is not None and at <= now:
@@ -176,7 +203,7 @@ def _entered(node: Node, phase: NodePhase, at: datetime, pace: Pace) -> Node:
     return replace(
         node,
         history=(*node.history, NodeTransition(phase, at)),
-        due_at=None if seconds is None else pace.after(at, seconds),
+        due_at=None if seconds is None else pace.after(at, seconds * node.slowness),
     )
 
 

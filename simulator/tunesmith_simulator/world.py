@@ -5,16 +5,18 @@ What is gone stays in the record with the time it went. What a customer may do t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
 
 from tunesmith_simulator import capacity, clusters, remediations, volumes
 from tunesmith_simulator.alerts import Alert
 from tunesmith_simulator.capacity import CapacityPool, StockKey
-from tunesmith_simulator.clusters import Cluster, ClusterPhase
+from tunesmith_simulator.clusters import Cluster
+from tunesmith_simulator.courses import NO_COURSES, Courses
 from tunesmith_simulator.machines import NodePhase, Source
-from tunesmith_simulator.pace import Pace
-from tunesmith_simulator.prices import Prices
+from tunesmith_simulator.pace import Pace, rescaled
+from tunesmith_simulator.phases import SETTLED, ClusterPhase
+from tunesmith_simulator.prices import FROM_ORDER_TO_END, BillingRules, Prices
 from tunesmith_simulator.refusals import not_found
 from tunesmith_simulator.regions import Region
 from tunesmith_simulator.remediations import Remediation
@@ -30,6 +32,58 @@ class ReportedChange(Protocol):
         ...
 
 
+class Happening(Protocol):
+    """Something that happens to the world at a moment, asked for by an administrator or a scenario's timeline."""
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        ...
+
+    def done(self, world: "World", now: datetime) -> tuple["World", tuple[str, ...]]:
+        """The world after it, and what it touched; nothing when there was nothing that it could touch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Something that is going to happen."""
+
+    at: datetime
+    happening: Happening
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Something that has happened, and the objects that it touched."""
+
+    at: datetime
+    title: str
+    touched: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListLag:
+    """How late a list is, in seconds of the clock: what is new is not in it yet, what is gone is in it still."""
+
+    appears_after_seconds: float = 0
+    vanishes_after_seconds: float = 0
+
+    def shows(self, made_at: datetime, gone_at: datetime | None, as_of: datetime | None) -> bool:
+        """Whether a list that is asked for at ``as_of`` shows what was made and went at these times."""
+        if as_of is None:
+            return gone_at is None
+        appeared = made_at + timedelta(seconds=self.appears_after_seconds) <= as_of
+        left = gone_at is not None and gone_at + timedelta(seconds=self.vanishes_after_seconds) <= as_of
+        return appeared and not left
+
+
+Listed = Literal["clusters", "volumes"]
+"""What lists can be late."""
+
+PUNCTUAL = ListLag()
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Who asks: the projects it is a member of (the first is its default), and what it may do."""
@@ -43,7 +97,10 @@ class Account:
 
 @dataclass(frozen=True)
 class World:
-    """The provider. ``stock`` is what is free to sell, in GPUs; ``wakes`` when each object next changes by itself."""
+    """The provider. ``stock`` is what is free to sell, in GPUs; ``wakes`` when each object next changes by itself.
+
+    ``as_of`` is when the world was looked at; it matters only while lists are late.
+    """
 
     regions: Mapping[str, Region]
     stock: Mapping[StockKey, int]
@@ -57,6 +114,13 @@ class World:
     preemptible_stock: Mapping[StockKey, int] = field(default_factory=dict)
     pools: Mapping[str, CapacityPool] = field(default_factory=dict)
     repair_policy: RepairPolicy = field(default_factory=RepairPolicy)
+    billing: BillingRules = FROM_ORDER_TO_END
+    courses: Courses = NO_COURSES
+    planned: tuple[Planned, ...] = ()
+    happened: tuple[Happened, ...] = ()
+    lags: Mapping[Listed, ListLag] = field(default_factory=dict)
+    as_of: datetime | None = None
+    unpaid_projects: frozenset[str] = frozenset()
 
     def region(self, name: str) -> Region | None:
         """The region of that name."""
@@ -71,10 +135,12 @@ class World:
 
     def clusters_of(self, account: Account, project_id: str | None) -> list[Cluster]:
         """The clusters that ``account`` can see, oldest first; of one project if given, none if it is not its own."""
+        lag = self.lags.get("clusters", PUNCTUAL)
         return [
             cluster
             for cluster in self.clusters.values()
-            if cluster.gone_at is None and _within(account, project_id, cluster.order.project_id)
+            if lag.shows(cluster.created_at, cluster.gone_at, self.as_of)
+            and _within(account, project_id, cluster.order.project_id)
         ]
 
     def volume_of(self, account: Account, volume_id: str) -> Volume:
@@ -86,26 +152,30 @@ class World:
 
     def volumes_of(self, account: Account, project_id: str | None) -> list[Volume]:
         """The volumes that ``account`` can see, oldest first; of one project if given, none if it is not its own."""
+        lag = self.lags.get("volumes", PUNCTUAL)
         return [
             volume
             for volume in self.volumes.values()
-            if volume.gone_at is None and _within(account, project_id, volume.project_id)
+            if lag.shows(volume.created_at, volume.gone_at, self.as_of)
+            and _within(account, project_id, volume.project_id)
         ]
 
     def next_change_at(self) -> datetime | None:
         """When something next changes by itself."""
-        return min(self.wakes.values(), default=None)
+        first_planned = [each.at for each in self.planned[:1]]
+        return min([*self.wakes.values(), *first_planned], default=None)
 
     def with_cluster(self, cluster: Cluster) -> "World":
         """The world with this cluster in it, anew or changed; the stock follows what it holds."""
         before = self.clusters.get(cluster.cluster_id)
         key = (cluster.order.region, cluster.order.gpu_type)
         taken = {source: cluster.held_from(source) - (before.held_from(source) if before else 0) for source in Source}
+        reclaimed = capacity.reclaimed_gpus(cluster) - (capacity.reclaimed_gpus(before) if before else 0)
         world = replace(
             self,
             clusters={**self.clusters, cluster.cluster_id: cluster},
             stock=capacity.without(self.stock, key, taken[Source.STANDARD]),
-            preemptible_stock=capacity.without(self.preemptible_stock, key, taken[Source.PREEMPTIBLE]),
+            preemptible_stock=capacity.without(self.preemptible_stock, key, taken[Source.PREEMPTIBLE] + reclaimed),
             pools=capacity.drawn(self.pools, cluster.order.capacity_pool_id, taken[Source.CAPACITY_POOL]),
         )._with_cluster_wake(cluster)
         return world.with_hope(key) if taken[Source.PREEMPTIBLE] < 0 else world
@@ -163,6 +233,24 @@ class World:
 
 def advanced(world: World, now: datetime) -> World:
     """The world as it is at ``now``."""
+    while world.planned and world.planned[0].at <= now:
+        first, *rest = world.planned
+        world = happened(_settled(replace(world, planned=tuple(rest)), first.at), first.happening, first.at)
+    return _settled(world, now)
+
+
+def happened(world: World, happening: Happening, now: datetime) -> World:
+    """The world after something happened, with a note of it."""
+    world, touched = happening.done(world, now)
+    return replace(world, happened=(*world.happened, Happened(now, happening.title, touched)))
+
+
+def planned(world: World, happening: Happening, at: datetime) -> World:
+    """The world in which something is going to happen; of what is planned for one moment the older comes first."""
+    return replace(world, planned=tuple(sorted((*world.planned, Planned(at, happening)), key=lambda each: each.at)))
+
+
+def _settled(world: World, now: datetime) -> World:
     while due := [identifier for identifier, at in world.wakes.items() if at <= now]:
         # Volumes first: a cluster waits for its volume, and a volume never for its cluster.
         for identifier in (each for each in due if each in world.volumes):
@@ -177,7 +265,11 @@ def advanced(world: World, now: datetime) -> World:
 def at_speed(world: World, speed: float, now: datetime) -> World:
     """The world at another speed from ``now`` on: what is left of every wait is stretched or shortened."""
     factor = world.pace.speed / speed
-    world = replace(world, pace=world.pace.model_copy(update={"speed": speed}))
+    world = replace(
+        world,
+        pace=world.pace.model_copy(update={"speed": speed}),
+        planned=tuple(replace(each, at=rescaled(each.at, now, factor) or each.at) for each in world.planned),
+    )
     for volume in world.volumes.values():
         world = world.with_volume(volumes.replayed(volume, now, factor))
     for cluster in world.clusters.values():
@@ -225,6 +317,8 @@ def _within(account: Account, wanted: str | None, owner: str) -> bool:
 
 def _with_cluster_advanced(world: World, cluster: Cluster, now: datetime) -> World:
     cluster = clusters.advanced(cluster, now, world.pace, world.volume_available_at(cluster))
+    if cluster.phase in SETTLED and cluster.order.project_id in world.unpaid_projects:
+        cluster = clusters.paused(cluster, cluster.since, world.pace)
     world = world.with_cluster(cluster)
     if capacity.can_be_evened_out(cluster, world.free_preemptible_gpus(cluster)):
         even = capacity.evened_out(cluster, world.free_preemptible_gpus(cluster), now, world.pace)

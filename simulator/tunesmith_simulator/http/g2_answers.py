@@ -64,7 +64,7 @@ def cluster_json(cluster: Cluster, world: World, account: Account, now: datetime
         ],
         "project_id": order.project_id,
         "region": order.region,
-        "status": cluster.phase.status,
+        "status": cluster.status,
         "ums_org_id": f"org-{account.organization}",
         "ums_project_id": order.project_id,
         "volumes": [volume_json(world.volumes[cluster.volume_id])] if cluster.volume_id else [],
