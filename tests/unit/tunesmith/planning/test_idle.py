@@ -174,8 +174,13 @@ def test_what_runs_under_slurm_is_not_seen_so_it_never_counts_as_idle():
     assert decision.status.release is None
 
 
-def test_a_cluster_that_was_never_ready_or_is_stopped_has_no_clock():
-    building = unused(status={"firstReadyTime": None}, nodes=nodes(0))
+def test_a_cluster_that_never_becomes_ready_bills_as_well_and_has_a_clock():
+    seen = unused(status={"firstReadyTime": None}, nodes=nodes(0), spec={"idle": {"deleteAfterSeconds": 3600}})
+    assert decide(later(seen, decide(seen), 3600)).status.release.reason == "Idle"
+
+
+def test_a_cluster_that_is_being_built_or_is_stopped_has_no_clock():
+    building = unused(status={"firstReadyTime": None}, cluster=a_provider_cluster(status="InstallingDrivers"))
     stopped = unused(cluster=a_provider_cluster(status="OnDemandComputePaused"))
     for seen in (building, stopped):
         decision = decide(seen)
