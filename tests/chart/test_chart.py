@@ -162,3 +162,19 @@ def test_the_chart_says_which_version_of_the_operator_it_installs() -> None:
     project = (CHART.parents[1] / "pyproject.toml").read_text()
     (version,) = re.findall(r'^version = "(.*)"$', project, re.MULTILINE)
     assert chart["appVersion"] == version
+
+
+@every_values
+def test_deletion_protection_is_the_api_servers_own_for_everything_that_bills(render: Render, values: Path) -> None:
+    objects = render(values)
+    policy, binding = the(objects, "ValidatingAdmissionPolicy"), the(objects, "ValidatingAdmissionPolicyBinding")
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["operations"], rule["resources"]) == (["DELETE"], ["gpuclusters", "sharedvolumes"])
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    assert binding["spec"]["validationActions"] == ["Deny"]
+
+
+def test_deletion_protection_by_the_api_server_can_be_left_out(render: Render) -> None:
+    kinds = {rendered["kind"] for rendered in render(None, "--set", "deletionProtection.enabled=false")}
+    assert not {kind for kind in kinds if kind.startswith("ValidatingAdmission")}

@@ -57,6 +57,7 @@ class Operator:
     kube: MemoryKube = field(default_factory=MemoryKube)
     remotes: PlayedRemotes = field(default_factory=PlayedRemotes)
     events: list = field(default_factory=list)
+    clock: SystemClock = field(default_factory=SystemClock)
 
     def __post_init__(self):
         self.cache = Cache()
@@ -66,7 +67,7 @@ class Operator:
             absence_interval_seconds=0.2,
             prices=Prices({"H100_SXM": Decimal("3.99")}, Decimal("163.84")),
         )
-        clock = SystemClock()
+        clock = self.clock
         ports = Ports(
             self.cache, self.kube, self.remotes, installation, lambda key: None, clock, lambda secret: None, str
         )
