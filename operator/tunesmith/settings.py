@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(default=300, gt=0)
     absence_interval_seconds: float = Field(default=30, gt=0)
     save_grace_seconds: int = Field(default=180, ge=0)
+    idle_warn_after_seconds: int = Field(default=1800, ge=1)
+    idle_delete_after_seconds: int | None = Field(default=None, ge=1)
     phase_deadline_seconds: dict[Stage, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
     resync_seconds: float = Field(default=600, gt=0)
     gpu_hour_usd: dict[str, Decimal] = Field(default_factory=dict)
@@ -94,6 +96,8 @@ class Settings(BaseSettings):
             settle_seconds=self.settle_seconds,
             absence_interval_seconds=self.absence_interval_seconds,
             save_grace_seconds=self.save_grace_seconds,
+            idle_warn_after_seconds=self.idle_warn_after_seconds,
+            idle_delete_after_seconds=self.idle_delete_after_seconds,
             phase_deadline_seconds={stage.value: limit for stage, limit in self.phase_deadline_seconds.items()},
             prices=Prices(gpu_hour_usd=self.gpu_hour_usd, tib_month_usd=self.tib_month_usd),
         )

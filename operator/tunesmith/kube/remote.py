@@ -157,6 +157,8 @@ class _Connection:
             with suppress(_NoAnswerError):
                 await self._identify()
         if self._kube is None:
+            if isinstance(self._reachable, Refused):
+                raise KubeError(Failure(ErrorClass.INVALID, self._reachable.why))
             raise _missing(f"The connection to GPUCluster '{self._remote.name}' was lost; it is tried again.")
         return self._kube
 

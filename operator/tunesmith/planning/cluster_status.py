@@ -10,6 +10,7 @@ from tunesmith.planning.cluster_drift import drift
 from tunesmith.planning.cluster_kubeconfig_facts import kubeconfig_verdict
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_tests import tested
+from tunesmith.planning.idle import idle_since, idle_verdict
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.money import accrued_usd, hourly_usd
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
@@ -28,6 +29,7 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
             "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
+            "idle_since": idle_since(seen, cluster),
         }
     )
     if isinstance(seen.credential, Credential):
@@ -43,7 +45,8 @@ def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Ve
         "NodesHealthy": _nodes(seen, cluster),
         "AcceptanceTested": tested(seen, cluster),
         "Drifted": drift(seen, cluster),
-        **_untold(cluster),
+        **idle_verdict(seen, cluster),
+        **_untold(),
     }
 
 
@@ -93,10 +96,9 @@ def _nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     return Verdict(False, missing, counted(seen))
 
 
-def _untold(cluster: ProviderCluster) -> dict[str, Verdict]:
+def _untold() -> dict[str, Verdict]:
     """Conditions of fields that are not acted on yet, told all the same."""
     return {
-        "Idle": Verdict(None, Reason.NOT_MEASURED, f"Whether '{cluster.name}' is idle is not measured."),
         "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
     }
 
