@@ -28,7 +28,7 @@ from tunesmith.planning.kube_facts import MANAGED_BY, MANAGED_BY_LABEL
 from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster
 from tunesmith.planning.purchase import LookAtCluster
-from tunesmith.planning.verdict import Verdict
+from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.reasons import Reason
 
@@ -141,6 +141,8 @@ def with_fresh_kubeconfig(seen: ClusterObservation, decision: ClusterDecision) -
         or not isinstance(seen.credential, Credential)
     ):
         return decision
+    if reason_of(decision.status.conditions, "Ready") == Reason.ALREADY_OWNED:
+        return decision  # it is somebody else's to ask for
     interval = _ask_every_seconds(seen, cluster)
     if interval is None or any(action.costs_money for action in decision.actions):
         return decision
