@@ -28,6 +28,14 @@ class Refused(Unknown):
     """Unknown because looking would mean to trust what is not to be trusted; somebody must change that."""
 
 
+class Rejected(Unknown):
+    """Unknown because the other side answers, and does not accept the credentials: newer ones are needed."""
+
+
+class OtherCluster(Refused):
+    """Unknown because what answers is not the cluster that was bought."""
+
+
 @dataclass(frozen=True)
 class Known(Generic[Fact]):
     """A fact that was learned. `as_of` is on the process's monotonic clock (seconds): when the question was *begun*."""

@@ -61,7 +61,8 @@ def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
         message = facts["Provisioned"].message
         return working(seen, Reason.PROVISIONING, message, status=status, verdicts=facts, again=left)
     reason, message = _overdue(seen, cluster, stage, since)
-    facts["Provisioned"] = Verdict(False, reason, message)
+    # Never the word of a refused order: this one was taken, and what is made with it (a volume) is under way.
+    facts["Provisioned"] = Verdict(False, Reason.PROVISIONING_OVERDUE, message)
     if reason is Reason.OUT_OF_STOCK:
         return working(seen, reason, message, status=status, verdicts=facts)
     return stalled(seen, reason, message, status=status, verdicts=facts)

@@ -73,11 +73,32 @@ class JobUse:
 
 @dataclass(frozen=True)
 class StoredSecret:
-    """The Secret where the kubeconfig goes. `value` is what it holds now, `uid` which one it is."""
+    """The Secret where the kubeconfig goes. `value` is what it holds now, `uid` which one it is.
+
+    `cluster_id` and `kube_system_uid` say which cluster it belongs to: the provider's id, and the uid of that cluster's
+    own namespace kube-system. `replaced` is the hash of the kubeconfig that this one took the place of.
+    """
 
     owner_uids: frozenset[str]
     value: str = field(repr=False)
+    cluster_id: str = ""
+    kube_system_uid: str = ""
+    replaced: str = ""
+    renew_at: datetime | None = field(default=None, compare=False)
     uid: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class KubeconfigFacts:
+    """What reading a kubeconfig says of it, without its secrets.
+
+    `problem` is why it is not used; empty: it can be. `whole` False: it seems cut off rather than hostile.
+    `renew_at` is at 80 % of the life of its certificate or token; None: it does not end.
+    """
+
+    problem: str = ""
+    whole: bool = True
+    renew_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,8 @@ class ClusterObservation:
     kubeconfig_secret: Known[StoredSecret | None] | Unknown = NOT_LOOKED
     inside: Known[InsideFacts] | Unknown = NOT_LOOKED
     nodes: Known[tuple[NodeFact, ...]] | Unknown = NOT_LOOKED
+    offered: KubeconfigFacts = KubeconfigFacts()
+    kube_system_uid: str = ""
 
     @property
     def spec(self) -> GPUClusterSpec:

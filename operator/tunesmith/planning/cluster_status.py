@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from tunesmith.planning.circumstances import NotYet, Refused, Unknown
+from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.cluster_drift import drift
+from tunesmith.planning.cluster_kubeconfig_facts import kubeconfig_verdict
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_tests import tested
 from tunesmith.planning.idle import idle_since, idle_verdict
@@ -42,7 +43,7 @@ def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Ve
     """What is known of every condition of a bought cluster now. Every decision about one begins from this."""
     return {
         "Provisioned": provisioned(seen, cluster),
-        **_kubeconfig(seen, cluster),
+        **kubeconfig_verdict(seen, cluster),
         "NodesHealthy": _nodes(seen, cluster),
         "AcceptanceTested": tested(seen, cluster),
         "Drifted": drift(seen, cluster),
@@ -98,22 +99,6 @@ def _nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
         return Verdict(True, Reason.NODES_READY, counted(seen))
     missing = Reason.GPUS_MISSING if nodes >= seen.wanted_nodes else Reason.NODES_NOT_READY
     return Verdict(False, missing, counted(seen))
-
-
-def _kubeconfig(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:
-    """Nothing while the Secret could not be read: what was known of it before still stands."""
-    if isinstance(seen.nodes, Refused):
-        return {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_REFUSED, seen.nodes.why)}
-    if isinstance(seen.kubeconfig_secret, Unknown) and not isinstance(seen.kubeconfig_secret, NotYet):
-        return {}
-    stored = None if isinstance(seen.kubeconfig_secret, Unknown) else seen.kubeconfig_secret.value
-    if stored is not None and seen.resource.metadata.uid in stored.owner_uids and stored.value:
-        text = f"The kubeconfig is in Secret '{seen.secret_name}'."
-        return {"KubeconfigAvailable": Verdict(True, Reason.KUBECONFIG_WRITTEN, text)}
-    if not cluster.kubeconfig:
-        text = "The provider has given no kubeconfig yet."
-        return {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_MISSING, text)}
-    return {}
 
 
 def _untold() -> dict[str, Verdict]:

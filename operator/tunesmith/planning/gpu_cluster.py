@@ -14,6 +14,7 @@ from tunesmith.planning.cluster_follow import (
     still_provisioning,
     stopped_by_provider,
 )
+from tunesmith.planning.cluster_kubeconfig import kubeconfig_missing, not_reachable, with_fresh_kubeconfig
 from tunesmith.planning.cluster_news import with_news
 from tunesmith.planning.cluster_observation import (
     ClusterObservation,
@@ -32,7 +33,7 @@ from tunesmith.planning.cluster_purchase import (
     start_is_past,
     waits_for_volume,
 )
-from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, not_set_up
+from tunesmith.planning.cluster_setup import not_set_up
 from tunesmith.planning.cluster_size import wrong_size
 from tunesmith.planning.cluster_status import as_seen, counted, standing, without_what_is_gone
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
@@ -82,7 +83,7 @@ PREEMPTIBLE_INTERVAL_SECONDS = 5.0  # the provider warns of an eviction minutes 
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
-    return seen_lately(seen, with_news(seen, with_reservation_news(seen, _answer(seen))))
+    return seen_lately(seen, with_fresh_kubeconfig(seen, with_news(seen, with_reservation_news(seen, _answer(seen)))))
 
 
 def _answer(seen: ClusterObservation) -> ClusterDecision:

@@ -22,6 +22,7 @@ from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.remote import RemoteView
 from tunesmith.planning.circumstances import Installation, Known, Prices
+from tunesmith.planning.cluster_observation import KubeconfigFacts
 from tunesmith.serving.audit_log import AuditHandler
 from tunesmith.serving.logs import Redactor
 from tunesmith_simulator import scenario as scenarios
@@ -43,6 +44,9 @@ class PlayedRemotes:
             "status": {"allocatable": {"nvidia.com/gpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]},
         }
         return RemoteView(Known(True, 0.0), Known((node,), 0.0), Known((), 0.0), Known((), 0.0))
+
+    def judge(self, kubeconfig):
+        return KubeconfigFacts()
 
     async def kube(self, remote):
         return self.inside
