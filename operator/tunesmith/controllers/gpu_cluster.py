@@ -25,8 +25,8 @@ from tunesmith.planning.cluster_observation import (
 )
 from tunesmith.planning.decision import Action, Decision
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.kube_facts import NodeFact, node_fact
-from tunesmith.planning.neighbours import inside_facts, job_uses, named_volume, other_claims, shares_credential
+from tunesmith.planning.kube_facts import NodeFact, PodFact, node_fact, pod_fact
+from tunesmith.planning.neighbours import blames, inside_facts, job_uses, named_volume, other_claims, shares_credential
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
@@ -54,6 +54,7 @@ class GPUClusterController:
         secret = await self._secret(resource, around)
         remote = RemoteCluster(key.namespace, key.name)
         nodes, inside = await self._inside(remote, resource, secret, around)
+        jobs = tuple(self._ports.cache.list("FineTuneJob", key.namespace))
         return ClusterObservation(
             around=around,
             resource=resource,
@@ -64,12 +65,14 @@ class GPUClusterController:
             other_claims=other_claims(
                 self._ports.cache.list("GPUCluster"), resource.metadata.uid, resource.status.cluster_id
             ),
-            jobs=job_uses(self._ports.cache.list("FineTuneJob", key.namespace), key.name),
+            jobs=job_uses(jobs, key.name),
+            blames=blames(jobs, key.name),
             credential_secret_held=eyes.secret_held,
             credential_shared=self._credential_shared(resource),
             kubeconfig_secret=secret,
             inside=inside,
             nodes=nodes,
+            pods=NOT_LOOKED if isinstance(nodes, Unknown) else self._pods(remote),
         )
 
     def decide(self, seen: ClusterObservation) -> Decision[GPUClusterStatus]:
@@ -170,6 +173,11 @@ class GPUClusterController:
             return nodes, Unknown(error.failure.message)
         except TimeoutError:
             return nodes, Unknown(f"It gave no answer within {INSIDE_SECONDS:g} s.")
+
+    def _pods(self, remote: RemoteCluster) -> Known[tuple[PodFact, ...]] | Unknown:
+        """Pods that use GPUs or are ours, from the reflectors."""
+        pods = self._ports.remotes.view(remote).pods
+        return pods if isinstance(pods, Unknown) else Known(tuple(pod_fact(raw) for raw in pods.value), pods.as_of)
 
     async def _inside_facts(self, remote: RemoteCluster) -> InsideFacts:
         kube, namespace = await self._ports.remotes.kube(remote), self._ports.installation.jobs_namespace

@@ -9,7 +9,7 @@ from datetime import datetime
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
 from tunesmith.planning.decision import Action, Decision, EventNote
-from tunesmith.planning.kube_facts import NodeFact
+from tunesmith.planning.kube_facts import NodeFact, PodFact
 from tunesmith.planning.naming import ProviderName
 from tunesmith.planning.ownership import Claim, annotated_name, own_name
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, ProviderCluster, ProviderView
@@ -17,6 +17,7 @@ from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
 from tunesmith.resources.gpu_cluster import CONDITIONS, GPUCluster, GPUClusterSpec
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
 
 
@@ -60,11 +61,15 @@ class NamedVolume:
 
 @dataclass(frozen=True)
 class JobUse:
-    """A FineTuneJob that was admitted to this cluster and has not ended. `nodes` are those it holds."""
+    """A FineTuneJob that was admitted to this cluster and has not ended. `nodes` are those it holds.
+
+    `saved` is when its newest checkpoint was complete, or when it was admitted: what it did since would be done again.
+    """
 
     name: str
     nodes: frozenset[str] = frozenset()
     deleting_since: datetime | None = None
+    saved: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,9 @@ class ClusterObservation:
     kubeconfig_secret: Known[StoredSecret | None] | Unknown = NOT_LOOKED
     inside: Known[InsideFacts] | Unknown = NOT_LOOKED
     nodes: Known[tuple[NodeFact, ...]] | Unknown = NOT_LOOKED
+    pods: Known[tuple[PodFact, ...]] | Unknown = NOT_LOOKED
+    blames: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The jobs (by name) that blame a node of this cluster (by its name), ended ones too."""
 
     @property
     def spec(self) -> GPUClusterSpec:
@@ -148,8 +156,19 @@ class ClusterObservation:
         return None if self.status.cluster_id is None else self.provider.cluster(self.status.cluster_id)
 
     @property
+    def may_change(self) -> bool:
+        """Whether anything may be changed at the provider or in the bought cluster; 'Observe' only watches."""
+        return self.spec.management_policy is ManagementPolicy.MANAGE
+
+    @property
     def wanted_nodes(self) -> int:
-        """The size that the user wants, in nodes."""
+        """The size that is wanted, in nodes: the user's; the provider's own where the user leaves it to the provider.
+
+        provider: an autoscaled cluster has the size that its load asks for; `spec.nodes` was only its first.
+        """
+        bought = self.bought
+        if bought is not None and (self.spec.max_nodes is not None or self.spec.nodes is None):
+            return bought.gpus // GPUS_PER_NODE
         return self.spec.nodes or 1
 
     @property

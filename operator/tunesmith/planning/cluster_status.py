@@ -8,7 +8,9 @@ from decimal import Decimal
 from tunesmith.planning.circumstances import NotYet, Refused, Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
+from tunesmith.planning.leaving import leaving_nodes
 from tunesmith.planning.money import accrued_usd, hourly_usd
+from tunesmith.planning.node_health import suspects
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
@@ -25,6 +27,8 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
             "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
+            "suspect_nodes": suspects(seen, cluster),
+            "leaving_nodes": leaving_nodes(seen, cluster),
         }
     )
     if isinstance(seen.credential, Credential):
@@ -161,7 +165,9 @@ def with_counts(seen: ClusterObservation) -> GPUClusterStatus:
 
 def without_what_is_gone(seen: ClusterObservation) -> GPUClusterStatus:
     """The status once the provider shows the cluster no more: nothing is counted, and nothing accrues."""
-    status = seen.status.model_copy(update={"provider_status": None, "nodes": None, "gpus": None})
+    status = seen.status.model_copy(
+        update={"provider_status": None, "nodes": None, "gpus": None, "suspect_nodes": (), "leaving_nodes": ()}
+    )
     if seen.status.cost is not None and seen.status.cost.hourly_usd:
         return with_cost(seen, status, 0)
     return status

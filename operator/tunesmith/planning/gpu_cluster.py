@@ -21,8 +21,9 @@ from tunesmith.planning.cluster_purchase import (
     waits_for_volume,
 )
 from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, not_set_up
-from tunesmith.planning.cluster_size import nodes_not_ready, wrong_size
+from tunesmith.planning.cluster_size import nodes_not_ready, wrong_size, wrong_size_being_built
 from tunesmith.planning.cluster_status import as_seen, counted, is_being_built, standing, without_what_is_gone
+from tunesmith.planning.cordon import no_longer_leaving
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.looking import (
     BUSY_INTERVAL_SECONDS,
@@ -38,6 +39,7 @@ from tunesmith.planning.ownership import (
     was_restored,
     with_finalizer,
 )
+from tunesmith.planning.preemption import NOTICE_INTERVAL_SECONDS, has_preemptible_nodes
 from tunesmith.planning.provider import Credential, Phase
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.verdict import Verdict, reason_of
@@ -72,10 +74,12 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
             lost_from_provider,
             deleted_outside,
             stopped_by_provider,
+            wrong_size_being_built,
             still_provisioning,
             kubeconfig_missing,
             not_reachable,
             not_set_up,
+            no_longer_leaving,
             wrong_size,
             nodes_not_ready,
             otherwise=in_order,
@@ -286,6 +290,8 @@ def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> fl
         return leaving_interval_seconds(seen.around.installation)
     calm = reason_of(decision.status.conditions, "Ready") == Reason.IN_ORDER
     wish = float(seen.spec.drift.interval_seconds)
+    if has_preemptible_nodes(seen):
+        wish = min(wish, NOTICE_INTERVAL_SECONDS)
     return wish if calm else min(wish, BUSY_INTERVAL_SECONDS)
 
 

@@ -17,8 +17,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "GPUCluster": (
         "spec.clusterType",
         "spec.alternatives",
-        "spec.maxNodes",
-        "spec.scaleDownPolicy",
         "spec.billing.type",
         "spec.billing.durationDays",
         "spec.billing.startTime",
