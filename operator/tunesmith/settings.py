@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tunesmith.planning.circumstances import Installation, Prices
+from tunesmith.planning.circumstances import Installation, Prices, RepairTimes
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(default=300, gt=0)
     absence_interval_seconds: float = Field(default=30, gt=0)
     save_grace_seconds: int = Field(default=180, ge=0)
+    repair_after_seconds: float = Field(default=600, ge=0)
+    repair_after_alert_seconds: float = Field(default=60, ge=0)
+    repair_replace_after_seconds: float = Field(default=600, ge=0)
+    repair_cooldown_seconds: float = Field(default=1800, ge=0)
     resync_seconds: float = Field(default=600, gt=0)
     gpu_hour_usd: dict[str, Decimal] = Field(default_factory=dict)
     tib_month_usd: Decimal | None = None
@@ -92,6 +96,12 @@ class Settings(BaseSettings):
             settle_seconds=self.settle_seconds,
             absence_interval_seconds=self.absence_interval_seconds,
             save_grace_seconds=self.save_grace_seconds,
+            repair=RepairTimes(
+                after_seconds=self.repair_after_seconds,
+                after_alert_seconds=self.repair_after_alert_seconds,
+                replace_after_seconds=self.repair_replace_after_seconds,
+                cooldown_seconds=self.repair_cooldown_seconds,
+            ),
             prices=Prices(gpu_hour_usd=self.gpu_hour_usd, tib_month_usd=self.tib_month_usd),
         )
 

@@ -54,6 +54,19 @@ class Prices:
 
 
 @dataclass(frozen=True)
+class RepairTimes:
+    """When broken nodes of bought clusters are repaired, in seconds.
+
+    `cooldown_seconds` is between two repairs of one node; provider: about 30 minutes.
+    """
+
+    after_seconds: float = 600
+    after_alert_seconds: float = 60
+    replace_after_seconds: float = 600
+    cooldown_seconds: float = 1800
+
+
+@dataclass(frozen=True)
 class Installation:
     """What the administrator set. Durations in seconds."""
 
@@ -71,6 +84,7 @@ class Installation:
     absence_interval_seconds: float = 30  # "gone" is said twice, at least this far apart
     save_grace_seconds: int = 180
     prices: Prices = Prices()
+    repair: RepairTimes = RepairTimes()
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from tunesmith.planning.cluster_observation import ClusterObservation, quietly, 
 from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
 from tunesmith.planning.cordon import cordoned
 from tunesmith.planning.decision import Action, Decision, ErrorClass, EventNote, EventType, Failure
-from tunesmith.planning.leaving import MUST_LEAVE, SCALE_DOWN, leaving_nodes
-from tunesmith.planning.node_use import gpu_nodes, holders, is_used
+from tunesmith.planning.leaving import leaving_nodes
+from tunesmith.planning.node_use import MUST_LEAVE, SCALE_DOWN, gpu_nodes, holders, is_used
 from tunesmith.planning.orders import ChangeCluster, ClusterChanges
 from tunesmith.planning.preemption import missing_preemptible_gpus
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster

@@ -11,7 +11,9 @@ from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.leaving import leaving_nodes
 from tunesmith.planning.money import accrued_usd, hourly_usd
 from tunesmith.planning.node_health import suspects
+from tunesmith.planning.nodes_told import said_of_nodes
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
+from tunesmith.planning.repair_plan import repairs_recorded
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
 from tunesmith.resources.purchase import Cost
@@ -21,14 +23,17 @@ from tunesmith.resources.timestamps import format_time
 
 def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterStatus:
     """The status with what the provider shows now. Cost moves at transitions, and hourly at most."""
-    status = with_counts(seen).model_copy(
+    status = with_counts(seen)
+    status = status.model_copy(
         update={
+            "nodes": _with_kinds(status.nodes, cluster),
             "provider_status": cluster.status,
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
             "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
             "suspect_nodes": suspects(seen, cluster),
             "leaving_nodes": leaving_nodes(seen, cluster),
+            "repairs": repairs_recorded(seen, cluster),
         }
     )
     if isinstance(seen.credential, Credential):
@@ -96,9 +101,11 @@ def _nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     if isinstance(seen.nodes, Unknown):
         return Verdict(None, Reason.CLUSTER_UNREACHABLE, f"Nothing is known of the nodes: {seen.nodes.why}")
     nodes, gpus = ready_nodes(seen.nodes.value), ready_gpus(seen.nodes.value)
-    if nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
-        return Verdict(True, Reason.NODES_READY, counted(seen))
-    return Verdict(False, Reason.NODES_NOT_READY, counted(seen))
+    reason, more = said_of_nodes(seen, cluster)
+    message = f"{counted(seen)} {more}".rstrip()
+    if reason is None and nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
+        return Verdict(True, Reason.NODES_READY, message)
+    return Verdict(False, reason or Reason.NODES_NOT_READY, message)
 
 
 def _kubeconfig(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:
@@ -136,6 +143,14 @@ def _untold(cluster: ProviderCluster) -> dict[str, Verdict]:
         "Idle": Verdict(None, Reason.NOT_MEASURED, f"Whether '{cluster.name}' is idle is not measured."),
         "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
     }
+
+
+def _with_kinds(nodes: NodeCounts | None, cluster: ProviderCluster) -> NodeCounts | None:
+    """The counts, with how many of the nodes may be taken away and how many come from a capacity pool, if any."""
+    if nodes is None:
+        return None
+    kinds = {"preemptible": cluster.allocated_preemptible_gpus, "capacity_pool": cluster.capacity_pool_gpus}
+    return nodes.model_copy(update={kind: gpus // GPUS_PER_NODE or None for kind, gpus in kinds.items()})
 
 
 def ready_nodes(nodes: tuple[NodeFact, ...]) -> int:

@@ -7,9 +7,9 @@ from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.kube_facts import CORDONED_FOR_ANNOTATION, NodeFact
-from tunesmith.planning.leaving import SCALE_DOWN, leaving_nodes
+from tunesmith.planning.leaving import leaving_nodes
 from tunesmith.planning.node_health import trouble
-from tunesmith.planning.node_use import is_used
+from tunesmith.planning.node_use import SCALE_DOWN, is_used
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 
 LEAVES_FIRST_ANNOTATION = "node.together.ai/delete-node-on-scale-down"  # provider: which node goes on scale-down

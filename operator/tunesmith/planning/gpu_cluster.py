@@ -31,6 +31,7 @@ from tunesmith.planning.looking import (
     leaving_interval_seconds,
     looking_again,
 )
+from tunesmith.planning.nodes_told import with_news
 from tunesmith.planning.ownership import (
     FINALIZER,
     NAME_ANNOTATION,
@@ -42,6 +43,7 @@ from tunesmith.planning.ownership import (
 from tunesmith.planning.preemption import NOTICE_INTERVAL_SECONDS, has_preemptible_nodes
 from tunesmith.planning.provider import Credential, Phase
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
+from tunesmith.planning.repair import repair_next, repairs_unseen
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
@@ -55,34 +57,39 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
     return seen_lately(
         seen,
-        first_answer(
+        with_news(
             seen,
-            paused,  # nothing is touched while the user says so
-            being_deleted,
-            not_implemented_fields,
-            without_credential,
-            never_seen,  # no finalizer before a first clean list
-            restored,
-            without_finalizer,
-            claimed_by_another,
-            found_by_name,
-            predecessor_found,
-            choice_is_wrong,
-            credential_must_stay,
-            waits_for_volume,
-            buy,  # intent, look, buy: never twice
-            lost_from_provider,
-            deleted_outside,
-            stopped_by_provider,
-            wrong_size_being_built,
-            still_provisioning,
-            kubeconfig_missing,
-            not_reachable,
-            not_set_up,
-            no_longer_leaving,
-            wrong_size,
-            nodes_not_ready,
-            otherwise=in_order,
+            first_answer(
+                seen,
+                paused,  # nothing is touched while the user says so
+                being_deleted,
+                not_implemented_fields,
+                without_credential,
+                never_seen,  # no finalizer before a first clean list
+                restored,
+                without_finalizer,
+                claimed_by_another,
+                found_by_name,
+                predecessor_found,
+                choice_is_wrong,
+                credential_must_stay,
+                waits_for_volume,
+                buy,  # intent, look, buy: never twice
+                lost_from_provider,
+                deleted_outside,
+                stopped_by_provider,
+                wrong_size_being_built,
+                still_provisioning,
+                kubeconfig_missing,
+                not_reachable,
+                not_set_up,
+                no_longer_leaving,
+                repairs_unseen,
+                repair_next,
+                wrong_size,
+                nodes_not_ready,
+                otherwise=in_order,
+            ),
         ),
     )
 

@@ -11,28 +11,38 @@ from collections.abc import Iterable, Mapping
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
-from tunesmith.planning.node_use import by_least_loss, gpu_nodes, provider_nodes, used_nodes
+from tunesmith.planning.node_use import (
+    MAY_FINISH,
+    MUST_LEAVE,
+    PREEMPTED,
+    SCALE_DOWN,
+    by_least_loss,
+    gpu_nodes,
+    provider_nodes,
+    used_nodes,
+)
 from tunesmith.planning.preemption import taken_away
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
+from tunesmith.planning.repair_plan import repairs_under_way
 from tunesmith.resources.gpu_cluster_parts import ScaleDownPolicy
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus, LeavingNode
 
-SCALE_DOWN, PREEMPTED, REPAIR = "ScaleDown", "Preempted", "Repair"
-MAY_FINISH, MUST_LEAVE = "MayFinish", "MustLeave"
 MOST_AT_ONCE = 256
 """More than this many nodes go in turns: the list stands in the status."""
 
 
 def leaving_nodes(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[LeavingNode, ...]:
-    """The list as it is now. What is being repaired stays until the repair is over; the rest follows from the facts."""
+    """The list as it is now. A node that shrinks away is not repaired first, unless the provider was asked already."""
     before = {node.name: node for node in seen.status.leaving_nodes}
     there = _still_there(seen, cluster, before)
+    asked = {node.name for node in before.values() if node.asked_time is not None}
     found: dict[str, LeavingNode] = {}
     for name, jobs in given_back(seen, cluster):
         found[name] = _entry(seen, before, name, SCALE_DOWN, jobs)
     for name in marked_by_provider(cluster):
         found[name] = _entry(seen, before, name, SCALE_DOWN, MUST_LEAVE)
-    found |= {name: node for name, node in before.items() if node.reason == REPAIR and name in there}
+    repairs = {node.name: node for node in repairs_under_way(seen, cluster)}
+    found |= {name: node for name, node in repairs.items() if name not in found or name in asked or node.repair_id}
     for name, noticed in taken_away(seen, cluster).items():
         entry = _entry(seen, before, name, PREEMPTED, MUST_LEAVE)
         since = entry.time if name in before and before[name].reason == PREEMPTED else noticed

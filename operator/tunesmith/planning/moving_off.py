@@ -16,7 +16,8 @@ from tunesmith.planning.contract import Retry
 from tunesmith.planning.decision import EventNote, EventType
 from tunesmith.planning.job_end import live_pods
 from tunesmith.planning.job_observation import JobDecision, JobObservation, working
-from tunesmith.planning.leaving import PREEMPTED, REPAIR, names_to_leave
+from tunesmith.planning.leaving import names_to_leave
+from tunesmith.planning.node_use import PREEMPTED, REPAIR
 from tunesmith.planning.running import begun_anew
 from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.written_progress import pods_written, progress_changes

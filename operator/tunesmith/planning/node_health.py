@@ -10,7 +10,7 @@ from datetime import timedelta
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
-from tunesmith.planning.node_use import gpu_nodes, provider_nodes
+from tunesmith.planning.node_use import gpu_nodes, node_of, provider_nodes
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster, ProviderNode, Remediation
 from tunesmith.resources.gpu_cluster_status import SuspectNode
 from tunesmith.resources.reasons import Reason
@@ -73,17 +73,9 @@ def has_critical_alert(seen: ClusterObservation, cluster: ProviderCluster, name:
 
 def remediations_of(seen: ClusterObservation, cluster: ProviderCluster, name: str) -> tuple[Remediation, ...]:
     """The provider's repairs of this node that were seen last, newest first; empty also while nobody has looked."""
-    known, record = seen.provider.remediations.get(cluster.id), provider_nodes(cluster).get(name)
-    if known is None:
-        return ()
-    mine = [repair for repair in known.value if _is_of(repair, name, record)]
+    known = seen.provider.remediations.get(cluster.id)
+    mine = [repair for repair in (known.value if known is not None else ()) if node_of(cluster, repair) == name]
     return tuple(sorted(mine, key=lambda repair: (str(repair.created or ""), repair.id), reverse=True))
-
-
-def _is_of(repair: Remediation, name: str, record: ProviderNode | None) -> bool:
-    if record is not None and record.instance_id:
-        return repair.instance_id == record.instance_id
-    return repair.instance_name == name
 
 
 def _suspect(

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Mapping
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, JobUse
 from tunesmith.planning.kube_facts import NodeFact
-from tunesmith.planning.provider import ProviderCluster, ProviderNode
+from tunesmith.planning.provider import ProviderCluster, ProviderNode, Remediation
+
+SCALE_DOWN, PREEMPTED, REPAIR = "ScaleDown", "Preempted", "Repair"
+"""Why a node gets no further jobs: `status.leavingNodes[].reason`."""
+MAY_FINISH, MUST_LEAVE = "MayFinish", "MustLeave"
+"""What becomes of the jobs that are on it: `status.leavingNodes[].jobs`."""
 
 
 def gpu_nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Mapping[str, NodeFact]:
@@ -24,6 +29,12 @@ def gpu_nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Mapping[str
 def provider_nodes(cluster: ProviderCluster) -> Mapping[str, ProviderNode]:
     """The provider's records of GPU nodes, by their name in the cluster's own Kubernetes."""
     return {node.host_name: node for node in cluster.nodes if node.host_name}
+
+
+def node_of(cluster: ProviderCluster, repair: Remediation) -> str:
+    """The node that is repaired, by its name in the cluster's own Kubernetes; else by the provider's own name of it."""
+    mine = (n.host_name for n in cluster.nodes if repair.instance_id and repair.instance_id in {n.instance_id, n.id})
+    return next(mine, repair.instance_name or repair.instance_id)
 
 
 def holders(seen: ClusterObservation, name: str) -> tuple[JobUse, ...]:

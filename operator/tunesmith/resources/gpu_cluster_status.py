@@ -18,6 +18,8 @@ class NodeCounts(StatusPart):
 
     desired: Annotated[Count | None, doc("How many the provider was asked for.")] = None
     ready: Annotated[Count | None, doc("How many are Ready in the cluster's own Kubernetes.")] = None
+    preemptible: Annotated[Count | None, doc("How many of them the provider may take away.")] = None
+    capacity_pool: Annotated[Count | None, doc("How many of them come from a capacity pool.")] = None
 
 
 class GPUCounts(StatusPart):

@@ -36,7 +36,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "spec.expireAfterSeconds",
         "spec.schedule",
         "spec.budget",
-        "spec.repair",
     ),
     "SharedVolume": (
         "spec.regions",

@@ -151,6 +151,10 @@ class Reason(StrEnum):
     PROVIDER_ALERT = "ProviderAlert", "The provider's health checks say CRITICAL of the node."
     BLAMED_BY_JOBS = "BlamedByJobs", "Jobs failed on the node. Two jobs that do make it one to repair."
     NODES_UNDER_REPAIR = "NodesUnderRepair", "The provider repairs nodes; jobs use the others."
+    NODE_REPAIR_ASKED = "NodeRepairAsked", "The provider was asked to repair a node; its jobs had left it."
+    NODE_REPAIRED = "NodeRepaired", "A repair of a node has ended well."
+    NODE_REPAIR_FAILED = "NodeRepairFailed", "A repair of a node has failed; another follows after the pause."
+    REPAIR_PROPOSED = "RepairProposed", "A repair of a node waits for approval at the provider."
     NODES_PREEMPTED = (
         "NodesPreempted",
         "The provider takes preemptible nodes away; their jobs save and go on elsewhere.",
