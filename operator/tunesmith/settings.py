@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(default=300, gt=0)
     absence_interval_seconds: float = Field(default=30, gt=0)
     save_grace_seconds: int = Field(default=180, ge=0)
+    idle_warn_after_seconds: int = Field(default=1800, ge=1)
+    idle_delete_after_seconds: int | None = Field(default=None, ge=1)
     repair_after_seconds: float = Field(default=600, ge=0)
     repair_after_alert_seconds: float = Field(default=60, ge=0)
     repair_replace_after_seconds: float = Field(default=600, ge=0)
@@ -96,6 +98,8 @@ class Settings(BaseSettings):
             settle_seconds=self.settle_seconds,
             absence_interval_seconds=self.absence_interval_seconds,
             save_grace_seconds=self.save_grace_seconds,
+            idle_warn_after_seconds=self.idle_warn_after_seconds,
+            idle_delete_after_seconds=self.idle_delete_after_seconds,
             repair=RepairTimes(
                 after_seconds=self.repair_after_seconds,
                 after_alert_seconds=self.repair_after_alert_seconds,

@@ -13,6 +13,7 @@ from tunesmith.controllers.ports import Ports
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.admission import Judgement, judge, nodes_to_expect, pool_of, stands_on, with_positions_of_before
 from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.job_cluster import closed_to_jobs
 from tunesmith.planning.leaving import names_closed, names_suspected
 from tunesmith.planning.pool import PoolAnswer, with_nodes_closed, with_nodes_to_come
 from tunesmith.resources.fine_tune_job import FineTuneJob
@@ -65,10 +66,13 @@ class PoolController:
         if not self._ports.cache.synced("FineTuneJob"):
             return Unknown("the jobs have not been listed yet")
         where = _where(key)
+        cluster = gpu_cluster(self._ports, where) if where is not None else None
+        closed = closed_to_jobs(cluster) if cluster is not None else None
+        if closed is not None:
+            return Unknown(closed)
         facts = cluster_facts(self._ports, where)
         if isinstance(facts, Unknown):
             return facts
-        cluster = gpu_cluster(self._ports, where) if where is not None else None
         nodes, suspects = facts.value.nodes, frozenset[str]()
         if cluster is not None:
             nodes = with_nodes_closed(nodes, names_closed(cluster.status))

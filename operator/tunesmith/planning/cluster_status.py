@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from tunesmith.planning.circumstances import NotYet, Refused, Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
+from tunesmith.planning.idle import idle_since, idle_verdict
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.leaving import leaving_nodes
 from tunesmith.planning.money import accrued_usd, hourly_usd
@@ -34,6 +35,7 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
             "suspect_nodes": suspects(seen, cluster),
             "leaving_nodes": leaving_nodes(seen, cluster),
             "repairs": repairs_recorded(seen, cluster),
+            "idle_since": idle_since(seen, cluster),
         }
     )
     if isinstance(seen.credential, Credential):
@@ -49,7 +51,8 @@ def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Ve
         "NodesHealthy": _nodes(seen, cluster),
         **_tested(cluster),
         "Drifted": drift(seen, cluster),
-        **_untold(cluster),
+        **idle_verdict(seen, cluster),
+        **_untold(),
     }
 
 
@@ -137,10 +140,9 @@ def _tested(cluster: ProviderCluster) -> dict[str, Verdict]:
     }
 
 
-def _untold(cluster: ProviderCluster) -> dict[str, Verdict]:
+def _untold() -> dict[str, Verdict]:
     """Conditions of fields that are not acted on yet, told all the same."""
     return {
-        "Idle": Verdict(None, Reason.NOT_MEASURED, f"Whether '{cluster.name}' is idle is not measured."),
         "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
     }
 

@@ -22,6 +22,7 @@ from tunesmith.planning.job_observation import (
     stalled,
     working,
 )
+from tunesmith.planning.job_release import cluster_released
 from tunesmith.planning.moving_off import leaving_its_nodes
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
 from tunesmith.planning.running import (
@@ -59,6 +60,7 @@ def decide(seen: JobObservation) -> JobDecision:
         cluster_of_the_template,
         cluster_not_ready,
         not_admitted,
+        cluster_released,
         cannot_be_seen,
         leaving_its_nodes,
         granted_nodes_lost,

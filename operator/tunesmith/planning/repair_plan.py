@@ -145,7 +145,10 @@ def _while_open(
     if known is None:
         return node
     repair = next((each for each in known.value if each.id == node.repair_id), None)
-    if repair is None or not repair.open:
+    if repair is None:  # a list may lack for a while what is there
+        since = node.asked_time or node.time or seen.around.now
+        return node if _listed(seen, known) < since + _settle(seen) else None
+    if not repair.open:
         return None
     asked = node.asked_time is not None
     if repair.waits_for_approval and not asked and not is_ours_to_approve(seen, repair):

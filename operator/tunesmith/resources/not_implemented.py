@@ -31,10 +31,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "spec.acceptanceTests",
         "spec.managementPolicy",
         "spec.adopt",
-        "spec.recreatePolicy",
-        "spec.idle",
-        "spec.expireAfterSeconds",
-        "spec.schedule",
         "spec.budget",
     ),
     "SharedVolume": (
