@@ -113,7 +113,8 @@ def _asked(seen: ClusterObservation, cluster: ProviderCluster, node: LeavingNode
         )
         status = status.model_copy(update={"leaving_nodes": asked})
         message = f"The provider is asked to repair node {node.name} ({request.mode}): {request.reason}."
-        events = (EventNote(EventType.NORMAL, Reason.NODE_REPAIR_ASKED, message),)
+        if seen.around.failure_of(request) is None:
+            events = (EventNote(EventType.NORMAL, Reason.NODE_REPAIR_ASKED, message),)
     message = f"{facts['NodesHealthy'].message} Jobs use the nodes that are Ready."
     reason = Reason.NODES_UNDER_REPAIR
     return working(seen, reason, message, request, status=status, verdicts=facts, events=events, again=FOLLOW_SECONDS)
