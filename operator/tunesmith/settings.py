@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunesmith.planning.circumstances import Installation, Prices, RepairTimes
+from tunesmith.planning.deadlines import Stage
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     save_grace_seconds: int = Field(default=180, ge=0)
     idle_warn_after_seconds: int = Field(default=1800, ge=1)
     idle_delete_after_seconds: int | None = Field(default=None, ge=1)
+    phase_deadline_seconds: dict[Stage, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
     repair_after_seconds: float = Field(default=600, ge=0)
     repair_after_alert_seconds: float = Field(default=60, ge=0)
     repair_replace_after_seconds: float = Field(default=600, ge=0)
@@ -100,6 +102,7 @@ class Settings(BaseSettings):
             save_grace_seconds=self.save_grace_seconds,
             idle_warn_after_seconds=self.idle_warn_after_seconds,
             idle_delete_after_seconds=self.idle_delete_after_seconds,
+            phase_deadline_seconds={stage.value: limit for stage, limit in self.phase_deadline_seconds.items()},
             repair=RepairTimes(
                 after_seconds=self.repair_after_seconds,
                 after_alert_seconds=self.repair_after_alert_seconds,

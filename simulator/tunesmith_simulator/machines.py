@@ -10,6 +10,10 @@ from tunesmith_simulator.pace import NodeDurations, Pace, rescaled
 GPUS_PER_NODE = 8
 """The provider sells whole nodes of eight GPUs: ``num_gpus`` is a multiple of 8."""
 
+STANDARD_PREFIX = "gpu-dp"
+PREEMPTIBLE_PREFIX = "gpu-preemptible-dp"
+"""provider: how the names of standard and of preemptible nodes begin."""
+
 NODE_CPUS = 192
 NODE_MEMORY_GIB = 1800
 """What an eight-GPU node of these types commonly has."""
@@ -23,6 +27,7 @@ class NodePhase(StrEnum):
     BOOTING = "NODE_PHASE_BOOTING"
     BOOTSTRAPPING = "NODE_PHASE_BOOTSTRAPPING"
     RUNNING = "NODE_PHASE_RUNNING"
+    PAUSED = "NODE_PHASE_PAUSED"
     FAILED = "NODE_PHASE_FAILED"
 
     @property
@@ -31,11 +36,27 @@ class NodePhase(StrEnum):
         return self.value.removeprefix("NODE_PHASE_").capitalize()
 
 
+class Source(StrEnum):
+    """What a GPU machine is taken from: the region's stock, what may be reclaimed, or a customer's capacity pool."""
+
+    STANDARD = "standard"
+    PREEMPTIBLE = "preemptible"
+    CAPACITY_POOL = "capacity pool"
+
+
 NEXT = {
     NodePhase.SCHEDULING: NodePhase.BOOTING,
     NodePhase.BOOTING: NodePhase.BOOTSTRAPPING,
     NodePhase.BOOTSTRAPPING: NodePhase.RUNNING,
 }
+
+
+class Source(StrEnum):
+    """What a GPU machine is taken from: the region's stock, what may be reclaimed, or a customer's capacity pool."""
+
+    STANDARD = "standard"
+    PREEMPTIBLE = "preemptible"
+    CAPACITY_POOL = "capacity pool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +69,15 @@ class NodeTransition:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine. ``due_at`` ends the present phase; ``up_at`` is when what stands behind it was seen to run."""
+    """A machine. ``due_at`` ends the present phase; ``up_at`` is when what stands behind it was seen to run.
+
+<<<<<<< HEAD
+    ``boots`` counts its restarts; ``replaces`` is the instance whose place it took.
+=======
+    ``replaces`` is the instance whose place it took. ``leaving_since`` is when its customer asked for its end. Of its
+    ``num_gpus``, ``missing_gpus`` do not show in it.
+>>>>>>> simfaults
+    """
 
     node_id: str
     instance_id: str
@@ -59,6 +88,17 @@ class Node:
     due_at: datetime | None = None
     leaves_at: datetime | None = None
     deleted_at: datetime | None = None
+    source: Source = Source.STANDARD
+<<<<<<< HEAD
+    boots: int = 0
+    replaces: str = ""
+=======
+    replaces: str = ""
+    leaving_since: datetime | None = None
+    preempted: bool = False
+    slowness: float = 1
+    missing_gpus: int = 0
+>>>>>>> simfaults
 
     @property
     def phase(self) -> NodePhase:
@@ -75,8 +115,23 @@ class Node:
         """It is chosen to leave, and still there."""
         return self.leaves_at is not None and self.deleted_at is None
 
+    @property
+    def healthy(self) -> bool:
+        """It has not failed, and no repair of it is under way. One that is added by a scale-up is healthy."""
+        repaired = bool(self.boots or self.replaces)
+        return self.phase is NodePhase.RUNNING if repaired else self.phase is not NodePhase.FAILED
 
-def new_node(*, node_id: str, instance_id: str, host_name: str, num_gpus: int, now: datetime, backed: bool) -> Node:
+
+def new_node(
+    *,
+    node_id: str,
+    instance_id: str,
+    host_name: str,
+    num_gpus: int,
+    now: datetime,
+    backed: bool,
+    source: Source = Source.STANDARD,
+) -> Node:
     """A machine that was asked for and not begun. ``backed``: something real must come up before it may run."""
     return Node(
         node_id=node_id,
@@ -85,6 +140,7 @@ def new_node(*, node_id: str, instance_id: str, host_name: str, num_gpus: int, n
         num_gpus=num_gpus,
         history=(NodeTransition(NodePhase.PENDING, now),),
         up_at=None if backed else now,
+        source=source,
     )
 
 
@@ -96,6 +152,34 @@ def started(node: Node, at: datetime, pace: Pace) -> Node:
 def failed(node: Node, at: datetime) -> Node:
     """A machine that broke."""
     return replace(node, history=(*node.history, NodeTransition(NodePhase.FAILED, at)), due_at=None)
+
+
+<<<<<<< HEAD
+def rebooting(node: Node, at: datetime, pace: Pace, *, backed: bool) -> Node:
+    """A machine that is started again in place; what stands behind it must come up again."""
+    again = replace(node, boots=node.boots + 1, up_at=None if backed else at)
+    return _entered(again, NodePhase.BOOTING, at, pace)
+=======
+def recovered(node: Node, at: datetime) -> Node:
+    """A broken machine that runs again."""
+    if node.phase is not NodePhase.FAILED:
+        return node
+    return replace(node, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
+
+
+def paused(node: Node, at: datetime) -> Node:
+    """A running machine that stands still because nobody pays."""
+    if node.phase is not NodePhase.RUNNING:
+        return node
+    return replace(node, history=(*node.history, NodeTransition(NodePhase.PAUSED, at)))
+
+
+def resumed(node: Node, at: datetime) -> Node:
+    """A paused machine that runs again."""
+    if node.phase is not NodePhase.PAUSED:
+        return node
+    return replace(node, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
+>>>>>>> simfaults
 
 
 def advanced(node: Node, now: datetime, pace: Pace) -> Node:
@@ -136,7 +220,7 @@ def _entered(node: Node, phase: NodePhase, at: datetime, pace: Pace) -> Node:
     return replace(
         node,
         history=(*node.history, NodeTransition(phase, at)),
-        due_at=None if seconds is None else pace.after(at, seconds),
+        due_at=None if seconds is None else pace.after(at, seconds * node.slowness),
     )
 
 

@@ -14,10 +14,10 @@ from tunesmith.planning.decision import Action, Decision, ErrorClass, EventNote,
 from tunesmith.planning.leaving import leaving_nodes
 from tunesmith.planning.node_use import MUST_LEAVE, SCALE_DOWN, gpu_nodes, holders, is_used
 from tunesmith.planning.orders import ChangeCluster, ClusterChanges
-from tunesmith.planning.preemption import missing_preemptible_gpus
+from tunesmith.planning.preemption import is_another_size
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
 from tunesmith.planning.purchase import LookAtProvider
-from tunesmith.planning.verdict import Verdict, reason_of
+from tunesmith.planning.verdict import reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus, LeavingNode
 from tunesmith.resources.reasons import Reason
 
@@ -27,18 +27,6 @@ RESIZE_AGAIN_SECONDS = 60.0
 """A resize that the provider's list does not show after this time is asked for again."""
 LAST_GRANTS_SECONDS = 10.0
 """A node is idle for certain this long after nothing more is granted on it: a grant is recorded by then, or never."""
-ON_THE_WAY = frozenset(
-    {
-        Reason.SCALING,
-        Reason.SCALE_DOWN_WAITS,
-        Reason.OUT_OF_STOCK,
-        Reason.NO_CREDIT,
-        Reason.PROVIDER_REFUSED,
-        Reason.PROVIDER_UNREACHABLE,
-        Reason.PROVISIONING,
-    }
-)
-"""What Ready says while a new size was asked for and is not reached: what differs then is not drift."""
 REFUSALS = {
     ErrorClass.OUT_OF_STOCK: Reason.OUT_OF_STOCK,
     ErrorClass.NO_CREDIT: Reason.NO_CREDIT,
@@ -70,25 +58,9 @@ def wrong_size(seen: ClusterObservation) -> ClusterDecision | None:
     return _resizing(seen, cluster, seen.wanted_gpus)
 
 
-def nodes_not_ready(seen: ClusterObservation) -> ClusterDecision | None:
-    """Ready is what the cluster's own Kubernetes says: every bought node Ready, every bought GPU allocatable."""
-    cluster = seen.bought
-    if cluster is None or isinstance(seen.nodes, Unknown):
-        return None
-    facts = standing(seen, cluster)
-    if facts["NodesHealthy"].holds:
-        return None
-    message = f"{facts['NodesHealthy'].message} Jobs use the nodes that are Ready."
-    reason = facts["NodesHealthy"].reason
-    return working(seen, reason, message, status=as_seen(seen, cluster), verdicts=facts)
-
-
 def _differs(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
     """Whether the size is another than wanted. GPUs that the provider took away come back by its own doing."""
-    missing = seen.wanted_gpus - cluster.gpus
-    if not seen.may_change or missing == 0:
-        return False
-    return missing < 0 or missing > missing_preemptible_gpus(cluster)
+    return seen.may_change and is_another_size(cluster, seen.wanted_gpus)
 
 
 def _answer_awaited(seen: ClusterObservation, cluster: ProviderCluster) -> ClusterDecision | None:
@@ -149,23 +121,21 @@ def _who_holds(
 
 
 def _waits(seen: ClusterObservation, cluster: ProviderCluster, message: str) -> ClusterDecision:
-    verdicts, events = _with_drift(seen, cluster)
     return working(
         seen,
         Reason.SCALE_DOWN_WAITS,
         message,
         status=as_seen(seen, cluster),
-        verdicts=verdicts,
-        events=events,
+        verdicts=standing(seen, cluster),
         again=LAST_GRANTS_SECONDS,
     )
 
 
 def _resizing(seen: ClusterObservation, cluster: ProviderCluster, gpus: int | None) -> ClusterDecision:
     """The provider is asked for this many GPUs; None: it was asked already."""
-    verdicts, events = _with_drift(seen, cluster)
     now_nodes = cluster.gpus // GPUS_PER_NODE
     actions: tuple[Action, ...] = ()
+    events: tuple[EventNote, ...] = ()
     reason: str = Reason.SCALING
     message = f"Going from {now_nodes} to {seen.wanted_nodes} nodes."
     if gpus is not None:
@@ -174,24 +144,9 @@ def _resizing(seen: ClusterObservation, cluster: ProviderCluster, gpus: int | No
         if failed is not None:
             reason, message = _refused(seen, now_nodes, failed.failure)
             if reason_of(seen.status.conditions, "Ready") != reason:
-                events = (*events, EventNote(EventType.WARNING, reason, message))
-    status = as_seen(seen, cluster)
+                events = (EventNote(EventType.WARNING, reason, message),)
+    status, verdicts = as_seen(seen, cluster), standing(seen, cluster)
     return working(seen, reason, message, *actions, status=status, verdicts=verdicts, events=events)
-
-
-def _with_drift(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[dict[str, Verdict], tuple[EventNote, ...]]:
-    """What is known of every condition, and whether somebody else made the size what it is; told once."""
-    verdicts = standing(seen, cluster)
-    if not _is_drift(seen):
-        return verdicts, ()
-    drift = (
-        f"Somebody changed the cluster to {cluster.gpus // GPUS_PER_NODE} nodes; `spec.nodes` is {seen.wanted_nodes} "
-        "and is restored."
-    )
-    verdicts["Drifted"] = Verdict(True, Reason.SIZE_CHANGED_OUTSIDE, drift)
-    if reason_of(seen.status.conditions, "Drifted") == Reason.SIZE_CHANGED_OUTSIDE:
-        return verdicts, ()
-    return verdicts, (EventNote(EventType.WARNING, Reason.SIZE_CHANGED_OUTSIDE, drift),)
 
 
 def _refused(seen: ClusterObservation, now_nodes: int, failure: Failure) -> tuple[str, str]:
@@ -201,12 +156,3 @@ def _refused(seen: ClusterObservation, now_nodes: int, failure: Failure) -> tupl
         f"{failure.message} The cluster stays at {now_nodes} nodes, which jobs use; {seen.wanted_nodes} are asked "
     )
     return reason, f"{message}for again, with growing pauses."
-
-
-def _is_drift(seen: ClusterObservation) -> bool:
-    """The size was reached once, nobody here asked for another, and now it differs."""
-    if reason_of(seen.status.conditions, "Drifted") == Reason.SIZE_CHANGED_OUTSIDE:
-        return True
-    if seen.status.first_ready_time is None or _changed_since(seen):
-        return False
-    return reason_of(seen.status.conditions, "Ready") not in ON_THE_WAY

@@ -6,6 +6,14 @@ from dataclasses import replace
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.cluster_deletion import being_deleted
+from tunesmith.planning.cluster_follow import (
+    acceptance_tests_failed,
+    degraded,
+    nodes_not_usable,
+    still_provisioning,
+    stopped_by_provider,
+)
+from tunesmith.planning.cluster_news import with_news
 from tunesmith.planning.cluster_observation import (
     ClusterObservation,
     NoCredential,
@@ -23,8 +31,8 @@ from tunesmith.planning.cluster_purchase import (
     waits_for_volume,
 )
 from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, not_set_up
-from tunesmith.planning.cluster_size import nodes_not_ready, wrong_size, wrong_size_being_built
-from tunesmith.planning.cluster_status import as_seen, counted, is_being_built, standing, without_what_is_gone
+from tunesmith.planning.cluster_size import wrong_size, wrong_size_being_built
+from tunesmith.planning.cluster_status import as_seen, counted, standing, without_what_is_gone
 from tunesmith.planning.cordon import no_longer_leaving
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import credential_can_tell
@@ -44,7 +52,7 @@ from tunesmith.planning.looking import (
     leaving_interval_seconds,
     looking_again,
 )
-from tunesmith.planning.nodes_told import with_news
+from tunesmith.planning.nodes_told import with_news_of_nodes
 from tunesmith.planning.ownership import (
     FINALIZER,
     NAME_ANNOTATION,
@@ -73,49 +81,49 @@ CALM = frozenset({Reason.IN_ORDER, Reason.RELEASED, Reason.OUTSIDE_SCHEDULE})
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
-    return seen_lately(
+    return seen_lately(seen, with_news_of_nodes(seen, with_news(seen, _answer(seen))))
+
+
+def _answer(seen: ClusterObservation) -> ClusterDecision:
+    return first_answer(
         seen,
-        with_news(
-            seen,
-            first_answer(
-                seen,
-                paused,  # nothing is touched while the user says so
-                being_deleted,
-                being_released,  # what bills is given back, whatever else is amiss
-                not_implemented_fields,
-                without_credential,
-                never_seen,  # no finalizer before a first clean list
-                restored,
-                without_finalizer,
-                claimed_by_another,
-                found_by_name,
-                schedule_unreadable,
-                released,
-                outside_hours,
-                predecessor_found,
-                choice_is_wrong,
-                credential_must_stay,
-                waits_for_volume,
-                buy,  # intent, look, buy: never twice
-                lost_from_provider,
-                deleted_outside,
-                expired,
-                stopped_by_provider,
-                wrong_size_being_built,
-                still_provisioning,
-                unused_too_long,
-                kubeconfig_missing,
-                not_reachable,
-                not_set_up,
-                no_longer_leaving,
-                repairs_unseen,
-                repair_next,
-                wrong_size,
-                nodes_not_ready,
-                schedule_cannot_stop_it,
-                otherwise=in_order,
-            ),
-        ),
+        paused,  # nothing is touched while the user says so
+        being_deleted,
+        being_released,  # what bills is given back, whatever else is amiss
+        not_implemented_fields,
+        without_credential,
+        never_seen,  # no finalizer before a first clean list
+        restored,
+        without_finalizer,
+        claimed_by_another,
+        found_by_name,
+        schedule_unreadable,
+        released,
+        outside_hours,
+        predecessor_found,
+        choice_is_wrong,
+        credential_must_stay,
+        waits_for_volume,
+        buy,  # intent, look, buy: never twice
+        lost_from_provider,
+        deleted_outside,
+        expired,
+        stopped_by_provider,
+        wrong_size_being_built,
+        still_provisioning,
+        unused_too_long,
+        kubeconfig_missing,
+        not_reachable,
+        not_set_up,
+        no_longer_leaving,
+        repairs_unseen,
+        repair_next,
+        wrong_size,
+        acceptance_tests_failed,
+        nodes_not_usable,  # Ready means usable
+        degraded,
+        schedule_cannot_stop_it,
+        otherwise=in_order,
     )
 
 
@@ -266,26 +274,6 @@ def deleted_outside(seen: ClusterObservation) -> ClusterDecision | None:
         verdicts={**standing(seen, cluster), "Drifted": verdict},
         events=events,
     )
-
-
-def stopped_by_provider(seen: ClusterObservation) -> ClusterDecision | None:
-    """The provider stops on-demand clusters when credit runs out."""
-    cluster = seen.bought
-    if cluster is None or cluster.phase is not Phase.PAUSED:
-        return None
-    message = f"The provider has stopped the cluster ('{cluster.status}'). Settle the account there; it goes on then."
-    facts = standing(seen, cluster)
-    return stalled(seen, Reason.STOPPED_BY_PROVIDER, message, status=as_seen(seen, cluster), verdicts=facts)
-
-
-def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
-    """The provider is building the cluster."""
-    cluster = seen.bought
-    if cluster is None or not is_being_built(seen, cluster):
-        return None
-    facts = standing(seen, cluster)
-    message = facts["Provisioned"].message
-    return working(seen, Reason.PROVISIONING, message, status=as_seen(seen, cluster), verdicts=facts)
 
 
 def in_order(seen: ClusterObservation) -> ClusterDecision:

@@ -47,7 +47,7 @@ def said_of_nodes(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[s
     return reason, " ".join(sentences)
 
 
-def with_news(seen: ClusterObservation, decision: Decision[GPUClusterStatus]) -> Decision[GPUClusterStatus]:
+def with_news_of_nodes(seen: ClusterObservation, decision: Decision[GPUClusterStatus]) -> Decision[GPUClusterStatus]:
     """The decision, with an Event for each node whose lot changed with this very write."""
     if decision.status == seen.status or decision.status.cluster_id != seen.status.cluster_id:
         return decision

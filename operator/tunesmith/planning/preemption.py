@@ -43,9 +43,14 @@ def is_preemptible(node: NodeFact) -> bool:
     return node.labels.get(PREEMPTIBLE_LABEL) == PREEMPTIBLE or node.name.startswith("gpu-preemptible-dp-")
 
 
-def missing_preemptible_gpus(cluster: ProviderCluster) -> int:
-    """GPUs that the provider took away, or never had: it gives them when it has them; nothing is bought for them."""
-    return max(0, cluster.desired_preemptible_gpus - cluster.allocated_preemptible_gpus)
+def is_another_size(cluster: ProviderCluster, wanted_gpus: int) -> bool:
+    """Whether the cluster has more or fewer GPUs than wanted for another reason than that the provider took some away.
+
+    Those it gives again when it has them: nothing is bought for them, and nobody changed anything.
+    """
+    missing = wanted_gpus - cluster.gpus
+    taken = max(0, cluster.desired_preemptible_gpus - cluster.allocated_preemptible_gpus)
+    return missing < 0 or missing > taken
 
 
 def _by_events(cluster: ProviderCluster) -> Mapping[str, datetime]:

@@ -14,9 +14,14 @@ from pydantic import TypeAdapter
 from together.types import Cluster as OfficialCluster
 from together.types.clusters import ClusterStorage as OfficialVolume
 
-from tunesmith_simulator import clusters, desk, volumes
+<<<<<<< HEAD
+from tunesmith_simulator import clusters, desk, repairs, volumes
+=======
+from tunesmith_simulator import desk, phases, volumes
+>>>>>>> simfaults
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator import world as worlds
+from tunesmith_simulator.alerts import Signal
 from tunesmith_simulator.clusters import Billing, ClusterOrder
 from tunesmith_simulator.desk import Behind, Visit, VolumeOrder
 from tunesmith_simulator.http.g2_answers import cluster_json, volume_json
@@ -120,10 +125,10 @@ class Provider(RuleBasedStateMachine):
 
     def report_all_of(self, cluster_id: str) -> None:
         cluster = self.world.clusters[cluster_id]
-        hosts = frozenset(node.host_name for node in cluster.gpu_nodes)
+        boots = {node.host_name: node.boots for node in cluster.gpu_nodes}
         told: dict[str, Any] = {"cluster_id": cluster_id, "now": self.now}
         self.attempt(worlds.control_plane_up, **told, kube_config="a3ViZQ==")
-        self.attempt(worlds.nodes_up, **told, host_names=hosts)
+        self.attempt(worlds.nodes_up, **told, boots=boots)
         self.attempt(worlds.volume_attached, **told)
         if cluster.leaving:
             self.attempt(worlds.ended, **told)
@@ -133,7 +138,7 @@ class Provider(RuleBasedStateMachine):
         for cluster_id in self.one_of(self.world.clusters, pick):
             running = [node for node in self.world.clusters[cluster_id].gpu_nodes if node.phase is NodePhase.RUNNING]
             for node in running[:1]:
-                self.attempt(worlds.node_failed, cluster_id, node.host_name, self.now)
+                self.attempt(repairs.node_breaks, cluster_id, node.host_name, Signal(), self.now)
 
     @rule(seconds=st.sampled_from([1, 30, 120, 900, 86_400]))
     def pass_time(self, seconds: int) -> None:
@@ -156,7 +161,7 @@ class Provider(RuleBasedStateMachine):
         for cluster in self.known_world().clusters.values():
             steps = cluster.history
             for before, after in pairwise(steps):
-                assert after.phase in clusters.ALLOWED[before.phase]
+                assert after.phase in phases.ALLOWED[before.phase]
                 assert before.time <= after.time <= self.now
         for volume in self.known_world().volumes.values():
             states = volume.history
@@ -181,7 +186,7 @@ class Provider(RuleBasedStateMachine):
     def every_answer_passes_the_official_clients_strict_validation(self) -> None:
         world = self.known_world()
         for cluster in world.clusters_of(ACCOUNT, None):
-            STRICT_CLUSTER.validate_python(cluster_json(cluster, world))
+            STRICT_CLUSTER.validate_python(cluster_json(cluster, world, ACCOUNT, self.now))
         for volume in world.volumes_of(ACCOUNT, None):
             STRICT_VOLUME.validate_python(volume_json(volume))
 
