@@ -12,7 +12,7 @@ from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
 from tunesmith.planning.cordon import cordoned
 from tunesmith.planning.decision import Action, Decision, ErrorClass, EventNote, EventType, Failure
 from tunesmith.planning.leaving import leaving_nodes
-from tunesmith.planning.node_use import MUST_LEAVE, SCALE_DOWN, gpu_nodes, holders, is_used
+from tunesmith.planning.node_use import MUST_LEAVE, SCALE_DOWN, is_used
 from tunesmith.planning.orders import ChangeCluster, ClusterChanges
 from tunesmith.planning.preemption import is_another_size
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
@@ -88,7 +88,7 @@ def _shrink(seen: ClusterObservation, cluster: ProviderCluster) -> ClusterDecisi
     settled = [node for node in idle if _nothing_more_is_granted(seen, node)]
     if not settled:
         return _waits(seen, cluster, _who_holds(seen, cluster, going, idle))
-    facts = gpu_nodes(seen, cluster)
+    facts = seen.gpu_nodes
     marks = [facts[node.name] for node in settled if node.name in facts and facts[node.name].cordoned_for != SCALE_DOWN]
     if marks:
         return quietly(seen, *(ApplyObject(seen.here, cordoned(node, SCALE_DOWN)) for node in marks))
@@ -111,7 +111,7 @@ def _who_holds(
     seen: ClusterObservation, cluster: ProviderCluster, going: Iterable[LeavingNode], idle: Iterable[LeavingNode]
 ) -> str:
     surplus = (cluster.gpus - seen.wanted_gpus) // GPUS_PER_NODE
-    names = sorted({job.name for node in going for job in holders(seen, node.name)})
+    names = sorted({job.name for node in going for job in seen.jobs_by_node.get(node.name, ())})
     if list(idle) or not names:
         return f"{surplus} node(s) are to go; nothing more is granted on them, and they are given back next."
     jobs = ", ".join(f"'{name}'" for name in names[:5])

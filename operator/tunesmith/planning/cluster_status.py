@@ -34,7 +34,7 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
             "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
-            "suspect_nodes": suspects(seen, cluster),
+            "suspect_nodes": suspects(seen),
             "leaving_nodes": leaving_nodes(seen, cluster),
             "repairs": repairs_recorded(seen, cluster),
             "idle_since": idle_since(seen, cluster),

@@ -47,7 +47,7 @@ def no_longer_leaving(seen: ClusterObservation) -> Decision[GPUClusterStatus] | 
         for node in seen.nodes.value
         if node.cordoned_for
         and not _still_closed(seen, node, leaving.get(node.name, ""))
-        and trouble(seen, cluster, node.name) is None
+        and trouble(seen, node.name) is None
     )
     if not staying:
         return None

@@ -11,16 +11,7 @@ from collections.abc import Iterable, Mapping
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
-from tunesmith.planning.node_use import (
-    MAY_FINISH,
-    MUST_LEAVE,
-    PREEMPTED,
-    SCALE_DOWN,
-    by_least_loss,
-    gpu_nodes,
-    provider_nodes,
-    used_nodes,
-)
+from tunesmith.planning.node_use import MAY_FINISH, MUST_LEAVE, PREEMPTED, SCALE_DOWN, by_least_loss, used_nodes
 from tunesmith.planning.preemption import taken_away
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
 from tunesmith.planning.repair_plan import repairs_under_way
@@ -34,7 +25,7 @@ MOST_AT_ONCE = 256
 def leaving_nodes(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[LeavingNode, ...]:
     """The list as it is now. A node that shrinks away is not repaired first, unless the provider was asked already."""
     before = {node.name: node for node in seen.status.leaving_nodes}
-    there = _still_there(seen, cluster, before)
+    there = _still_there(seen, before)
     asked = {node.name for node in before.values() if node.asked_time is not None}
     found: dict[str, LeavingNode] = {}
     for name, jobs in given_back(seen, cluster):
@@ -57,7 +48,7 @@ def given_back(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[tupl
 
     First those that are going already, then cordoned, broken and idle ones, then those whose jobs lose least.
     """
-    nodes = gpu_nodes(seen, cluster)
+    nodes = seen.gpu_nodes
     surplus = min(max(0, cluster.gpus - seen.wanted_gpus) // GPUS_PER_NODE, MOST_AT_ONCE)
     gone_at_provider = max(0, len(nodes) - max(seen.wanted_nodes, cluster.gpus // GPUS_PER_NODE))
     on_their_way = sorted(name for name, node in nodes.items() if node.cordoned_for == SCALE_DOWN)
@@ -107,7 +98,7 @@ def _entry(
     return LeavingNode(name=name, reason=reason, jobs=jobs, time=seen.around.now)
 
 
-def _still_there(seen: ClusterObservation, cluster: ProviderCluster, before: Iterable[str]) -> frozenset[str]:
+def _still_there(seen: ClusterObservation, before: Iterable[str]) -> frozenset[str]:
     """The nodes that exist as far as anybody can tell; all of before while the cluster does not answer."""
-    recorded = frozenset(provider_nodes(cluster))
-    return recorded | (frozenset(before) if isinstance(seen.nodes, Unknown) else frozenset(gpu_nodes(seen, cluster)))
+    recorded = frozenset(seen.recorded_nodes)
+    return recorded | (frozenset(before) if isinstance(seen.nodes, Unknown) else frozenset(seen.gpu_nodes))

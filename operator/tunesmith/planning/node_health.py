@@ -10,8 +10,7 @@ from datetime import timedelta
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
-from tunesmith.planning.node_use import gpu_nodes, node_of, provider_nodes
-from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster, ProviderNode, Remediation
+from tunesmith.planning.provider import GPUS_PER_NODE, ProviderNode
 from tunesmith.resources.gpu_cluster_status import SuspectNode
 from tunesmith.resources.reasons import Reason
 
@@ -26,19 +25,19 @@ ALARMS = frozenset({"NetworkUnavailable", "KernelDeadlock", "ReadonlyFilesystem"
 """kubernetes, node-problem-detector: conditions that mean a broken machine when they are True."""
 
 
-def suspects(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[SuspectNode, ...]:
+def suspects(seen: ClusterObservation) -> tuple[SuspectNode, ...]:
     """The nodes that look broken or are blamed now, by name, with their times. As before while nodes are unknown."""
     before = {suspect.name: suspect for suspect in seen.status.suspect_nodes}
     if isinstance(seen.nodes, Unknown):
         return seen.status.suspect_nodes
-    names = sorted({*gpu_nodes(seen, cluster), *provider_nodes(cluster)})
-    found = (_suspect(seen, cluster, name, before.get(name)) for name in names)
+    names = sorted({*seen.gpu_nodes, *seen.recorded_nodes})
+    found = (_suspect(seen, name, before.get(name)) for name in names)
     return tuple(suspect for suspect in found if suspect is not None)[:MOST_SUSPECTS]
 
 
-def trouble(seen: ClusterObservation, cluster: ProviderCluster, name: str) -> str | None:
+def trouble(seen: ClusterObservation, name: str) -> str | None:
     """What is wrong with the node at this moment, in one word; None: nothing that can be seen."""
-    node, record = gpu_nodes(seen, cluster).get(name), provider_nodes(cluster).get(name)
+    node, record = seen.gpu_nodes.get(name), seen.recorded_nodes.get(name)
     if record is not None and record.marked_for_deletion:
         return None
     if record is not None and record.phase == "FAILED":
@@ -51,7 +50,7 @@ def trouble(seen: ClusterObservation, cluster: ProviderCluster, name: str) -> st
         return Reason.GPUS_MISSING
     if node.alarms & ALARMS:
         return Reason.NODE_ALARM
-    return Reason.PROVIDER_ALERT if has_critical_alert(seen, cluster, name) else None
+    return Reason.PROVIDER_ALERT if has_critical_alert(seen, name) else None
 
 
 def is_convicted(suspect: SuspectNode) -> bool:
@@ -61,41 +60,30 @@ def is_convicted(suspect: SuspectNode) -> bool:
     return suspect.reason != BLAMED or len(suspect.blamed_by) >= JOBS_THAT_CONVICT
 
 
-def has_critical_alert(seen: ClusterObservation, cluster: ProviderCluster, name: str) -> bool:
+def has_critical_alert(seen: ClusterObservation, name: str) -> bool:
     """The provider's own health checks say CRITICAL of the node, and have not taken it back."""
     return any(
         alert.severity == "CRITICAL" and alert.resolved is None
-        for repair in remediations_of(seen, cluster, name)
+        for repair in seen.remediations_by_node.get(name, ())
         if repair.open
         for alert in repair.alerts
     )
 
 
-def remediations_of(seen: ClusterObservation, cluster: ProviderCluster, name: str) -> tuple[Remediation, ...]:
-    """The provider's repairs of this node that were seen last, newest first; empty also while nobody has looked."""
-    known = seen.provider.remediations.get(cluster.id)
-    mine = [repair for repair in (known.value if known is not None else ()) if node_of(cluster, repair) == name]
-    return tuple(sorted(mine, key=lambda repair: (str(repair.created or ""), repair.id), reverse=True))
-
-
-def _suspect(
-    seen: ClusterObservation, cluster: ProviderCluster, name: str, before: SuspectNode | None
-) -> SuspectNode | None:
+def _suspect(seen: ClusterObservation, name: str, before: SuspectNode | None) -> SuspectNode | None:
     blaming = seen.blames.get(name, frozenset())
-    wrong = trouble(seen, cluster, name)
+    wrong = trouble(seen, name)
     if wrong is not None:
-        return _broken(seen, cluster, name, wrong, before)
-    node = gpu_nodes(seen, cluster).get(name)
+        return _broken(seen, name, wrong, before)
+    node = seen.gpu_nodes.get(name)
     if before is not None and before.reason != BLAMED and node is not None and _only_just_ready(seen, node):
         return before
     return _blamed(seen, name, blaming, before if before is not None and before.reason == BLAMED else None)
 
 
-def _broken(
-    seen: ClusterObservation, cluster: ProviderCluster, name: str, wrong: str, before: SuspectNode | None
-) -> SuspectNode:
+def _broken(seen: ClusterObservation, name: str, wrong: str, before: SuspectNode | None) -> SuspectNode:
     since = seen.around.now
-    node = gpu_nodes(seen, cluster).get(name)
+    node = seen.gpu_nodes.get(name)
     if wrong == Reason.NODE_NOT_READY and node is not None and node.ready_changed is not None:
         since = min(since, node.ready_changed)
     if before is not None and before.reason != BLAMED and before.time is not None:

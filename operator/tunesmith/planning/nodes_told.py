@@ -10,7 +10,7 @@ from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.leaving import leaving_nodes
 from tunesmith.planning.node_health import is_convicted, suspects
-from tunesmith.planning.node_use import PREEMPTED, REPAIR, node_of
+from tunesmith.planning.node_use import PREEMPTED, REPAIR
 from tunesmith.planning.provider import ProviderCluster
 from tunesmith.planning.repair_plan import (
     REPAIRS_A_DAY,
@@ -36,7 +36,7 @@ def said_of_nodes(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[s
     repairs = [node for node in leaving if node.reason == REPAIR]
     taken = [node for node in leaving if node.reason == PREEMPTED]
     under_repair = {node.name for node in repairs}
-    broken = [each for each in suspects(seen, cluster) if _is_news(seen, each) and each.name not in under_repair]
+    broken = [each for each in suspects(seen) if _is_news(seen, each) and each.name not in under_repair]
     sentences = [
         *(f"The provider takes node {node.name} away." for node in taken[:NODES_NAMED]),
         *(_of_repair(seen, cluster, node) for node in repairs[:NODES_NAMED]),
@@ -93,7 +93,7 @@ def _of_proposals(seen: ClusterObservation, cluster: ProviderCluster) -> Iterabl
     for repair in proposals(seen, cluster):
         if not is_ours_to_approve(seen, repair):
             yield (
-                f"The provider proposes to repair node {node_of(cluster, repair)} ({repair.mode}): approve it in its "
+                f"The provider proposes to repair node {seen.node_of(repair)} ({repair.mode}): approve it in its "
                 "console, or set `spec.repair.providerProposals` to 'Approve'."
             )
 

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
-from tunesmith.planning.node_use import gpu_nodes
 from tunesmith.planning.provider import NodeEvent, ProviderCluster, ProviderNode
 
 PREEMPTIBLE_LABEL, PREEMPTIBLE = "together.ai/compute-class", "preemptible"  # provider: on preemptible nodes
@@ -22,7 +21,7 @@ NOTICE_INTERVAL_SECONDS = 5.0
 def taken_away(seen: ClusterObservation, cluster: ProviderCluster) -> Mapping[str, datetime]:
     """The nodes that are noticed to go and still there, by name, with the time of the notice."""
     noticed = dict(_by_events(cluster))
-    for name, node in gpu_nodes(seen, cluster).items():
+    for name, node in seen.gpu_nodes.items():
         if is_preemptible(node) and _says_so(node):
             noticed.setdefault(name, seen.around.now)
     return noticed

@@ -14,7 +14,7 @@ from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
 from tunesmith.planning.cordon import cordoned
 from tunesmith.planning.decision import Action, Decision, EventNote, EventType
 from tunesmith.planning.leaving import leaving_nodes
-from tunesmith.planning.node_use import REPAIR, gpu_nodes, is_used
+from tunesmith.planning.node_use import REPAIR, is_used
 from tunesmith.planning.orders import ApproveRemediation, RepairNode
 from tunesmith.planning.provider import ProviderCluster, Remediation
 from tunesmith.planning.purchase import LookAtProvider, LookAtRemediations
@@ -52,14 +52,12 @@ def repair_next(seen: ClusterObservation) -> ClusterDecision | None:
         return None
     written = {node.name for node in seen.status.leaving_nodes if node.reason == REPAIR}
     now = [node for node in leaving_nodes(seen, cluster) if node.reason == REPAIR and node.name in written]
-    open_cordons = [
-        each for node in now if (each := gpu_nodes(seen, cluster).get(node.name)) is not None and not each.cordoned
-    ]
+    open_cordons = [each for node in now if (each := seen.gpu_nodes.get(node.name)) is not None and not each.cordoned]
     if open_cordons:
         return quietly(seen, *(ApplyObject(seen.here, cordoned(node, REPAIR)) for node in open_cordons))
     for node in now:
         request = _request(seen, cluster, node)
-        if request is None or is_held_back(request, seen.around) or not _is_empty(seen, cluster, node):
+        if request is None or is_held_back(request, seen.around) or not _is_empty(seen, node):
             continue
         look = _look_that_is_due(seen, cluster)
         if look is None:
@@ -79,9 +77,9 @@ def _request(seen: ClusterObservation, cluster: ProviderCluster, node: LeavingNo
     return ApproveRemediation(cluster.id, repair.instance_id, repair.id, "Approved by spec.repair.providerProposals.")
 
 
-def _is_empty(seen: ClusterObservation, cluster: ProviderCluster, node: LeavingNode) -> bool:
+def _is_empty(seen: ClusterObservation, node: LeavingNode) -> bool:
     """No job of ours is on it any more; those on a dead node cannot save, and are not waited for."""
-    fact = gpu_nodes(seen, cluster).get(node.name)
+    fact = seen.gpu_nodes.get(node.name)
     if fact is None or not fact.ready:
         return True
     since = seen.around.now - (node.time or seen.around.now)

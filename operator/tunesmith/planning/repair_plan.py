@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
-from tunesmith.planning.node_health import BLAMED, has_critical_alert, is_convicted, remediations_of, suspects, trouble
-from tunesmith.planning.node_use import MUST_LEAVE, REPAIR, gpu_nodes, node_of, provider_nodes
+from tunesmith.planning.node_health import BLAMED, has_critical_alert, is_convicted, suspects, trouble
+from tunesmith.planning.node_use import MUST_LEAVE, REPAIR
 from tunesmith.planning.orders import RepairNode
 from tunesmith.planning.provider import ProviderCluster, Remediation
 from tunesmith.planning.purchase import DEFINITE_REFUSALS
@@ -45,7 +45,7 @@ def repairs_recorded(seen: ClusterObservation, cluster: ProviderCluster) -> tupl
     newest = dict(before)
     for repair in known.value:
         if repair.open or repair.id in before or repair.id in asked:
-            newest[repair.id] = _record(seen, cluster, repair, before.get(repair.id))
+            newest[repair.id] = _record(seen, repair, before.get(repair.id))
     ordered = sorted(newest.values(), key=lambda record: (str(record.time or ""), record.id))
     return tuple(ordered[-RECORDS_KEPT:])
 
@@ -81,11 +81,11 @@ def most_unavailable(seen: ClusterObservation) -> int:
 
 def request_for(seen: ClusterObservation, cluster: ProviderCluster, node: LeavingNode) -> RepairNode | None:
     """The request; None while the provider's records do not say which machine the node is."""
-    record = provider_nodes(cluster).get(node.name)
+    record = seen.recorded_nodes.get(node.name)
     instance = (record.instance_id or record.id) if record is not None else ""
     if not instance:
         return None
-    suspect = next((each for each in suspects(seen, cluster) if each.name == node.name), None)
+    suspect = next((each for each in suspects(seen) if each.name == node.name), None)
     why = f"{suspect.reason} on {node.name}" if suspect is not None else f"Repair of {node.name}"
     return RepairNode(cluster.id, instance, node.repair_mode or REBOOT, why)
 
@@ -95,13 +95,13 @@ def is_exhausted(seen: ClusterObservation, name: str) -> bool:
     return len(_lately(seen, name)) >= REPAIRS_A_DAY
 
 
-def due_time(seen: ClusterObservation, cluster: ProviderCluster, suspect: SuspectNode) -> datetime | None:
+def due_time(seen: ClusterObservation, suspect: SuspectNode) -> datetime | None:
     """From when on the node may be repaired; None: never, as it is."""
     if not is_convicted(suspect) or suspect.time is None or is_exhausted(seen, suspect.name):
         return None
     times = seen.around.installation.repair
     patience = times.after_seconds
-    if suspect.reason != BLAMED and has_critical_alert(seen, cluster, suspect.name):
+    if suspect.reason != BLAMED and has_critical_alert(seen, suspect.name):
         patience = min(patience, times.after_alert_seconds)
     due = suspect.time + timedelta(seconds=patience)
     for record in _lately(seen, suspect.name):
@@ -127,20 +127,20 @@ def is_ours_to_approve(seen: ClusterObservation, repair: Remediation) -> bool:
 
 def _goes_on(seen: ClusterObservation, cluster: ProviderCluster, node: LeavingNode) -> LeavingNode | None:
     """An entry of before, as it is now; None when the repair is over, or not needed any more."""
-    if node.name not in gpu_nodes(seen, cluster) and node.name not in provider_nodes(cluster):
+    if node.name not in seen.gpu_nodes and node.name not in seen.recorded_nodes:
         return None  # it was replaced by another node
     known = seen.provider.remediations.get(cluster.id)
     if node.repair_id is not None:
-        return _while_open(node, seen, cluster, known)
+        return _while_open(node, seen, known)
     if node.asked_time is not None:
         return _while_unanswered(node, node.asked_time, seen, cluster, known)
-    if repair_wish(seen) is None or not _is_still_broken(seen, cluster, node.name):
+    if repair_wish(seen) is None or not _is_still_broken(seen, node.name):
         return None
     return node.model_copy(update={"repair_mode": _mode(seen, node.name)}) if _mode(seen, node.name) else None
 
 
 def _while_open(
-    node: LeavingNode, seen: ClusterObservation, cluster: ProviderCluster, known: Known[tuple[Remediation, ...]] | None
+    node: LeavingNode, seen: ClusterObservation, known: Known[tuple[Remediation, ...]] | None
 ) -> LeavingNode | None:
     if known is None:
         return node
@@ -164,7 +164,7 @@ def _while_unanswered(
     known: Known[tuple[Remediation, ...]] | None,
 ) -> LeavingNode:
     """Look for what was asked for; only a clean list that is late enough says that it was never heard."""
-    for repair in remediations_of(seen, cluster, node.name):
+    for repair in seen.remediations_by_node.get(node.name, ()):
         if repair.open or (repair.created is not None and repair.created >= asked - CLOCKS_APART):
             return node.model_copy(update={"repair_id": repair.id})
     request = request_for(seen, cluster, node)
@@ -179,15 +179,15 @@ def _running(seen: ClusterObservation, cluster: ProviderCluster) -> Iterable[tup
     """Repairs that go on at the provider, whoever asked for them: their nodes are not to be used."""
     known = seen.provider.remediations.get(cluster.id)
     for repair in known.value if known is not None else ():
-        name = node_of(cluster, repair)
-        if repair.open and not repair.waits_for_approval and name in provider_nodes(cluster):
+        name = seen.node_of(repair)
+        if repair.open and not repair.waits_for_approval and name in seen.recorded_nodes:
             yield name, repair
 
 
 def _proposed(seen: ClusterObservation, cluster: ProviderCluster) -> Iterable[LeavingNode]:
     for repair in proposals(seen, cluster):
-        name = node_of(cluster, repair)
-        if is_ours_to_approve(seen, repair) and name in provider_nodes(cluster):
+        name = seen.node_of(repair)
+        if is_ours_to_approve(seen, repair) and name in seen.recorded_nodes:
             yield _entry(seen, name, repair)
 
 
@@ -195,10 +195,10 @@ def _due(seen: ClusterObservation, cluster: ProviderCluster) -> Iterable[Leaving
     """Broken nodes whose time is up, those that are broken longest first."""
     found = [
         (due, suspect)
-        for suspect in suspects(seen, cluster)
-        if (due := due_time(seen, cluster, suspect)) is not None and due <= seen.around.now
+        for suspect in suspects(seen)
+        if (due := due_time(seen, suspect)) is not None and due <= seen.around.now
     ]
-    waiting = {node_of(cluster, repair) for repair in proposals(seen, cluster)}
+    waiting = {seen.node_of(repair) for repair in proposals(seen, cluster)}
     for _, suspect in sorted(found, key=lambda one: (one[0], one[1].name)):
         mode = _mode(seen, suspect.name)
         if mode is not None and suspect.name not in waiting:
@@ -231,12 +231,12 @@ def _entry(seen: ClusterObservation, name: str, repair: Remediation) -> LeavingN
     )
 
 
-def _is_still_broken(seen: ClusterObservation, cluster: ProviderCluster, name: str) -> bool:
+def _is_still_broken(seen: ClusterObservation, name: str) -> bool:
     """Asked until the moment of acting: a node that has recovered is not repaired for what it was."""
-    suspect = next((each for each in suspects(seen, cluster) if each.name == name), None)
+    suspect = next((each for each in suspects(seen) if each.name == name), None)
     if suspect is None or not is_convicted(suspect):
         return False
-    return suspect.reason == BLAMED or trouble(seen, cluster, name) is not None
+    return suspect.reason == BLAMED or trouble(seen, name) is not None
 
 
 def _lately(seen: ClusterObservation, name: str) -> tuple[RepairRecord, ...]:
@@ -244,13 +244,11 @@ def _lately(seen: ClusterObservation, name: str) -> tuple[RepairRecord, ...]:
     return tuple(r for r in seen.status.repairs if r.node == name and r.time is not None and r.time >= oldest)
 
 
-def _record(
-    seen: ClusterObservation, cluster: ProviderCluster, repair: Remediation, before: RepairRecord | None
-) -> RepairRecord:
+def _record(seen: ClusterObservation, repair: Remediation, before: RepairRecord | None) -> RepairRecord:
     ended = repair.ended if not repair.open else None
     if ended is None and not repair.open:
         ended = before.end_time if before is not None and before.end_time is not None else seen.around.now
-    node = before.node if before is not None and before.node else node_of(cluster, repair)
+    node = before.node if before is not None and before.node else seen.node_of(repair)
     asked = (before.time if before is not None else None) or repair.created or seen.around.now
     moments: Mapping[str, datetime | None] = {"time": asked, "end_time": ended}
     whole = {key: moment.replace(microsecond=0) if moment is not None else None for key, moment in moments.items()}
