@@ -37,6 +37,12 @@ def drawn(pools: Mapping[str, CapacityPool], pool_id: str | None, taken: int) ->
     return {**pools, pool_id: replace(pools[pool_id], free_gpus=pools[pool_id].free_gpus - taken)}
 
 
+def reclaimed_gpus(cluster: Cluster) -> int:
+    """Preemptible GPUs that were taken back from a cluster: somebody else has them, so they are not free again."""
+    taken = (node for node in cluster.deleted_nodes if node.preempted and node.source is Source.PREEMPTIBLE)
+    return sum(node.num_gpus for node in taken)
+
+
 def can_be_evened_out(cluster: Cluster, free_gpus: int) -> bool:
     """Whether preemptible nodes can be added to a cluster that misses some, or it has too many."""
     missing = cluster.missing_preemptible_gpus
@@ -80,6 +86,6 @@ def _fewer(cluster: Cluster, count: int, now: datetime, pace: Pace) -> Cluster:
     preemptible = [node for node in cluster.staying if node.source is Source.PREEMPTIBLE]
     for node in preemptible[-count:]:
         event = NodeEvent(node.host_name, "TogetherScaledDown", "Node removed by a scale-down.", now)
-        cluster = cluster.with_node(replace(node, leaves_at=leaves_at))
+        cluster = cluster.with_node(replace(node, leaves_at=leaves_at, leaving_since=now))
         cluster = replace(cluster, events=(*cluster.events, event))
     return cluster

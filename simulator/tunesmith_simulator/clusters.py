@@ -9,14 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-<<<<<<< HEAD
-from tunesmith_simulator import machines
-from tunesmith_simulator.machines import Node, Source
-=======
 from tunesmith_simulator import machines, way
 from tunesmith_simulator.courses import PLAIN, Course
-from tunesmith_simulator.machines import Node, NodePhase
->>>>>>> simfaults
+from tunesmith_simulator.machines import Node, NodePhase, Source
 from tunesmith_simulator.pace import Pace, rescaled
 from tunesmith_simulator.phases import SETTLED, TESTS_FAILED, ClusterPhase, ClusterTransition
 from tunesmith_simulator.regions import Driver
@@ -190,6 +185,11 @@ class Cluster:
     def node_of(self, instance_id: str) -> Node | None:
         """The living GPU machine of that instance."""
         return next((node for node in self.gpu_nodes if node.instance_id == instance_id), None)
+
+    def needs(self, node: Node) -> bool:
+        """Without this GPU machine no standard one would stay."""
+        others = (each for each in self.staying if each.instance_id != node.instance_id)
+        return not any(each.source is not Source.PREEMPTIBLE for each in others)
 
     def with_node(self, changed: Node) -> "Cluster":
         """The cluster with one of its GPU machines changed."""

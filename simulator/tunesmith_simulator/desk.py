@@ -10,17 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunesmith_simulator import clusters, machines, volumes
-<<<<<<< HEAD
-from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder, NodeEvent
+from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder, NodeEvent, ReservedStep
 from tunesmith_simulator.machines import GPUS_PER_NODE, STANDARD_PREFIX, Node, NodePhase, Source, new_node
 from tunesmith_simulator.order_rules import check_components, check_gpu_count, check_name, check_order, check_size
-from tunesmith_simulator.refusals import Reason, RefusedError, conflict, invalid, not_found
-=======
-from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder, NodeEvent, ReservedStep
-from tunesmith_simulator.machines import GPUS_PER_NODE, Node, NodePhase, new_node
 from tunesmith_simulator.phases import SETTLED
-from tunesmith_simulator.refusals import Reason, RefusedError, conflict, invalid
->>>>>>> simfaults
+from tunesmith_simulator.refusals import Reason, RefusedError, conflict, invalid, not_found
 from tunesmith_simulator.regions import Region
 from tunesmith_simulator.volumes import Volume, new_volume
 from tunesmith_simulator.world import Account, World
@@ -130,9 +124,11 @@ def change_order(world: World, visit: Visit, cluster_id: str, order: ClusterOrde
         raise conflict(f"cluster {cluster_id!r} is being deleted")
     if ends_at is not None and cluster.order.billing is Billing.ON_DEMAND:
         raise invalid("reservation_end_time is only accepted for prepaid clusters")
-<<<<<<< HEAD
     check_components(order)
-    changed = replace(cluster, order=order, ends_at=ends_at or cluster.ends_at)
+    reserved = cluster.reserved
+    if order.num_reserved_gpus != cluster.order.num_reserved_gpus:
+        reserved = (*reserved, ReservedStep(visit.now, order.num_reserved_gpus))
+    changed = replace(cluster, order=order, ends_at=ends_at or cluster.ends_at, reserved=reserved)
     if changed.ends_at is not None and changed.ends_at <= visit.now:
         raise invalid("reservation_end_time must be later than now")
     return world.with_cluster(changed)
@@ -154,12 +150,6 @@ def draw_from_pool(world: World, visit: Visit, cluster_id: str) -> World:
         raise RefusedError(Reason.OUT_OF_STOCK, "Out of stock")
     _check_stock(world, cluster.order.region, cluster.order.gpu_type, max(-more, 0))
     return world.with_cluster(cluster)
-=======
-    reserved = cluster.reserved
-    if order.num_reserved_gpus != cluster.order.num_reserved_gpus:
-        reserved = (*reserved, ReservedStep(visit.now, order.num_reserved_gpus))
-    return world.with_cluster(replace(cluster, order=order, ends_at=ends_at or cluster.ends_at, reserved=reserved))
->>>>>>> simfaults
 
 
 def delete_cluster(world: World, visit: Visit, cluster_id: str) -> World:

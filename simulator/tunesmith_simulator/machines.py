@@ -51,14 +51,6 @@ NEXT = {
 }
 
 
-class Source(StrEnum):
-    """What a GPU machine is taken from: the region's stock, what may be reclaimed, or a customer's capacity pool."""
-
-    STANDARD = "standard"
-    PREEMPTIBLE = "preemptible"
-    CAPACITY_POOL = "capacity pool"
-
-
 @dataclass(frozen=True, slots=True)
 class NodeTransition:
     """A node came into ``phase`` at ``time``."""
@@ -71,12 +63,8 @@ class NodeTransition:
 class Node:
     """A machine. ``due_at`` ends the present phase; ``up_at`` is when what stands behind it was seen to run.
 
-<<<<<<< HEAD
-    ``boots`` counts its restarts; ``replaces`` is the instance whose place it took.
-=======
-    ``replaces`` is the instance whose place it took. ``leaving_since`` is when its customer asked for its end. Of its
-    ``num_gpus``, ``missing_gpus`` do not show in it.
->>>>>>> simfaults
+    ``boots`` counts its restarts; ``replaces`` is the instance whose place it took. ``leaving_since`` is when its
+    customer asked for its end. Of its ``num_gpus``, ``missing_gpus`` do not show in it.
     """
 
     node_id: str
@@ -89,16 +77,12 @@ class Node:
     leaves_at: datetime | None = None
     deleted_at: datetime | None = None
     source: Source = Source.STANDARD
-<<<<<<< HEAD
     boots: int = 0
-    replaces: str = ""
-=======
     replaces: str = ""
     leaving_since: datetime | None = None
     preempted: bool = False
     slowness: float = 1
     missing_gpus: int = 0
->>>>>>> simfaults
 
     @property
     def phase(self) -> NodePhase:
@@ -154,17 +138,17 @@ def failed(node: Node, at: datetime) -> Node:
     return replace(node, history=(*node.history, NodeTransition(NodePhase.FAILED, at)), due_at=None)
 
 
-<<<<<<< HEAD
 def rebooting(node: Node, at: datetime, pace: Pace, *, backed: bool) -> Node:
     """A machine that is started again in place; what stands behind it must come up again."""
     again = replace(node, boots=node.boots + 1, up_at=None if backed else at)
     return _entered(again, NodePhase.BOOTING, at, pace)
-=======
+
+
 def recovered(node: Node, at: datetime) -> Node:
-    """A broken machine that runs again."""
+    """A broken machine that runs again, as if it had been started again in no time."""
     if node.phase is not NodePhase.FAILED:
         return node
-    return replace(node, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
+    return replace(node, boots=node.boots + 1, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
 
 
 def paused(node: Node, at: datetime) -> Node:
@@ -179,7 +163,6 @@ def resumed(node: Node, at: datetime) -> Node:
     if node.phase is not NodePhase.PAUSED:
         return node
     return replace(node, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
->>>>>>> simfaults
 
 
 def advanced(node: Node, now: datetime, pace: Pace) -> Node:

@@ -231,6 +231,7 @@ def _evicted(remediation: Remediation, cluster: Cluster, pace: Pace) -> Remediat
     return remediation
 
 
+LAST_NODE = "the last standard node of a cluster cannot be evicted without a replacement"
 _CLUSTER_LEAVES = "the cluster is being deleted"
 
 
@@ -279,10 +280,12 @@ def _begun(
         # The isolated host cannot take the new machine, so another one must be free.
         error = "no other host is free for the replacement"
         return entered(remediation, _S.FAILED, at, pace, error=error), cluster
+    if remediation.mode is RemediationMode.EVICT_WITHOUT_REPLACEMENT and cluster.needs(node):
+        return entered(remediation, _S.FAILED, at, pace, error=LAST_NODE), cluster
     running = entered(remediation, _S.RUNNING, at, pace)
     if remediation.mode is RemediationMode.EVICT_WITHOUT_REPLACEMENT:
         leaves_at = pace.after(at, pace.durations.node_leaving_seconds)
-        return running, cluster.with_node(replace(node, leaves_at=leaves_at))
+        return running, cluster.with_node(replace(node, leaves_at=leaves_at, leaving_since=at))
     if remediation.mode in _REPLACES:
         new = _replacement(remediation, cluster, node, at, pace)
         return replace(running, replacement_id=new.instance_id), _with_replacement(cluster, node, new, at)

@@ -6,12 +6,13 @@ Each function takes the world and gives the changed one back, or raises RefusedE
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from tunesmith_simulator import alerts, clusters, desk, machines, remediations
+from tunesmith_simulator import alerts, desk, machines, remediations
 from tunesmith_simulator.alerts import Signal
 from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.desk import Visit
 from tunesmith_simulator.identifiers import derived_id
 from tunesmith_simulator.machines import Node, NodePhase
+from tunesmith_simulator.phases import SETTLED
 from tunesmith_simulator.refusals import conflict, invalid, not_found
 from tunesmith_simulator.remediations import Remediation, RemediationMode, RemediationState, Review, Trigger
 from tunesmith_simulator.world import Account, World
@@ -167,7 +168,7 @@ def _node_of(cluster: Cluster, instance_id: str) -> Node:
 
 
 def _check_repairable(world: World, cluster: Cluster, node: Node, mode: RemediationMode) -> None:
-    if cluster.phase not in clusters.SETTLED:
+    if cluster.phase not in SETTLED:
         raise conflict(f"cluster {cluster.cluster_id!r} cannot be repaired while it is {cluster.phase.status}")
     if node.phase not in _REPAIRABLE or node.leaves_at is not None:
         state = "about to leave" if node.leaves_at is not None else node.phase.status
@@ -176,8 +177,8 @@ def _check_repairable(world: World, cluster: Cluster, node: Node, mode: Remediat
         raise conflict(
             f"instance {node.instance_id!r} has remediation {already.remediation_id!r} in state {already.state}"
         )
-    if mode is RemediationMode.EVICT_WITHOUT_REPLACEMENT and len(cluster.staying) == 1:
-        raise conflict("the last node of a cluster cannot be evicted without a replacement")
+    if mode is RemediationMode.EVICT_WITHOUT_REPLACEMENT and cluster.needs(node):
+        raise conflict(remediations.LAST_NODE)
 
 
 def _check_state(found: Remediation, wanted: frozenset[RemediationState] | set[RemediationState], done: str) -> None:

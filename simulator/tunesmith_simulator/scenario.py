@@ -17,22 +17,16 @@ from pydantic import (
     ValidationError,
 )
 
-<<<<<<< HEAD
-from tunesmith_simulator.capacity import CapacityPool
-=======
 from tunesmith_simulator import world as worlds
+from tunesmith_simulator.capacity import CapacityPool
 from tunesmith_simulator.courses import Courses
 from tunesmith_simulator.faults import Fault
 from tunesmith_simulator.happenings import TimelineEntry
->>>>>>> simfaults
 from tunesmith_simulator.pace import Durations, Pace
 from tunesmith_simulator.prices import BillingRules, Prices
 from tunesmith_simulator.regions import Driver, Region
-<<<<<<< HEAD
 from tunesmith_simulator.repair_policy import RepairPolicy
-=======
 from tunesmith_simulator.virtual_clock import FIRST_DAY, VirtualClock
->>>>>>> simfaults
 from tunesmith_simulator.world import Account, World
 
 GpuType = Literal[
@@ -82,7 +76,6 @@ class RegionEntry(_Part):
     volume_partition: str = "a"
 
 
-<<<<<<< HEAD
 class CapacityPoolEntry(_Part):
     """GPUs that a project has set aside in a region."""
 
@@ -91,13 +84,13 @@ class CapacityPoolEntry(_Part):
     region: str
     gpu_type: GpuType
     gpus: NonNegativeInt
-=======
+
+
 class ClockEntry(_Part):
     """A virtual clock: where it begins, and how many of its seconds pass in one on the wall (0: by admin calls)."""
 
     starts_at: AwareDatetime = FIRST_DAY
     rate: NonNegativeFloat = 0
->>>>>>> simfaults
 
 
 class Scenario(_Part):
@@ -113,11 +106,8 @@ class Scenario(_Part):
     durations: Durations = Durations()
     speed: float = Field(default=1, gt=0)
     prices: Prices = Prices()
-<<<<<<< HEAD
     repair: RepairPolicy = RepairPolicy()
-=======
     billing: BillingRules = BillingRules()
->>>>>>> simfaults
     seed: int | None = None
     clock: ClockEntry | None = None
     faults: tuple[Fault, ...] = ()
@@ -144,12 +134,9 @@ class Scenario(_Part):
             },
             pace=Pace(durations=self.durations, speed=self.speed),
             prices=self.prices,
-<<<<<<< HEAD
             repair_policy=self.repair,
-=======
             billing=self.billing,
             courses=self.courses,
->>>>>>> simfaults
         )
         if starts_at is not None:
             for entry in self.timeline:

@@ -8,22 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-<<<<<<< HEAD
 from tunesmith_simulator import capacity, clusters, remediations, volumes
 from tunesmith_simulator.alerts import Alert
 from tunesmith_simulator.capacity import CapacityPool, StockKey
-from tunesmith_simulator.clusters import Cluster, ClusterPhase
-from tunesmith_simulator.machines import NodePhase, Source
-from tunesmith_simulator.pace import Pace
-from tunesmith_simulator.prices import Prices
-=======
-from tunesmith_simulator import clusters, machines, volumes
 from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.courses import NO_COURSES, Courses
+from tunesmith_simulator.machines import NodePhase, Source
 from tunesmith_simulator.pace import Pace, rescaled
 from tunesmith_simulator.phases import SETTLED, ClusterPhase
 from tunesmith_simulator.prices import FROM_ORDER_TO_END, BillingRules, Prices
->>>>>>> simfaults
 from tunesmith_simulator.refusals import not_found
 from tunesmith_simulator.regions import Region
 from tunesmith_simulator.remediations import Remediation
@@ -116,13 +109,11 @@ class World:
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     wakes: Mapping[str, datetime] = field(default_factory=dict)
-<<<<<<< HEAD
     remediations: Mapping[str, Remediation] = field(default_factory=dict)
     alerts: Mapping[str, Alert] = field(default_factory=dict)
     preemptible_stock: Mapping[StockKey, int] = field(default_factory=dict)
     pools: Mapping[str, CapacityPool] = field(default_factory=dict)
     repair_policy: RepairPolicy = field(default_factory=RepairPolicy)
-=======
     billing: BillingRules = FROM_ORDER_TO_END
     courses: Courses = NO_COURSES
     planned: tuple[Planned, ...] = ()
@@ -130,7 +121,6 @@ class World:
     lags: Mapping[Listed, ListLag] = field(default_factory=dict)
     as_of: datetime | None = None
     unpaid_projects: frozenset[str] = frozenset()
->>>>>>> simfaults
 
     def region(self, name: str) -> Region | None:
         """The region of that name."""
@@ -180,11 +170,12 @@ class World:
         before = self.clusters.get(cluster.cluster_id)
         key = (cluster.order.region, cluster.order.gpu_type)
         taken = {source: cluster.held_from(source) - (before.held_from(source) if before else 0) for source in Source}
+        reclaimed = capacity.reclaimed_gpus(cluster) - (capacity.reclaimed_gpus(before) if before else 0)
         world = replace(
             self,
             clusters={**self.clusters, cluster.cluster_id: cluster},
             stock=capacity.without(self.stock, key, taken[Source.STANDARD]),
-            preemptible_stock=capacity.without(self.preemptible_stock, key, taken[Source.PREEMPTIBLE]),
+            preemptible_stock=capacity.without(self.preemptible_stock, key, taken[Source.PREEMPTIBLE] + reclaimed),
             pools=capacity.drawn(self.pools, cluster.order.capacity_pool_id, taken[Source.CAPACITY_POOL]),
         )._with_cluster_wake(cluster)
         return world.with_hope(key) if taken[Source.PREEMPTIBLE] < 0 else world

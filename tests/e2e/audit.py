@@ -27,7 +27,7 @@ class Request:
 
     @property
     def grants(self) -> set[tuple[str, str, str]]:
-        """What RBAC must allow for it: group, resource with its subresource, verbs. An apply that makes also creates."""
+        """What RBAC must allow for it: group, resource with its subresource, verbs. An apply may create."""
         what = "/".join(filter(None, (self.resource, self.subresource)))
         verbs = {self.verb, "create"} if self.verb == "patch" and self.code == 201 else {self.verb}
         return {(self.group, what, verb) for verb in verbs}

@@ -64,11 +64,8 @@ class WantedVolume:
 class Wanted:
     """What a cluster is to be: these nodes, of which the ``broken`` are dead; or, when ``ending``, nothing.
 
-<<<<<<< HEAD
-    ``boots`` says how often each node was started again.
-=======
-    The ``standing`` are paused: they are off until they no longer are. ``missing_gpus`` are what nodes lack of eight.
->>>>>>> simfaults
+    ``boots`` says how often each node was started again. The ``standing`` are paused: they are off until they no longer
+    are. ``missing_gpus`` are what nodes lack of eight.
     """
 
     nodes: frozenset[str]
@@ -95,12 +92,9 @@ class BoughtCluster:
         self._real: Devcluster | None = None
         self._volume: WantedVolume | None = None
         self._killed: set[str] = set()
-<<<<<<< HEAD
         self._boots: dict[str, int] = {}
-=======
         self._standing: set[str] = set()
         self._missing_gpus: dict[str, int] = {}
->>>>>>> simfaults
         self._thread = threading.Thread(target=self._run, name=f"cluster-{cluster_id}", daemon=True)
         self._thread.start()
 
@@ -174,14 +168,10 @@ class BoughtCluster:
         present = set(real.node_names())
         if missing := sorted(wanted.nodes - present):
             real.add_nodes((self._spec(name) for name in missing), images=self._node_images)
-<<<<<<< HEAD
         for name in sorted(wanted.nodes):
             self._start_again(real, name, wanted.boots[name])
-        self._tell(partial(worlds.nodes_up, boots=wanted.boots))
-=======
         self._follow_missing_gpus(real, wanted)
-        self._tell(partial(worlds.nodes_up, host_names=wanted.nodes))
->>>>>>> simfaults
+        self._tell(partial(worlds.nodes_up, boots=wanted.boots))
         for name in wanted.broken - self._killed:
             fault.kill(real.node_directory(name))
             self._killed.add(name)
@@ -189,15 +179,15 @@ class BoughtCluster:
         if leaving := sorted(present - wanted.nodes):
             real.remove_nodes(leaving)
 
-<<<<<<< HEAD
     def _start_again(self, real: Devcluster, name: str, boots: int) -> None:
         """A restart ends the node and all its pods at once, and brings it back under its name."""
         if boots > self._boots.get(name, 0):
             fault.kill(real.node_directory(name))
             fault.start(real.node_directory(name))
             self._killed.discard(name)
+            self._missing_gpus.pop(name, None)
         self._boots[name] = boots
-=======
+
     def _follow_pauses(self, real: Devcluster, wanted: Wanted) -> None:
         for name in wanted.standing - self._standing:
             fault.kill(real.node_directory(name))
@@ -216,7 +206,6 @@ class BoughtCluster:
                 fault.restore_gpus(real.node_directory(name))
                 fault.lose_gpus(real.node_directory(name), count)
                 self._missing_gpus[name] = count
->>>>>>> simfaults
 
     def _brought_up(self) -> Devcluster:
         # The context's name has the provider's form.

@@ -12,12 +12,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-<<<<<<< HEAD
-from tunesmith_simulator.http import admin, admin_capacity, admin_repairs, g0, g2, identity, remediation_routes
-=======
 from tunesmith_simulator.faults import Fault
-from tunesmith_simulator.http import admin, admin_faults, g2
->>>>>>> simfaults
+from tunesmith_simulator.http import (
+    admin,
+    admin_capacity,
+    admin_faults,
+    admin_repairs,
+    g0,
+    g2,
+    identity,
+    remediation_routes,
+)
 from tunesmith_simulator.http.access import account_name, admit
 from tunesmith_simulator.http.fault_injection import FaultInjector, struck_by, was_cut
 from tunesmith_simulator.http.record import RecordedRequest, RequestRecord
@@ -55,12 +60,9 @@ def application(
     app.add_routes(remediation_routes.routes(simulation))
     app.add_routes(identity.routes())
     app.add_routes(admin.routes(simulation, record))
-<<<<<<< HEAD
     app.add_routes(admin_repairs.routes(simulation))
     app.add_routes(admin_capacity.routes(simulation))
-=======
     app.add_routes(admin_faults.routes(simulation, injector))
->>>>>>> simfaults
     return app
 
 

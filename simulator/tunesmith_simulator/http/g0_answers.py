@@ -2,9 +2,10 @@
 
 from typing import Any, get_args
 
-from tunesmith_simulator.clusters import Cluster, ClusterPhase
+from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.http.g0_requests import DriverWord, GpuWord
 from tunesmith_simulator.machines import NODE_CPUS, NODE_MEMORY_GIB, Node
+from tunesmith_simulator.phases import ClusterPhase
 from tunesmith_simulator.regions import BARE_CUDA_OS, Driver, Region
 from tunesmith_simulator.volumes import Volume
 from tunesmith_simulator.world import World
@@ -42,7 +43,7 @@ def cluster_json(cluster: Cluster, world: World, kube_config: str) -> Json:
         "kube_config": kube_config,
         "num_gpus": cluster.num_gpus,
         "region": order.region,
-        "status": cluster.phase.status,
+        "status": cluster.status,
         "volumes": [volume_json(volume) | {"status": volume.status.value}] if volume else [],
     }
 

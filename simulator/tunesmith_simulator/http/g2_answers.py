@@ -39,13 +39,8 @@ def cluster_json(cluster: Cluster, world: World, account: Account, now: datetime
         "gpu_type": order.gpu_type,
         "gpu_worker_nodes": [_gpu_node(node, cluster, world) for node in cluster.gpu_nodes],
         "install_traefik": order.install_traefik,
-<<<<<<< HEAD
         "is_in_substrate": True,
         "kube_config": kube_config_for(cluster, account),
-=======
-        # The provider fills it once the control plane answers; empty means not yet.
-        "kube_config": cluster.told_kube_config,
->>>>>>> simfaults
         "node_lifecycle_events": [
             {
                 "message": event.message,
@@ -69,13 +64,9 @@ def cluster_json(cluster: Cluster, world: World, account: Account, now: datetime
         ],
         "project_id": order.project_id,
         "region": order.region,
-<<<<<<< HEAD
-        "status": cluster.phase.status,
+        "status": cluster.status,
         "ums_org_id": f"org-{account.organization}",
         "ums_project_id": order.project_id,
-=======
-        "status": cluster.status,
->>>>>>> simfaults
         "volumes": [volume_json(world.volumes[cluster.volume_id])] if cluster.volume_id else [],
     }
     return answer | _said_only_when_known(cluster)

@@ -13,8 +13,7 @@ def kube_config_for(cluster: Cluster, account: Account) -> str:
 
     provider: of a cluster with OIDC only project admins get the one with an administrator's credentials.
     """
-    # The provider fills it once the control plane answers; empty means not yet.
-    own = cluster.kube_config if cluster.control_plane_ready else ""
+    own = cluster.told_kube_config
     if not own or cluster.order.oidc_config is None or account.may_change_clusters:
         return own
     return _with_login(own, cluster.order.oidc_config["issuer_url"])

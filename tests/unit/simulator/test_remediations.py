@@ -116,7 +116,7 @@ async def test_an_evicted_node_is_not_replaced(client, clock, cluster, ask, at):
     after = await client.clusters.retrieve(cluster.cluster_id)
     assert (after.status, after.num_gpus, len(after.gpu_worker_nodes)) == ("Ready", 8, 1)
     assert (await client.clusters.remediations.retrieve(asked.id, **at)).state == "SUCCEEDED"
-    with pytest.raises(together.BadRequestError, match="last node"):
+    with pytest.raises(together.BadRequestError, match="last standard node"):
         await ask("EVICT_WITHOUT_REPLACEMENT", instance_id=after.gpu_worker_nodes[0].instance_id)
 
 
