@@ -59,11 +59,11 @@ def repair_next(seen: ClusterObservation) -> ClusterDecision | None:
         request = _request(seen, cluster, node)
         if request is None or is_held_back(request, seen.around) or not _is_empty(seen, node):
             continue
-        look = _look_that_is_due(seen, cluster)
-        if look is None:
+        looks = _looks_that_are_due(seen, cluster)
+        if not looks:
             return _asked(seen, cluster, node, request)
-        if not is_held_back(look, seen.around):
-            return quietly(seen, look, again=FOLLOW_SECONDS)
+        if not any(is_held_back(look, seen.around) for look in looks):
+            return quietly(seen, *looks, again=FOLLOW_SECONDS)
     return None
 
 
@@ -89,15 +89,20 @@ def _is_empty(seen: ClusterObservation, node: LeavingNode) -> bool:
     return since >= timedelta(seconds=longest) or not is_used(seen, node.name, by_others=False)
 
 
-def _look_that_is_due(seen: ClusterObservation, cluster: ProviderCluster) -> Action | None:
-    """Checked once more: no repair on a stale alarm, nor beside one that somebody else began a moment ago."""
+def _looks_that_are_due(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[Action, ...]:
+    """Checked once more: no repair on a stale alarm, nor beside one that somebody else began a moment ago.
+
+    Looks that this very pass follows on are fresh however long they took: a slow provider must not hold a repair up.
+    """
     now = seen.around.monotonic
-    if seen.provider.begun is None or seen.provider.begun < now - FRESH_SECONDS:
-        return LookAtProvider(now, cluster_id=cluster.id)
+    looked = {type(outcome.action) for outcome in seen.around.outcomes if outcome.failure is None}
+    if {LookAtProvider, LookAtRemediations} <= looked:
+        return ()
     known = seen.provider.remediations.get(cluster.id)
-    if known is None or known.as_of < now - FRESH_SECONDS:
-        return LookAtRemediations(now, cluster.id)
-    return None
+    begun = (seen.provider.begun, known.as_of if known is not None else None)
+    if all(each is not None and each >= now - FRESH_SECONDS for each in begun):
+        return ()
+    return LookAtProvider(now, cluster_id=cluster.id), LookAtRemediations(now, cluster.id)
 
 
 def _asked(seen: ClusterObservation, cluster: ProviderCluster, node: LeavingNode, request: Action) -> ClusterDecision:

@@ -13,7 +13,7 @@ from tunesmith.planning.circumstances import Known, RepairTimes
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.server import Simulator
 
-FAST = 60.0
+FAST = 40.0
 
 
 class FastClock:

@@ -7,12 +7,13 @@ import pytest
 from tests.unit.tunesmith.planning.cluster_builders import INSTALLATION, MONOTONIC, NOW
 from tests.unit.tunesmith.planning.node_builders import World, a_record, a_repair
 
+from tunesmith.planning.circumstances import Known
 from tunesmith.planning.cluster_observation import JobUse
-from tunesmith.planning.decision import ErrorClass, Failure
+from tunesmith.planning.decision import ErrorClass, Failure, Outcome
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.orders import ApproveRemediation, RepairNode
 from tunesmith.planning.provider import Alert
-from tunesmith.planning.purchase import LookAtRemediations
+from tunesmith.planning.purchase import LookAtProvider, LookAtRemediations
 
 PATIENCE = INSTALLATION.repair.after_seconds
 COOLDOWN = INSTALLATION.repair.cooldown_seconds
@@ -168,6 +169,20 @@ def test_the_repairs_are_looked_at_again_right_before_one_is_asked_for():
     assert kinds[-1] is RepairNode
     assert world.looked.as_of == MONOTONIC + world.seconds
     assert LookAtRemediations in kinds
+
+
+def test_looks_that_took_long_are_good_enough_for_the_pass_that_follows_on_them():
+    world = broken_for(PATIENCE - 60)
+    world.settle(61)
+    world.asked.clear()
+    world.status["leavingNodes"][0].pop("askedTime")
+    world.listed, world.looked = MONOTONIC, Known((), MONOTONIC + world.seconds)
+    seen = world.observe()
+    looks = decide(seen).actions
+    assert [type(look) for look in looks] == [LookAtProvider, LookAtRemediations]
+    outcomes = tuple(Outcome(look) for look in looks)
+    (request,) = decide(replace(seen, around=replace(seen.around, outcomes=outcomes))).actions
+    assert isinstance(request, RepairNode)
 
 
 def test_a_node_that_recovers_while_its_jobs_leave_is_not_repaired_and_is_given_back_to_them():
