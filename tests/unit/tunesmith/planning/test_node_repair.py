@@ -181,7 +181,7 @@ def test_looks_that_took_long_are_good_enough_for_the_pass_that_follows_on_them(
     looks = decide(seen).actions
     assert [type(look) for look in looks] == [LookAtProvider, LookAtRemediations]
     outcomes = tuple(Outcome(look) for look in looks)
-    (request,) = decide(replace(seen, around=replace(seen.around, outcomes=outcomes))).actions
+    request, *_ = decide(replace(seen, around=replace(seen.around, outcomes=outcomes))).actions
     assert isinstance(request, RepairNode)
 
 
