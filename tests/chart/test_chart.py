@@ -53,6 +53,8 @@ def test_what_is_rendered_is_valid_kubernetes(render: Render, values: Path, vers
         ("installationID=TooLong", "installationID"),
         ("image.digest=latest", "digest"),
         ("provider.baseURL=file:///etc/passwd", "baseURL"),
+        ("provider.apiGeneration=G1", "apiGeneration"),
+        ("audit.path=audit.jsonl", "path"),
         ("logLevel=LOUD", "logLevel"),
     ],
 )
@@ -89,7 +91,7 @@ def test_the_pod_meets_the_restricted_standard(render: Render, values: Path) -> 
         "capabilities": {"drop": ["ALL"]},
     }
     assert not any(pod.get(field) for field in ("hostNetwork", "hostPID", "hostIPC"))
-    assert all(set(volume) <= {"name", "emptyDir", "secret"} for volume in pod["volumes"])
+    assert all(set(volume) <= {"name", "emptyDir", "secret", "persistentVolumeClaim"} for volume in pod["volumes"])
     assert {"startupProbe", "livenessProbe", "readinessProbe", "resources"} <= set(container)
     assert not container["image"].endswith(":latest")
 

@@ -1,4 +1,4 @@
-"""The command `tunesmith`: runs the operator, or says its version."""
+"""The command `tunesmith`: runs the operator, reads its audit log, or says its version."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from tunesmith.cli.audit import audit
 from tunesmith.main import run as run_operator
 from tunesmith.settings import Settings
 
@@ -34,6 +35,9 @@ def run(kubeconfig: Path | None) -> None:
         click.echo(f"The settings cannot be used:\n{_problems(error)}", err=True)
         sys.exit(2)
     asyncio.run(run_operator(settings, kubeconfig or _kubeconfig_of_environment()))
+
+
+main.add_command(audit)
 
 
 @main.command(name="version")

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
+from tunesmith.planning.cluster_choice import ClusterChoice, Unfit, fit, next_choice, present_choice, unfit
 from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.kube_facts import NodeFact, PodFact
 from tunesmith.planning.naming import ProviderName
@@ -24,6 +25,7 @@ from tunesmith.planning.provider import (
 from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
 from tunesmith.resources.gpu_cluster import CONDITIONS, GPUCluster, GPUClusterSpec
+from tunesmith.resources.gpu_cluster_parts import BillingType
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
@@ -44,6 +46,8 @@ REFUSALS = frozenset(
         Reason.CREDENTIALS_REFUSED,
         Reason.NO_CREDIT,
         Reason.PROVIDER_REFUSED,
+        Reason.DRIVER_MISSING,
+        Reason.VOLUME_IN_ANOTHER_PARTITION,
     }
 )
 """What condition Provisioned says after the provider refused an order for certain."""
@@ -222,6 +226,34 @@ class ClusterObservation:
     def may_change(self) -> bool:
         """Whether anything may be changed at the provider or in the bought cluster; 'Observe' only watches."""
         return self.spec.management_policy is ManagementPolicy.MANAGE
+
+    @property
+    def choice(self) -> ClusterChoice:
+        """Where and what: as it was bought, else as the intent says, else as it is tried next."""
+        following = next_choice(self.fit_choices, self.status.out_of_stock)
+        return present_choice(self.spec, self.status, following)
+
+    @property
+    def fit_choices(self) -> tuple[ClusterChoice, ...]:
+        """The choices that may be bought, in the order in which they are tried."""
+        return fit(self.spec, self.provider.regions, *self._volume_at)
+
+    @property
+    def unfit_choices(self) -> tuple[Unfit, ...]:
+        """The choices that cannot be bought, and why."""
+        return unfit(self.spec, self.provider.regions, *self._volume_at)
+
+    @property
+    def _volume_at(self) -> tuple[str | None, tuple[str, ...]]:
+        return (None, ()) if self.volume is None else (self.volume.name, self.volume.regions)
+
+    @property
+    def prepaid(self) -> bool:
+        """It is paid ahead, by the spec or by the provider's word: giving it back early gives no money back."""
+        if self.spec.billing.type is not BillingType.ON_DEMAND:
+            return True
+        found = self.bought
+        return found is not None and (found.billing_type != "ON_DEMAND" or found.reserved_gpus > 0)
 
     @property
     def wanted_nodes(self) -> int:

@@ -17,6 +17,7 @@ from tunesmith.planning.node_health import suspects
 from tunesmith.planning.nodes_told import said_of_nodes
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
 from tunesmith.planning.repair_plan import repairs_recorded
+from tunesmith.planning.reservation import ends_soon, reservation_of, waits_for_its_time
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
 from tunesmith.resources.purchase import Cost
@@ -37,6 +38,7 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
             "suspect_nodes": suspects(seen),
             "leaving_nodes": leaving_nodes(seen, cluster),
             "repairs": repairs_recorded(seen, cluster),
+            "reservation": reservation_of(seen, cluster),
             "idle_since": idle_since(seen, cluster),
         }
     )
@@ -66,6 +68,9 @@ def is_being_built(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
 def provisioned(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     """Whether the provider has built it. The message names its phase and since when, and so moves only with it."""
     if is_being_built(seen, cluster):
+        scheduled = waits_for_its_time(seen, cluster)
+        if scheduled is not None:
+            return scheduled
         phase = cluster.latest_phase
         since = f" since {format_time(phase.time.replace(microsecond=0))}" if phase is not None else ""
         return Verdict(False, Reason.PROVISIONING, f"The provider is building the cluster: '{cluster.status}'{since}.")
@@ -76,7 +81,7 @@ def provisioned(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     if cluster.phase is Phase.PAUSED:
         message = f"The provider has built cluster '{cluster.name}' and stopped it ('{cluster.status}')."
         return Verdict(True, Reason.STOPPED_BY_PROVIDER, message)
-    return Verdict(True, Reason.BOUGHT, f"The provider has built cluster '{cluster.name}'.")
+    return ends_soon(seen, cluster) or Verdict(True, Reason.BOUGHT, f"The provider has built cluster '{cluster.name}'.")
 
 
 def counted(seen: ClusterObservation) -> str:
@@ -175,11 +180,10 @@ def without_what_is_gone(seen: ClusterObservation) -> GPUClusterStatus:
 def with_cost(seen: ClusterObservation, status: GPUClusterStatus, gpus: int) -> GPUClusterStatus:
     """The status with what was spent up to now, and the rate that holds from now on. For transitions only."""
     before = seen.status.cost or Cost()
-    gpu_type = (seen.status.choice.gpu_type if seen.status.choice is not None else None) or seen.spec.gpu_type or ""
     spent = accrued_usd(before.compute_usd or Decimal(0), before.hourly_usd, before.as_of_time, seen.around.now)
     cost = before.model_copy(
         update={
-            "hourly_usd": hourly_usd(seen.around.installation.prices, gpu_type, gpus),
+            "hourly_usd": hourly_usd(seen.around.installation.prices, seen.choice.gpu_type, gpus),
             "compute_usd": spent,
             "as_of_time": seen.around.now,
         }

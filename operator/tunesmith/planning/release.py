@@ -20,7 +20,7 @@ from tunesmith.planning.ownership import PROTECTION_ANNOTATION, is_protected, wa
 from tunesmith.planning.provider import Phase
 from tunesmith.planning.reacquire import bought_again, until_bought_again
 from tunesmith.planning.verdict import Verdict
-from tunesmith.resources.gpu_cluster_parts import BillingType, Reacquire
+from tunesmith.resources.gpu_cluster_parts import Reacquire
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus, Release
 from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
@@ -66,19 +66,11 @@ def not_releasable(seen: ClusterObservation) -> str | None:
     """Why the cluster stays whatever idle, expiry, schedule and budget say; None: it may be given back."""
     if seen.spec.management_policy is ManagementPolicy.OBSERVE:
         return "It is only watched (`spec.managementPolicy`)."
-    if is_prepaid(seen):
+    if seen.prepaid:
         return "It is prepaid, so giving it back early saves nothing."
     if is_protected(seen.resource.metadata):
         return f"Its annotation '{PROTECTION_ANNOTATION}' keeps it."
     return None
-
-
-def is_prepaid(seen: ClusterObservation) -> bool:
-    """Paid for in advance, by the spec or by what the provider says of it."""
-    if seen.spec.billing.type is not BillingType.ON_DEMAND:
-        return True
-    cluster = seen.bought
-    return cluster is not None and (cluster.billing_type != "ON_DEMAND" or cluster.reserved_gpus > 0)
 
 
 def being_released(seen: ClusterObservation) -> ClusterDecision | None:

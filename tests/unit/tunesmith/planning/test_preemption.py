@@ -92,7 +92,8 @@ def test_the_provider_is_looked_at_every_five_seconds_while_it_may_take_nodes():
 def test_a_lost_preemptible_node_is_told_and_not_bought_again():
     view = a_view(a_provider_cluster(gpus=8, allocated_preemptible_gpus=0, desired_preemptible_gpus=8))
     status = bought_status(firstReadyTime="2026-01-01T11:50:00Z", nodes={"desired": 2, "ready": 2})
-    decision = decide(a_running_cluster(view=view, spec={"nodes": 2}, status=status))
+    spec = {"nodes": 2, "billing": {"type": "OnDemand", "preemptibleNodes": 1}, "projectID": "p-1"}
+    decision = decide(a_running_cluster(view=view, spec=spec, status=status))
     assert not [action for action in decision.actions if isinstance(action, ChangeCluster)]
     assert reason(decision) == "NodesNotReady"
     assert "spec.nodes" not in find_condition(decision.status.conditions, "Drifted").message
