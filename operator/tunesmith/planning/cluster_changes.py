@@ -17,6 +17,7 @@ from tunesmith.planning.cluster_order import add_on_orders, components_order
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
 from tunesmith.planning.orders import AddOnOrder, ChangeCluster, ClusterChanges, ComponentsOrder
+from tunesmith.planning.preemption import is_another_size
 from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster
 from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.retry import retry_delay_seconds
@@ -123,7 +124,9 @@ def _preemptible(seen: ClusterObservation, cluster: ProviderCluster) -> int | No
     nodes = seen.spec.billing.preemptible_nodes
     if nodes is None and seen.spec.adopt is not None:
         return None
-    most = max(min(cluster.gpus, seen.wanted_gpus) - GPUS_PER_NODE, 0)
+    # What the provider took away is still wanted: a smaller cluster is no reason to want fewer of them.
+    have = cluster.gpus if is_another_size(cluster, seen.wanted_gpus) else seen.wanted_gpus
+    most = max(min(have, seen.wanted_gpus) - GPUS_PER_NODE, 0)
     return _if_other(min((nodes or 0) * GPUS_PER_NODE, most), cluster.desired_preemptible_gpus)
 
 
