@@ -17,7 +17,6 @@ from tunesmith.planning.cluster_order import add_on_orders, components_order
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
 from tunesmith.planning.orders import AddOnOrder, ChangeCluster, ClusterChanges, ComponentsOrder
-from tunesmith.planning.preemption import is_another_size
 from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster
 from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.retry import retry_delay_seconds
@@ -124,8 +123,8 @@ def _preemptible(seen: ClusterObservation, cluster: ProviderCluster) -> int | No
     nodes = seen.spec.billing.preemptible_nodes
     if nodes is None and seen.spec.adopt is not None:
         return None
-    # What the provider took away is still wanted: a smaller cluster is no reason to want fewer of them.
-    have = cluster.gpus if is_another_size(cluster, seen.wanted_gpus) else seen.wanted_gpus
+    # What the provider took away is still wanted: a cluster that became smaller by it is no reason to want fewer.
+    have = max(cluster.gpus, cluster.desired_preemptible_gpus + GPUS_PER_NODE)
     most = max(min(have, seen.wanted_gpus) - GPUS_PER_NODE, 0)
     return _if_other(min((nodes or 0) * GPUS_PER_NODE, most), cluster.desired_preemptible_gpus)
 
