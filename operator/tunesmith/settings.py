@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunesmith.cloud.generations import ApiGeneration
-from tunesmith.planning.circumstances import Installation, Prices
+from tunesmith.planning.circumstances import Installation, Prices, RepairTimes
 from tunesmith.planning.deadlines import Stage
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,10 @@ class Settings(BaseSettings):
     idle_warn_after_seconds: int = Field(default=1800, ge=1)
     idle_delete_after_seconds: int | None = Field(default=None, ge=1)
     phase_deadline_seconds: dict[Stage, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    repair_after_seconds: float = Field(default=600, ge=0)
+    repair_after_alert_seconds: float = Field(default=60, ge=0)
+    repair_replace_after_seconds: float = Field(default=600, ge=0)
+    repair_cooldown_seconds: float = Field(default=1800, ge=0)
     resync_seconds: float = Field(default=600, gt=0)
     gpu_hour_usd: dict[str, Decimal] = Field(default_factory=dict)
     tib_month_usd: Decimal | None = None
@@ -110,6 +114,12 @@ class Settings(BaseSettings):
             idle_warn_after_seconds=self.idle_warn_after_seconds,
             idle_delete_after_seconds=self.idle_delete_after_seconds,
             phase_deadline_seconds={stage.value: limit for stage, limit in self.phase_deadline_seconds.items()},
+            repair=RepairTimes(
+                after_seconds=self.repair_after_seconds,
+                after_alert_seconds=self.repair_after_alert_seconds,
+                replace_after_seconds=self.repair_replace_after_seconds,
+                cooldown_seconds=self.repair_cooldown_seconds,
+            ),
             prices=Prices(gpu_hour_usd=self.gpu_hour_usd, tib_month_usd=self.tib_month_usd),
         )
 

@@ -33,8 +33,9 @@ from tunesmith.planning.cluster_observation import (
 )
 from tunesmith.planning.decision import Action, Decision
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.kube_facts import NodeFact, node_fact, pod_fact
+from tunesmith.planning.kube_facts import NodeFact, PodFact, node_fact, pod_fact
 from tunesmith.planning.neighbours import (
+    blames,
     inside_facts,
     job_uses,
     named_volume,
@@ -85,6 +86,7 @@ class GPUClusterController:
                 self._ports.cache.list("GPUCluster"), resource.metadata.uid, resource.status.cluster_id
             ),
             jobs=job_uses(jobs, key.name),
+            blames=blames(jobs, key.name),
             wanting_jobs=self._known(jobs, wanting_jobs(jobs, key.name), around),
             waiting_jobs=self._known(jobs, waiting_jobs(jobs, key.name, resource.spec.nodes or 1), around),
             gpu_pods=self._gpu_pods(remote, nodes),
@@ -95,6 +97,7 @@ class GPUClusterController:
             nodes=nodes,
             offered=self._offered(resource, eyes),
             kube_system_uid=uid,
+            pods=NOT_LOOKED if isinstance(nodes, Unknown) else self._pods(remote),
         )
 
     def decide(self, seen: ClusterObservation) -> Decision[GPUClusterStatus]:
@@ -250,6 +253,11 @@ class GPUClusterController:
             return Unknown(error.failure.message)
         except TimeoutError:
             return Unknown(f"It gave no answer within {INSIDE_SECONDS:g} s.")
+
+    def _pods(self, remote: RemoteCluster) -> Known[tuple[PodFact, ...]] | Unknown:
+        """Pods that use GPUs or are ours, from the reflectors."""
+        pods = self._ports.remotes.view(remote).pods
+        return pods if isinstance(pods, Unknown) else Known(tuple(pod_fact(raw) for raw in pods.value), pods.as_of)
 
     async def _inside_facts(self, remote: RemoteCluster) -> InsideFacts:
         kube, namespace = await self._ports.remotes.kube(remote), self._ports.installation.jobs_namespace

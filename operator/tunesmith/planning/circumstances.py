@@ -62,6 +62,19 @@ class Prices:
 
 
 @dataclass(frozen=True)
+class RepairTimes:
+    """When broken nodes of bought clusters are repaired, in seconds.
+
+    `cooldown_seconds` is between two repairs of one node; provider: about 30 minutes.
+    """
+
+    after_seconds: float = 600
+    after_alert_seconds: float = 60
+    replace_after_seconds: float = 600
+    cooldown_seconds: float = 1800
+
+
+@dataclass(frozen=True)
 class Installation:
     """What the administrator set. Durations in seconds."""
 
@@ -82,6 +95,7 @@ class Installation:
     idle_delete_after_seconds: int | None = None  # None: only where a GPUCluster says so itself
     phase_deadline_seconds: Mapping[str, int] = field(default_factory=dict)  # by stage; see planning/deadlines.py
     prices: Prices = Prices()
+    repair: RepairTimes = RepairTimes()
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,12 @@ def nodes_not_usable(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster is None or isinstance(seen.nodes, Unknown):
         return None
     facts, status = standing(seen, cluster), as_seen(seen, cluster)
-    if facts["NodesHealthy"].holds:
+    healthy = facts["NodesHealthy"]
+    if healthy.holds:
         return None
+    if healthy.reason in {Reason.NODES_UNDER_REPAIR, Reason.NODES_PREEMPTED}:
+        message = f"{healthy.message} Jobs use the nodes that are Ready."
+        return working(seen, healthy.reason, message, status=status, verdicts=facts)
     since = holds_since(seen, "NodesHealthy", holds=False)
     if ready_nodes(seen.nodes.value) >= seen.wanted_nodes:
         return _gpus_missing(seen, since)

@@ -12,8 +12,12 @@ from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_tests import tested
 from tunesmith.planning.idle import idle_since, idle_verdict
 from tunesmith.planning.kube_facts import NodeFact
+from tunesmith.planning.leaving import leaving_nodes
 from tunesmith.planning.money import accrued_usd, hourly_usd
+from tunesmith.planning.node_health import suspects
+from tunesmith.planning.nodes_told import said_of_nodes
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
+from tunesmith.planning.repair_plan import repairs_recorded
 from tunesmith.planning.reservation import ends_soon, reservation_of, waits_for_its_time
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
@@ -24,12 +28,17 @@ from tunesmith.resources.timestamps import format_time
 
 def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterStatus:
     """The status with what the provider shows now. Cost moves at transitions, and hourly at most."""
-    status = with_counts(seen).model_copy(
+    status = with_counts(seen)
+    status = status.model_copy(
         update={
+            "nodes": _with_kinds(status.nodes, cluster),
             "provider_status": cluster.status,
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
             "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
+            "suspect_nodes": suspects(seen),
+            "leaving_nodes": leaving_nodes(seen, cluster),
+            "repairs": repairs_recorded(seen, cluster),
             "reservation": reservation_of(seen, cluster),
             "idle_since": idle_since(seen, cluster),
         }
@@ -95,10 +104,12 @@ def _nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     if isinstance(seen.nodes, Unknown):
         return Verdict(None, Reason.CLUSTER_UNREACHABLE, f"Nothing is known of the nodes: {seen.nodes.why}")
     nodes, gpus = ready_nodes(seen.nodes.value), ready_gpus(seen.nodes.value)
-    if nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
-        return Verdict(True, Reason.NODES_READY, counted(seen))
+    reason, more = said_of_nodes(seen, cluster)
+    message = f"{counted(seen)} {more}".rstrip()
+    if reason is None and nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
+        return Verdict(True, Reason.NODES_READY, message)
     missing = Reason.GPUS_MISSING if nodes >= seen.wanted_nodes else Reason.NODES_NOT_READY
-    return Verdict(False, missing, counted(seen))
+    return Verdict(False, reason or missing, message)
 
 
 def _untold() -> dict[str, Verdict]:
@@ -106,6 +117,14 @@ def _untold() -> dict[str, Verdict]:
     return {
         "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
     }
+
+
+def _with_kinds(nodes: NodeCounts | None, cluster: ProviderCluster) -> NodeCounts | None:
+    """The counts, with how many of the nodes may be taken away and how many come from a capacity pool, if any."""
+    if nodes is None:
+        return None
+    kinds = {"preemptible": cluster.allocated_preemptible_gpus, "capacity_pool": cluster.capacity_pool_gpus}
+    return nodes.model_copy(update={kind: gpus // GPUS_PER_NODE or None for kind, gpus in kinds.items()})
 
 
 def ready_nodes(nodes: tuple[NodeFact, ...]) -> int:
@@ -135,7 +154,9 @@ def with_counts(seen: ClusterObservation) -> GPUClusterStatus:
 
 def without_what_is_gone(seen: ClusterObservation) -> GPUClusterStatus:
     """The status once the provider shows the cluster no more: nothing is counted, and nothing accrues."""
-    status = seen.status.model_copy(update={"provider_status": None, "nodes": None, "gpus": None})
+    status = seen.status.model_copy(
+        update={"provider_status": None, "nodes": None, "gpus": None, "suspect_nodes": (), "leaving_nodes": ()}
+    )
     if seen.status.cost is not None and seen.status.cost.hourly_usd:
         return with_cost(seen, status, 0)
     return status

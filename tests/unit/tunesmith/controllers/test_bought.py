@@ -16,7 +16,7 @@ from tunesmith.controllers.controller import Key
 from tunesmith.controllers.gpu_region import REGIONS_KEY
 from tunesmith.controllers.intake import Intake
 from tunesmith.controllers.kube_actions import KubeActions
-from tunesmith.controllers.ports import Ports, SystemClock
+from tunesmith.controllers.ports import Clock, Ports, SystemClock
 from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.kube.cache import Cache
@@ -29,6 +29,13 @@ from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.server import Simulator
 
 CLUSTER, VOLUME = Key("GPUCluster", "ml", "train"), Key("SharedVolume", "ml", "data")
+
+INSTALLATION = Installation(
+    id="prod01",
+    settle_seconds=2,
+    absence_interval_seconds=0.2,
+    prices=Prices({"H100_SXM": Decimal("3.99")}, Decimal("163.84")),
+)
 
 
 class PlayedRemotes:
@@ -61,17 +68,12 @@ class Operator:
     kube: MemoryKube = field(default_factory=MemoryKube)
     remotes: PlayedRemotes = field(default_factory=PlayedRemotes)
     events: list = field(default_factory=list)
-    clock: SystemClock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=SystemClock)
+    installation: Installation = INSTALLATION
 
     def __post_init__(self):
         self.cache = Cache()
-        installation = Installation(
-            id="prod01",
-            settle_seconds=2,
-            absence_interval_seconds=0.2,
-            prices=Prices({"H100_SXM": Decimal("3.99")}, Decimal("163.84")),
-        )
-        clock = self.clock
+        clock, installation = self.clock, self.installation
         ports = Ports(
             self.cache, self.kube, self.remotes, installation, lambda key: None, clock, lambda secret: None, str
         )

@@ -119,6 +119,7 @@ def a_running_cluster(*, gpus=8, ready_nodes=1, status=None, view=None, **more):
         "kubeconfig_secret": Known(StoredSecret(frozenset({UID}), KUBECONFIG, "c-1"), MONOTONIC),
         "inside": Known(InsideFacts(namespace_labels=NAMESPACE_LABELS), MONOTONIC),
         "nodes": nodes(ready_nodes),
+        "pods": Known((), MONOTONIC),
     }
     monotonic = more.pop("monotonic", MONOTONIC)
     return replace(observation, around=circumstances(monotonic), **{**facts, **more})
