@@ -80,8 +80,7 @@ def _with_look(decision: Decision[BoughtStatus], look: LookAtProvider, around: C
         return decision
     if not held_back:
         return decision if _looks_or_pays(decision) else decision.with_actions(look)
-    before, after = decision.actions[: held_back[0]], decision.actions[held_back[0] :]
-    return replace(decision, actions=(*before, look, *after))
+    return replace(decision, actions=(*decision.actions[: held_back[0]], look, *decision.actions[held_back[0] :]))
 
 
 def _looks_or_pays(decision: Decision[BoughtStatus]) -> bool:
