@@ -181,7 +181,7 @@ def _cluster(wire: _Cluster) -> ProviderCluster:
         status=wire.status or "",
         region=wire.region or "",
         gpu_type=wire.gpu_type or "",
-        gpus=wire.num_gpus or 0,
+        gpus=(wire.num_gpus or 0) + (wire.allocated_preemptible_gpus or 0),  # provider: these come alongside
         project_id=wire.project_id or "",
         billing_type=wire.billing_type or "",
         cluster_type=wire.cluster_type or "KUBERNETES",  # provider: the type when none is given
