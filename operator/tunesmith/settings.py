@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tunesmith.planning.circumstances import Installation, Prices
+from tunesmith.planning.circumstances import Installation
+from tunesmith.planning.price_table import BilledFrom, BilledUntil, BillingRules, Prices, price_table
 
 log = logging.getLogger(__name__)
 
+Dollars = Annotated[Decimal, Field(ge=0)]
 InstallationID = Annotated[str, Field(pattern=r"^[a-z0-9]{6}$")]
 
 
@@ -45,8 +47,14 @@ class Settings(BaseSettings):
     absence_interval_seconds: float = Field(default=30, gt=0)
     save_grace_seconds: int = Field(default=180, ge=0)
     resync_seconds: float = Field(default=600, gt=0)
-    gpu_hour_usd: dict[str, Decimal] = Field(default_factory=dict)
-    tib_month_usd: Decimal | None = None
+
+    default_prices: bool = True  # the published prices stand where none is set below; null takes one away
+    gpu_hour_usd: dict[str, Dollars | None] = Field(default_factory=dict)
+    preemptible_gpu_hour_usd: dict[str, Dollars | None] = Field(default_factory=dict)
+    reserved_gpu_hour_usd: dict[str, dict[str, Dollars | None]] = Field(default_factory=dict)  # terms: {"7-30": "3.69"}
+    tib_month_usd: Dollars | None = None
+    billing_from: BilledFrom = BilledFrom.UNKNOWN
+    billing_until: BilledUntil = BilledUntil.UNKNOWN
 
     workers: int = Field(default=32, ge=1)
     lease_name: str = "tunesmith"
@@ -60,6 +68,12 @@ class Settings(BaseSettings):
     @classmethod
     def _without_slash(cls, url: str) -> str:
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _prices_can_be_read(self) -> Settings:
+        """A term that is not one is refused when the operator starts, not when somebody reserves."""
+        self.prices()
+        return self
 
     @model_validator(mode="after")
     def _base_url_is_safe(self) -> Settings:
@@ -92,7 +106,18 @@ class Settings(BaseSettings):
             settle_seconds=self.settle_seconds,
             absence_interval_seconds=self.absence_interval_seconds,
             save_grace_seconds=self.save_grace_seconds,
-            prices=Prices(gpu_hour_usd=self.gpu_hour_usd, tib_month_usd=self.tib_month_usd),
+            prices=self.prices(),
+            billing=BillingRules(self.billing_from, self.billing_until),
+        )
+
+    def prices(self) -> Prices:
+        """The price table: the published defaults, unless switched off, with what is set here."""
+        return price_table(
+            on_demand=self.gpu_hour_usd,
+            preemptible=self.preemptible_gpu_hour_usd,
+            reserved=self.reserved_gpu_hour_usd,
+            tib_month=self.tib_month_usd,
+            defaults=self.default_prices,
         )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Generic, TypeVar
 
 from tunesmith.planning.decision import Action, Failure, Outcome
+from tunesmith.planning.price_table import BillingRules, Prices
 
 Fact = TypeVar("Fact")
 
@@ -46,14 +46,6 @@ class FailureRecord:
 
 
 @dataclass(frozen=True)
-class Prices:
-    """The installation's price table. What is absent is unknown, never zero."""
-
-    gpu_hour_usd: Mapping[str, Decimal] = field(default_factory=dict)
-    tib_month_usd: Decimal | None = None
-
-
-@dataclass(frozen=True)
 class Installation:
     """What the administrator set. Durations in seconds."""
 
@@ -71,6 +63,7 @@ class Installation:
     absence_interval_seconds: float = 30  # "gone" is said twice, at least this far apart
     save_grace_seconds: int = 180
     prices: Prices = Prices()
+    billing: BillingRules = BillingRules()
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 
 from tunesmith.planning.actions import SetFinalizer
 from tunesmith.planning.circumstances import Known
+from tunesmith.planning.cluster_account import bought_now
 from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, NamedVolume, quietly, stalled, working
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, Failure
 from tunesmith.planning.drivers import DriverChoice, choose_driver
-from tunesmith.planning.money import hourly_usd
 from tunesmith.planning.orders import BuyCluster, ClusterOrder, VolumeOrder
 from tunesmith.planning.ownership import IN_USE_FINALIZER
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster, Region
@@ -30,7 +29,7 @@ from tunesmith.planning.purchase import (
 )
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import ClusterCreateIntent, GPUClusterStatus
-from tunesmith.resources.purchase import Choice, Cost
+from tunesmith.resources.purchase import Choice
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time
 
@@ -323,10 +322,7 @@ def _with_bought(
 ) -> GPUClusterStatus:
     parsed = cluster.parsed_name if cluster is not None else seen.name
     gpu_type = (cluster.gpu_type if cluster is not None else seen.spec.gpu_type) or seen.spec.gpu_type
-    gpus = cluster.gpus if cluster is not None else seen.wanted_gpus
-    hourly = hourly_usd(seen.around.installation.prices, gpu_type or "", gpus)
     credential = seen.credential
-    spent = seen.status.cost
     update: dict[str, object] = {
         "cluster_id": cluster_id,
         "provider_name": name,
@@ -337,11 +333,7 @@ def _with_bought(
             gpu_type=gpu_type,
         ),
         "provider_status": cluster.status if cluster is not None else None,
-        "cost": Cost(
-            hourly_usd=hourly,
-            compute_usd=spent.compute_usd if spent is not None and spent.compute_usd is not None else Decimal("0.00"),
-            as_of_time=seen.around.now,
-        ),
+        "cost": bought_now(seen, cluster),
     }
     if isinstance(credential, Credential):
         project = cluster.project_id if cluster is not None and cluster.project_id else credential.project_id

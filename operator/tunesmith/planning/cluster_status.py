@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from decimal import Decimal
-
 from tunesmith.planning.circumstances import NotYet, Refused, Unknown
+from tunesmith.planning.cluster_account import closed
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
-from tunesmith.planning.money import accrued_usd, hourly_usd
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
-from tunesmith.resources.purchase import Cost
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time
 
 
 def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterStatus:
-    """The status with what the provider shows now. Cost moves at transitions, and hourly at most."""
+    """The status with what the provider shows now. What it cost is added by cluster_account, for every decision alike."""
     status = with_counts(seen).model_copy(
         update={
             "provider_status": cluster.status,
@@ -29,7 +25,7 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
     )
     if isinstance(seen.credential, Credential):
         status = status.model_copy(update={"credential_fingerprint": seen.credential.fingerprint})
-    return with_cost(seen, status, cluster.gpus) if _cost_is_old(seen, cluster) else status
+    return status
 
 
 def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:
@@ -130,7 +126,6 @@ def _untold(cluster: ProviderCluster) -> dict[str, Verdict]:
     """Conditions of fields that are not acted on yet, told all the same."""
     return {
         "Idle": Verdict(None, Reason.NOT_MEASURED, f"Whether '{cluster.name}' is idle is not measured."),
-        "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
     }
 
 
@@ -162,36 +157,10 @@ def with_counts(seen: ClusterObservation) -> GPUClusterStatus:
 def without_what_is_gone(seen: ClusterObservation) -> GPUClusterStatus:
     """The status once the provider shows the cluster no more: nothing is counted, and nothing accrues."""
     status = seen.status.model_copy(update={"provider_status": None, "nodes": None, "gpus": None})
-    if seen.status.cost is not None and seen.status.cost.hourly_usd:
-        return with_cost(seen, status, 0)
-    return status
-
-
-def with_cost(seen: ClusterObservation, status: GPUClusterStatus, gpus: int) -> GPUClusterStatus:
-    """The status with what was spent up to now, and the rate that holds from now on. For transitions only."""
-    before = seen.status.cost or Cost()
-    gpu_type = (seen.status.choice.gpu_type if seen.status.choice is not None else None) or seen.spec.gpu_type or ""
-    spent = accrued_usd(before.compute_usd or Decimal(0), before.hourly_usd, before.as_of_time, seen.around.now)
-    cost = before.model_copy(
-        update={
-            "hourly_usd": hourly_usd(seen.around.installation.prices, gpu_type, gpus),
-            "compute_usd": spent,
-            "as_of_time": seen.around.now,
-        }
-    )
-    return status.model_copy(update={"cost": cost})
+    return closed(seen, status)
 
 
 def _as_last_seen(seen: ClusterObservation) -> tuple[int | None, int | None]:
     """While nothing is seen of the nodes both counts stay; the condition NodesHealthy says that they are old."""
     nodes, gpus = seen.status.nodes, seen.status.gpus
     return (nodes.ready if nodes is not None else None), (gpus.ready if gpus is not None else None)
-
-
-def _cost_is_old(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
-    cost = seen.status.cost
-    if cost is None or cost.as_of_time is None:
-        return True
-    rate = with_cost(seen, seen.status, cluster.gpus).cost
-    changed = rate is not None and rate.hourly_usd != cost.hourly_usd
-    return changed or seen.around.now - cost.as_of_time >= timedelta(hours=1)

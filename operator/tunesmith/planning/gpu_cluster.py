@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.cluster_account import accounted
 from tunesmith.planning.cluster_deletion import being_deleted, credential_can_tell
 from tunesmith.planning.cluster_observation import (
     ClusterObservation,
@@ -51,36 +52,34 @@ ClusterDecision = Decision[GPUClusterStatus]
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
-    return seen_lately(
+    decision = first_answer(
         seen,
-        first_answer(
-            seen,
-            paused,  # nothing is touched while the user says so
-            being_deleted,
-            not_implemented_fields,
-            without_credential,
-            never_seen,  # no finalizer before a first clean list
-            restored,
-            without_finalizer,
-            claimed_by_another,
-            found_by_name,
-            predecessor_found,
-            choice_is_wrong,
-            credential_must_stay,
-            waits_for_volume,
-            buy,  # intent, look, buy: never twice
-            lost_from_provider,
-            deleted_outside,
-            stopped_by_provider,
-            still_provisioning,
-            kubeconfig_missing,
-            not_reachable,
-            not_set_up,
-            wrong_size,
-            nodes_not_ready,
-            otherwise=in_order,
-        ),
+        paused,  # nothing is touched while the user says so
+        being_deleted,
+        not_implemented_fields,
+        without_credential,
+        never_seen,  # no finalizer before a first clean list
+        restored,
+        without_finalizer,
+        claimed_by_another,
+        found_by_name,
+        predecessor_found,
+        choice_is_wrong,
+        credential_must_stay,
+        waits_for_volume,
+        buy,  # intent, look, buy: never twice
+        lost_from_provider,
+        deleted_outside,
+        stopped_by_provider,
+        still_provisioning,
+        kubeconfig_missing,
+        not_reachable,
+        not_set_up,
+        wrong_size,
+        nodes_not_ready,
+        otherwise=in_order,
     )
+    return accounted(seen, seen_lately(seen, decision))
 
 
 def paused(seen: ClusterObservation) -> ClusterDecision | None:

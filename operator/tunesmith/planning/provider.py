@@ -56,6 +56,7 @@ class ProviderNode:
     """One GPU node as the provider records it. `host_name` is the node's name in the cluster's own Kubernetes.
 
     `phase` is the newest of its phases without the prefix, such as 'RUNNING'; `status` is a free string.
+    `phases` are all of them, also without the prefix; `deleted` is when it went, for nodes that are gone.
     """
 
     id: str
@@ -66,6 +67,8 @@ class ProviderNode:
     phase_since: datetime | None = None
     gpus: int = 0
     marked_for_deletion: bool = False
+    phases: tuple[PhaseTransition, ...] = ()
+    deleted: datetime | None = None
 
     @property
     def preemptible(self) -> bool:

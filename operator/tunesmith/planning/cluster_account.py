@@ -1,0 +1,242 @@
+"""What a GPUCluster has cost: brought up to date whenever its status is written anyway, and hourly at most besides.
+
+The sums come from the provider's own times. They end a minute before the newest look, so that clocks that differ and
+news that comes late are still counted right; from the moment of deletion they go as far as was looked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from tunesmith.planning.accounting import Counting, account_of, grown, is_old, opened, wall_time
+from tunesmith.planning.billing_history import Counted, Look, created_at, deleting_since, history_of
+from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.cluster_observation import ClusterObservation
+from tunesmith.planning.decision import Decision
+from tunesmith.planning.money import Holding, Money, Range, Rates, account, held_at, rate_of, seconds_between
+from tunesmith.planning.ownership import FINALIZER, is_paused
+from tunesmith.planning.price_table import Prices
+from tunesmith.planning.provider import Phase, ProviderCluster
+from tunesmith.planning.usage import RecordUsage, UsageRecord, is_recorded, usage_of
+from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.resources.purchase import Cost
+
+ClusterDecision = Decision[GPUClusterStatus]
+
+BEHIND = timedelta(seconds=60)
+"""How far the sums stay behind the newest look: more than clocks differ and records of nodes come late."""
+RESERVED = "RESERVED"
+DAY_HOURS = 24
+
+
+def accounted(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
+    """The decision with what the cluster has cost. No write for the sake of money more often than hourly."""
+    if is_paused(seen.resource.metadata) or _belongs_to_another(seen):
+        return decision
+    if _closes(seen, decision):
+        record = usage_record(seen)
+        return decision if is_recorded(record, seen.around) else Decision(seen.status, actions=(RecordUsage(record),))
+    cluster = _shown(seen, decision)
+    if cluster is None or not decision.status.conditions:
+        return decision
+    fresh = counted_now(seen, decision.status, cluster)
+    before = decision.status.cost
+    if not _is_due(seen, decision, fresh):
+        return decision
+    return decision if fresh == before else replace(decision, status=_with(decision.status, fresh))
+
+
+def counted_now(seen: ClusterObservation, status: GPUClusterStatus, cluster: ProviderCluster) -> Cost:
+    """The cost as the newest look has it. `status` is the one that is about to be written."""
+    before = status.cost if status.cost is not None else opened(None, _bought_since(seen, cluster))
+    rates, look = rates_of(seen.around.installation.prices, cluster), _look(seen, status, cluster)
+    since = before.as_of_time or look.begun
+    earlier = account_of(before)
+    counted = None if earlier.held is None else Counted(since, earlier.held)
+    history = history_of(cluster, seen.around.installation.billing, look, counted)
+    until = max(_counts_until(cluster, look), since)
+    prepaid_hours = _prepaid_hours(seen, cluster)
+    prepaid_usd = _prepaid_usd(seen, cluster, earlier.prepaid_hours, prepaid_hours)
+    money = account(history, rates, since, until) if prepaid_usd is not None else None
+    now_held = held_at(history, until)
+    idle = _idle_usd(seen, status, history, rates, since, until)
+    return grown(
+        before,
+        Counting(
+            money=money,
+            until=until,
+            held=now_held.gpus.most,
+            hourly_usd=rate_of(now_held, rates),
+            idle_usd=idle,
+            prepaid_usd=prepaid_usd or Decimal(0),
+            prepaid_hours=prepaid_hours,
+        ),
+    )
+
+
+def bought_now(seen: ClusterObservation, cluster: ProviderCluster | None) -> Cost:
+    """The cost when an incarnation is written down: nothing of it is counted yet."""
+    return opened(seen.status.cost, _bought_since(seen, cluster))
+
+
+def closed(seen: ClusterObservation, status: GPUClusterStatus) -> GPUClusterStatus:
+    """The status once the provider shows the cluster no more: it ended at some time since it was counted last."""
+    cost, looked = status.cost, _looked_at(seen)
+    held = account_of(cost).held
+    if cost is None or cost.as_of_time is None or not held or looked is None or looked < cost.as_of_time:
+        return status if cost is None or cost.hourly_usd is None else _with(status, _resting(cost))
+    gone = Holding(cost.as_of_time, looked, gpus=Range(0, held), on_demand=Range(0, held))
+    gpu_type = (status.choice.gpu_type if status.choice is not None else None) or seen.spec.gpu_type or ""
+    rates = Rates(seen.around.installation.prices.gpu_hour_usd.get(gpu_type))
+    money = account((gone,), rates, cost.as_of_time, looked)
+    counting = Counting(money, looked, held=0, hourly_usd=Decimal(0))
+    return _with(status, _resting(grown(cost, counting)))
+
+
+def usage_record(seen: ClusterObservation) -> UsageRecord:
+    """The record of the incarnation that the status speaks of."""
+    status = seen.status
+    choice = status.choice
+    return usage_of(
+        "GPUCluster",
+        seen.resource.metadata,
+        status.cost,
+        provider_id=status.cluster_id or "",
+        provider_name=status.provider_name or "",
+        incarnation=status.incarnation or 1,
+        region=(choice.region if choice is not None else None) or seen.spec.region or "",
+        sort=(choice.gpu_type if choice is not None else None) or seen.spec.gpu_type or "",
+    )
+
+
+def last_record(seen: ClusterObservation) -> tuple[RecordUsage, ...]:
+    """What is written before the resource goes: nothing when nothing was bought, or another resource pays for it."""
+    bought = seen.status.cluster_id is not None and not _belongs_to_another(seen)
+    return (RecordUsage(usage_record(seen)),) if bought else ()
+
+
+def rates_of(prices: Prices, cluster: ProviderCluster) -> Rates:
+    """The hourly prices of a cluster's GPU type."""
+    return Rates(
+        prices.gpu_hour_usd.get(cluster.gpu_type), prices.preemptible_gpu_hour_usd.get(cluster.gpu_type)
+    )
+
+
+def reservation_usd(prices: Prices, gpu_type: str, gpus: int, days: Decimal) -> Decimal | None:
+    """Dollars for a whole reservation; None when the term has no price."""
+    rate = prices.reserved(gpu_type, days)
+    return None if rate is None else rate * gpus * days * DAY_HOURS
+
+
+def _is_due(seen: ClusterObservation, decision: ClusterDecision, fresh: Cost) -> bool:
+    before = decision.status.cost
+    if _without_cost(decision.status) != _without_cost(seen.status) or before is None:
+        return True
+    if fresh.hourly_usd != before.hourly_usd:
+        return True
+    return fresh.as_of_time is not None and is_old(before, fresh.as_of_time)
+
+
+def _without_cost(status: GPUClusterStatus) -> GPUClusterStatus:
+    return status.model_copy(update={"cost": None})
+
+
+def _closes(seen: ClusterObservation, decision: ClusterDecision) -> bool:
+    """The decision forgets the incarnation that the status speaks of."""
+    bought = seen.status.cluster_id
+    return bought is not None and decision.status.cluster_id != bought
+
+
+def _belongs_to_another(seen: ClusterObservation) -> bool:
+    return any(claim.is_older_than(seen.resource.metadata) for claim in seen.other_claims)
+
+
+def _shown(seen: ClusterObservation, decision: ClusterDecision) -> ProviderCluster | None:
+    bought = decision.status.cluster_id
+    if bought is None or FINALIZER not in seen.resource.metadata.finalizers:
+        return None
+    return seen.provider.cluster(bought)
+
+
+def _bought_since(seen: ClusterObservation, cluster: ProviderCluster | None) -> datetime:
+    """An own purchase counts from its order or its creation; what was taken over, from now."""
+    if seen.intent is not None:
+        return seen.intent.started - BEHIND
+    own = cluster is not None and cluster.parsed_name is not None and cluster.parsed_name.is_same_object(seen.name)
+    return created_at(cluster, seen.around.now) if cluster is not None and own else seen.around.now
+
+
+def _looked_at(seen: ClusterObservation) -> datetime | None:
+    clusters = seen.provider.clusters
+    return None if isinstance(clusters, Unknown) else wall_time(clusters.as_of, seen.around)
+
+
+def _look(seen: ClusterObservation, status: GPUClusterStatus, cluster: ProviderCluster) -> Look:
+    looked = _looked_at(seen) or seen.around.now
+    ready_by = status.first_ready_time
+    if ready_by is None and cluster.phase in {Phase.READY, Phase.DEGRADED}:
+        ready_by = looked
+    return Look(looked, account_of(status.cost).since_time or looked, ready_by)
+
+
+def _counts_until(cluster: ProviderCluster, look: Look) -> datetime:
+    if cluster.phase is not Phase.DELETING:
+        return look.time - BEHIND
+    asked = deleting_since(cluster)
+    return look.time if asked is None else max(look.time, asked)
+
+
+def _idle_usd(
+    seen: ClusterObservation,
+    status: GPUClusterStatus,
+    history: tuple[Holding, ...],
+    rates: Rates,
+    since: datetime,
+    until: datetime,
+) -> Decimal:
+    """What was spent for certain while nothing used it: up to now when this decision ends the idleness."""
+    idle_since = seen.status.idle_since
+    if idle_since is None:
+        return Decimal(0)
+    end = until if status.idle_since == idle_since else max(until, seen.around.now)
+    money: Money | None = account(history, rates, max(since, idle_since), end)
+    return Decimal(0) if money is None else money.usd
+
+
+def _prepaid_hours(seen: ClusterObservation, cluster: ProviderCluster) -> Decimal | None:
+    """GPU-hours that were paid for at once: provider: a reservation's whole term is charged upfront."""
+    if cluster.billing_type != RESERVED or not cluster.reserved_gpus:
+        return None
+    days = _term_days(seen, cluster)
+    return None if days is None else days * DAY_HOURS * cluster.reserved_gpus
+
+
+def _prepaid_usd(
+    seen: ClusterObservation, cluster: ProviderCluster, before: Decimal | None, hours: Decimal | None
+) -> Decimal | None:
+    """What is newly charged: the term at first, later what an extension adds. None: its price is not known."""
+    new = Decimal(0) if hours is None else max(hours - (before or Decimal(0)), Decimal(0))
+    if new == 0:
+        return Decimal(0)
+    days = _term_days(seen, cluster) or Decimal(0)
+    rate = seen.around.installation.prices.reserved(cluster.gpu_type, days)
+    return None if rate is None else rate * new
+
+
+def _term_days(seen: ClusterObservation, cluster: ProviderCluster) -> Decimal | None:
+    if cluster.reservation_start is not None and cluster.reservation_end is not None:
+        return seconds_between(cluster.reservation_start, cluster.reservation_end) / 86400
+    days = seen.spec.billing.duration_days
+    return None if days is None else Decimal(days)
+
+
+def _resting(cost: Cost) -> Cost:
+    return cost.model_copy(update={"hourly_usd": None if cost.hourly_usd is None else Decimal("0.00")})
+
+
+def _with(status: GPUClusterStatus, cost: Cost) -> GPUClusterStatus:
+    return status.model_copy(update={"cost": cost})
+
+
