@@ -86,9 +86,7 @@ def ready_at(cluster: ProviderCluster) -> datetime | None:
     return min((step.time for step in cluster.phases if _word(step.phase, _CLUSTER_PREFIX) == "READY"), default=None)
 
 
-def _capacity(
-    cluster: ProviderCluster, rules: BillingRules, look: Look, counted: Counted | None
-) -> Iterable[_Billed]:
+def _capacity(cluster: ProviderCluster, rules: BillingRules, look: Look, counted: Counted | None) -> Iterable[_Billed]:
     created, ready = created_at(cluster, look.begun), ready_at(cluster)
     first = _by_rule(created, ready, rules.begins)
     if ready is None and look.ready_by is not None and rules.begins is not BilledFrom.CREATED:
@@ -145,9 +143,7 @@ def _by_rule(created: datetime, ready: datetime | None, rule: BilledFrom) -> _Mo
     return _Moment(created, ready)
 
 
-def _end(
-    cluster: ProviderCluster, rules: BillingRules, counted: Counted | None, looked: datetime
-) -> _Moment | None:
+def _end(cluster: ProviderCluster, rules: BillingRules, counted: Counted | None, looked: datetime) -> _Moment | None:
     if cluster.phase is not Phase.DELETING:
         return None
     asked = deleting_since(cluster)
@@ -172,7 +168,7 @@ def _steps(billed: Iterable[_Billed], prepaid: int) -> tuple[Holding, ...]:
             changes.setdefault(moment, []).append((each.preemptible, least, most))
     standard, preemptible, steps = NOTHING, NOTHING, []
     moments = sorted(changes)
-    for moment, following in zip(moments, [*moments[1:], None], strict=True):
+    for moment, following in zip(moments, [*moments[1:], None], strict=False):
         for is_preemptible, least, most in changes[moment]:
             if is_preemptible:
                 preemptible = preemptible + Range(least, most)
@@ -212,7 +208,7 @@ def _pauses(
 ) -> Iterable[tuple[datetime | None, datetime | None, bool]]:
     """From when to when the provider had stopped the compute, and whether it is certain that nothing was billed."""
     phases = sorted(cluster.phases, key=lambda step: step.time)
-    for step, after in zip(phases, [*phases[1:], None], strict=True):
+    for step, after in zip(phases, [*phases[1:], None], strict=False):
         word = _word(step.phase, _CLUSTER_PREFIX)
         if word in {COMPUTE_PAUSED, PAUSED}:
             yield step.time, None if after is None else after.time, word == COMPUTE_PAUSED
@@ -221,9 +217,7 @@ def _pauses(
         yield None if counted is None else counted.until, None, False
 
 
-def _cut(
-    step: Holding, since: datetime | None, until: datetime | None, *, certain: bool
-) -> Iterable[Holding]:
+def _cut(step: Holding, since: datetime | None, until: datetime | None, *, certain: bool) -> Iterable[Holding]:
     """The step with what the pause takes from it: prepaid GPUs stay, they were paid for."""
     begin = step.since if since is None else max(step.since, since)
     ends = [end for end in (step.until, until) if end is not None]

@@ -62,8 +62,8 @@ class Installation:
     settle_seconds: float = 300
     absence_interval_seconds: float = 30  # "gone" is said twice, at least this far apart
     save_grace_seconds: int = 180
-    prices: Prices = Prices()
-    billing: BillingRules = BillingRules()
+    prices: Prices = field(default_factory=Prices)
+    billing: BillingRules = field(default_factory=BillingRules)
 
 
 @dataclass(frozen=True)

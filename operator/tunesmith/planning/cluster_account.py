@@ -15,8 +15,8 @@ from tunesmith.planning.billing_history import Counted, Look, created_at, deleti
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import Decision
-from tunesmith.planning.money import Holding, Money, Range, Rates, account, held_at, rate_of, seconds_between
-from tunesmith.planning.ownership import FINALIZER, is_paused
+from tunesmith.planning.money import Holding, Range, Rates, account, held_at, rate_of, seconds_between
+from tunesmith.planning.ownership import FINALIZER, is_paused, was_restored
 from tunesmith.planning.price_table import Prices
 from tunesmith.planning.provider import Phase, ProviderCluster
 from tunesmith.planning.usage import RecordUsage, UsageRecord, is_recorded, usage_of
@@ -61,7 +61,7 @@ def counted_now(seen: ClusterObservation, status: GPUClusterStatus, cluster: Pro
     prepaid_usd = _prepaid_usd(seen, cluster, earlier.prepaid_hours, prepaid_hours)
     money = account(history, rates, since, until) if prepaid_usd is not None else None
     now_held = held_at(history, until)
-    idle = _idle_usd(seen, status, history, rates, since, until)
+    idle = account(history, rates, *_idle_between(seen, status, since, until))
     return grown(
         before,
         Counting(
@@ -69,7 +69,7 @@ def counted_now(seen: ClusterObservation, status: GPUClusterStatus, cluster: Pro
             until=until,
             held=now_held.gpus.most,
             hourly_usd=rate_of(now_held, rates),
-            idle_usd=idle,
+            idle_usd=Decimal(0) if idle is None else idle.usd,
             prepaid_usd=prepaid_usd or Decimal(0),
             prepaid_hours=prepaid_hours,
         ),
@@ -119,9 +119,7 @@ def last_record(seen: ClusterObservation) -> tuple[RecordUsage, ...]:
 
 def rates_of(prices: Prices, cluster: ProviderCluster) -> Rates:
     """The hourly prices of a cluster's GPU type."""
-    return Rates(
-        prices.gpu_hour_usd.get(cluster.gpu_type), prices.preemptible_gpu_hour_usd.get(cluster.gpu_type)
-    )
+    return Rates(prices.gpu_hour_usd.get(cluster.gpu_type), prices.preemptible_gpu_hour_usd.get(cluster.gpu_type))
 
 
 def reservation_usd(prices: Prices, gpu_type: str, gpus: int, days: Decimal) -> Decimal | None:
@@ -146,6 +144,8 @@ def _without_cost(status: GPUClusterStatus) -> GPUClusterStatus:
 def _closes(seen: ClusterObservation, decision: ClusterDecision) -> bool:
     """The decision forgets the incarnation that the status speaks of."""
     bought = seen.status.cluster_id
+    if was_restored(seen.resource.metadata, seen.name):
+        return False  # it was another object's, which records it
     return bought is not None and decision.status.cluster_id != bought
 
 
@@ -178,7 +178,8 @@ def _look(seen: ClusterObservation, status: GPUClusterStatus, cluster: ProviderC
     ready_by = status.first_ready_time
     if ready_by is None and cluster.phase in {Phase.READY, Phase.DEGRADED}:
         ready_by = looked
-    return Look(looked, account_of(status.cost).since_time or looked, ready_by)
+    counted = status.cost.as_of_time if status.cost is not None else None
+    return Look(looked, account_of(status.cost).since_time or counted or looked, ready_by)
 
 
 def _counts_until(cluster: ProviderCluster, look: Look) -> datetime:
@@ -188,21 +189,15 @@ def _counts_until(cluster: ProviderCluster, look: Look) -> datetime:
     return look.time if asked is None else max(look.time, asked)
 
 
-def _idle_usd(
-    seen: ClusterObservation,
-    status: GPUClusterStatus,
-    history: tuple[Holding, ...],
-    rates: Rates,
-    since: datetime,
-    until: datetime,
-) -> Decimal:
-    """What was spent for certain while nothing used it: up to now when this decision ends the idleness."""
+def _idle_between(
+    seen: ClusterObservation, status: GPUClusterStatus, since: datetime, until: datetime
+) -> tuple[datetime, datetime]:
+    """The part of the time that is counted while nothing used it: up to now when this decision ends the idleness."""
     idle_since = seen.status.idle_since
     if idle_since is None:
-        return Decimal(0)
+        return until, until
     end = until if status.idle_since == idle_since else max(until, seen.around.now)
-    money: Money | None = account(history, rates, max(since, idle_since), end)
-    return Decimal(0) if money is None else money.usd
+    return max(since, idle_since), end
 
 
 def _prepaid_hours(seen: ClusterObservation, cluster: ProviderCluster) -> Decimal | None:
@@ -238,5 +233,3 @@ def _resting(cost: Cost) -> Cost:
 
 def _with(status: GPUClusterStatus, cost: Cost) -> GPUClusterStatus:
     return status.model_copy(update={"cost": cost})
-
-

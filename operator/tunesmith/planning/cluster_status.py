@@ -14,7 +14,7 @@ from tunesmith.resources.timestamps import format_time
 
 
 def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterStatus:
-    """The status with what the provider shows now. What it cost is added by cluster_account, for every decision alike."""
+    """The status with what the provider shows now. What it cost is cluster_account's."""
     status = with_counts(seen).model_copy(
         update={
             "provider_status": cluster.status,

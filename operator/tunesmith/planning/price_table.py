@@ -92,7 +92,7 @@ PUBLISHED = Prices(
     },
     defaults_of=PUBLISHED_DATE,
 )
-"""provider: its pricing page as copies of that date showed it. Shorter and longer terms were not offered with a price."""
+"""provider: its pricing page as copies of that date showed it. Other terms had no price there."""
 
 
 def price_table(
