@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(default=300, gt=0)
     absence_interval_seconds: float = Field(default=30, gt=0)
     save_grace_seconds: int = Field(default=180, ge=0)
+    idle_warn_after_seconds: int = Field(default=1800, ge=1)
+    idle_delete_after_seconds: int | None = Field(default=None, ge=1)
     resync_seconds: float = Field(default=600, gt=0)
 
     default_prices: bool = True  # the published prices stand where none is set below; null takes one away
@@ -106,6 +108,8 @@ class Settings(BaseSettings):
             settle_seconds=self.settle_seconds,
             absence_interval_seconds=self.absence_interval_seconds,
             save_grace_seconds=self.save_grace_seconds,
+            idle_warn_after_seconds=self.idle_warn_after_seconds,
+            idle_delete_after_seconds=self.idle_delete_after_seconds,
             prices=self.prices(),
             billing=BillingRules(self.billing_from, self.billing_until),
         )

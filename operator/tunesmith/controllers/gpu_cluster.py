@@ -14,9 +14,9 @@ from tunesmith.controllers.fine_tune_job import jobs_on_cluster
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.usage_log import write_usage
 from tunesmith.kube.errors import KubeError
-from tunesmith.kube.kinds import CLAIM, NAMESPACE, SECRET, SHARED_VOLUME, STORAGE_CLASS, VOLUME
+from tunesmith.kube.kinds import CLAIM, FINE_TUNE_JOB, NAMESPACE, SECRET, SHARED_VOLUME, STORAGE_CLASS, VOLUME
 from tunesmith.planning.actions import RemoteCluster
-from tunesmith.planning.circumstances import Circumstances, Known, Unknown
+from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
 from tunesmith.planning.cluster_observation import (
     NOT_LOOKED,
     ClusterObservation,
@@ -26,8 +26,17 @@ from tunesmith.planning.cluster_observation import (
 )
 from tunesmith.planning.decision import Action, Decision
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.kube_facts import NodeFact, node_fact
-from tunesmith.planning.neighbours import inside_facts, job_uses, named_volume, other_claims, shares_credential
+from tunesmith.planning.kube_facts import NodeFact, node_fact, pod_fact
+from tunesmith.planning.neighbours import (
+    inside_facts,
+    job_uses,
+    named_volume,
+    other_claims,
+    shares_credential,
+    using_pods,
+    waiting_jobs,
+    wanting_jobs,
+)
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.usage import RecordUsage
 from tunesmith.resources.gpu_cluster import GPUCluster
@@ -56,6 +65,7 @@ class GPUClusterController:
         secret = await self._secret(resource, around)
         remote = RemoteCluster(key.namespace, key.name)
         nodes, inside = await self._inside(remote, resource, secret, around)
+        jobs = await self._jobs(key, resource)
         return ClusterObservation(
             around=around,
             resource=resource,
@@ -66,7 +76,10 @@ class GPUClusterController:
             other_claims=other_claims(
                 self._ports.cache.list("GPUCluster"), resource.metadata.uid, resource.status.cluster_id
             ),
-            jobs=job_uses(self._ports.cache.list("FineTuneJob", key.namespace), key.name),
+            jobs=job_uses(jobs, key.name),
+            wanting_jobs=self._known(jobs, wanting_jobs(jobs, key.name), around),
+            waiting_jobs=self._known(jobs, waiting_jobs(jobs, key.name, resource.spec.nodes or 1), around),
+            gpu_pods=self._gpu_pods(remote, nodes),
             credential_secret_held=eyes.secret_held,
             credential_shared=self._credential_shared(resource),
             kubeconfig_secret=secret,
@@ -131,6 +144,29 @@ class GPUClusterController:
         typed = None if raw is None else parse(raw)
         return named_volume(typed) if isinstance(typed, SharedVolume) else None
 
+    async def _jobs(self, key: Key, resource: GPUCluster) -> tuple[Raw, ...]:
+        """The jobs of the namespace; while the cluster is to be given back, as they stand now."""
+        if resource.status.release is not None and resource.status.cluster_id is not None:
+            return tuple((await self._ports.kube.list(FINE_TUNE_JOB, key.namespace)).items)
+        return tuple(self._ports.cache.list("FineTuneJob", key.namespace))
+
+    def _known(
+        self, jobs: tuple[Raw, ...], names: frozenset[str], around: Circumstances
+    ) -> Known[frozenset[str]] | Unknown:
+        """No jobs in a cache that was never read whole are no news."""
+        if not jobs and not self._ports.cache.synced("FineTuneJob"):
+            return NotYet("the jobs have not been listed yet")
+        return Known(names, around.monotonic)
+
+    def _gpu_pods(
+        self, remote: RemoteCluster, nodes: Known[tuple[NodeFact, ...]] | Unknown
+    ) -> Known[frozenset[str]] | Unknown:
+        """From the reflector that the nodes come from; looked at only once there is a kubeconfig of ours."""
+        if isinstance(nodes, Unknown):
+            return nodes
+        pods = self._ports.remotes.view(remote).pods
+        return pods if isinstance(pods, Unknown) else Known(using_pods(map(pod_fact, pods.value)), pods.as_of)
+
     def _credential_shared(self, resource: GPUCluster) -> bool:
         if resource.spec.credentials_ref is None:
             return False
@@ -150,7 +186,8 @@ class GPUClusterController:
         if found is None:
             return Known(None, around.monotonic)
         owners = frozenset(owner["uid"] for owner in found["metadata"].get("ownerReferences") or ())
-        return Known(StoredSecret(owners, _text(found)), around.monotonic)
+        uid = found["metadata"].get("uid", "")
+        return Known(StoredSecret(owners, _text(found), uid), around.monotonic)
 
     async def _inside(
         self,

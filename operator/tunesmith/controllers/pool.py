@@ -13,6 +13,7 @@ from tunesmith.controllers.ports import Ports
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.admission import Judgement, judge, pool_of, stands_on, with_positions_of_before
 from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.job_cluster import closed_to_jobs
 from tunesmith.planning.pool import PoolAnswer, with_nodes_to_come
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.parsing import parse
@@ -64,10 +65,13 @@ class PoolController:
         if not self._ports.cache.synced("FineTuneJob"):
             return Unknown("the jobs have not been listed yet")
         where = _where(key)
+        cluster = gpu_cluster(self._ports, where) if where is not None else None
+        closed = closed_to_jobs(cluster) if cluster is not None else None
+        if closed is not None:
+            return Unknown(closed)
         facts = cluster_facts(self._ports, where)
         if isinstance(facts, Unknown):
             return facts
-        cluster = gpu_cluster(self._ports, where) if where is not None else None
         expected = (cluster.spec.nodes or 1) if cluster is not None else 0
         nodes = with_nodes_to_come(facts.value.nodes, expected)
         judgement = judge(jobs, self._grants[key].grants, nodes, facts.value.pods, self._ports.clock.now())

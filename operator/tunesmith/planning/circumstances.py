@@ -62,6 +62,8 @@ class Installation:
     settle_seconds: float = 300
     absence_interval_seconds: float = 30  # "gone" is said twice, at least this far apart
     save_grace_seconds: int = 180
+    idle_warn_after_seconds: int = 1800
+    idle_delete_after_seconds: int | None = None  # None: only where a GPUCluster says so itself
     prices: Prices = field(default_factory=Prices)
     billing: BillingRules = field(default_factory=BillingRules)
 

@@ -36,7 +36,7 @@ def accounted(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDec
     if is_paused(seen.resource.metadata) or _belongs_to_another(seen):
         return decision
     if _closes(seen, decision):
-        record = usage_record(seen)
+        record = usage_record(seen, decision.status.cost)
         return decision if is_recorded(record, seen.around) else Decision(seen.status, actions=(RecordUsage(record),))
     cluster = _shown(seen, decision)
     if cluster is None or not decision.status.conditions:
@@ -95,14 +95,14 @@ def closed(seen: ClusterObservation, status: GPUClusterStatus) -> GPUClusterStat
     return _with(status, _resting(grown(cost, counting)))
 
 
-def usage_record(seen: ClusterObservation) -> UsageRecord:
-    """The record of the incarnation that the status speaks of."""
+def usage_record(seen: ClusterObservation, cost: Cost | None) -> UsageRecord:
+    """The record of the incarnation that the status speaks of, with what it has come to."""
     status = seen.status
     choice = status.choice
     return usage_of(
         "GPUCluster",
         seen.resource.metadata,
-        status.cost,
+        cost,
         provider_id=status.cluster_id or "",
         provider_name=status.provider_name or "",
         incarnation=status.incarnation or 1,
@@ -114,7 +114,7 @@ def usage_record(seen: ClusterObservation) -> UsageRecord:
 def last_record(seen: ClusterObservation) -> tuple[RecordUsage, ...]:
     """What is written before the resource goes: nothing when nothing was bought, or another resource pays for it."""
     bought = seen.status.cluster_id is not None and not _belongs_to_another(seen)
-    return (RecordUsage(usage_record(seen)),) if bought else ()
+    return (RecordUsage(usage_record(seen, seen.status.cost)),) if bought else ()
 
 
 def rates_of(prices: Prices, cluster: ProviderCluster) -> Rates:

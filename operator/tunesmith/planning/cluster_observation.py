@@ -69,10 +69,11 @@ class JobUse:
 
 @dataclass(frozen=True)
 class StoredSecret:
-    """The Secret where the kubeconfig goes. `value` is what it holds now."""
+    """The Secret where the kubeconfig goes. `value` is what it holds now, `uid` which one it is."""
 
     owner_uids: frozenset[str]
     value: str = field(repr=False)
+    uid: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ class ClusterObservation:
     volume: NamedVolume | None = None
     other_claims: tuple[Claim, ...] = ()
     jobs: tuple[JobUse, ...] = ()
+    wanting_jobs: Known[frozenset[str]] | Unknown = NOT_LOOKED
+    """Names of jobs on this cluster that have not ended, in any stage, and could go on by themselves."""
+    waiting_jobs: Known[frozenset[str]] | Unknown = NOT_LOOKED
+    """Those that say that they wait for the released cluster, and would fit on it."""
+    gpu_pods: Known[frozenset[str]] | Unknown = NOT_LOOKED
+    """Pods inside the bought cluster that use GPUs or ask for them, as `namespace/name`; whoever made them."""
     credential_secret_held: bool = False
     credential_shared: bool = False
     kubeconfig_secret: Known[StoredSecret | None] | Unknown = NOT_LOOKED
@@ -205,6 +212,21 @@ def done(
 ) -> Decision[GPUClusterStatus]:
     """Nothing is left to do: Ready."""
     decision = _told(seen, Summary(Standing.DONE, reason, message), status, verdicts)
+    return replace(decision, actions=actions, events=events, look_again_seconds=again)
+
+
+def resting(
+    seen: ClusterObservation,
+    reason: str,
+    message: str,
+    *actions: Action,
+    status: GPUClusterStatus | None = None,
+    verdicts: Mapping[str, Verdict] | None = None,
+    events: tuple[EventNote, ...] = (),
+    again: float | None = None,
+) -> Decision[GPUClusterStatus]:
+    """Not Ready by intention: nothing is under way, and nothing is wrong."""
+    decision = _told(seen, Summary(Standing.RESTING, reason, message), status, verdicts)
     return replace(decision, actions=actions, events=events, look_again_seconds=again)
 
 

@@ -28,6 +28,7 @@ from tunesmith.planning.purchase import (
     next_step,
 )
 from tunesmith.planning.verdict import Verdict, reason_of
+from tunesmith.resources.conditions import is_true
 from tunesmith.resources.gpu_cluster_status import ClusterCreateIntent, GPUClusterStatus
 from tunesmith.resources.purchase import Choice
 from tunesmith.resources.reasons import Reason
@@ -135,7 +136,7 @@ def _volume_says_wait(seen: ClusterObservation, name: str) -> ClusterDecision | 
 
 def _waits_for_election(seen: ClusterObservation, volume: NamedVolume) -> ClusterDecision | None:
     if volume.elected_uid is None:
-        if seen.intent is None and reason_of(seen.status.conditions, "Provisioned") not in REFUSALS:
+        if seen.intent is None and not _says_that_it_cannot_buy(seen):
             return quietly(seen)  # the volume's own pass elects a cluster and wakes it
         return _waiting(seen, f"SharedVolume '{volume.name}' has not said yet which cluster makes it.")
     if volume.elected_uid != seen.resource.metadata.uid:
@@ -144,6 +145,14 @@ def _waits_for_election(seen: ClusterObservation, volume: NamedVolume) -> Cluste
         # An earlier order has made the volume but no cluster: its resource records it, then its id is ordered.
         return _waiting(seen, f"SharedVolume '{volume.name}' was made by an earlier order and is being recorded.")
     return None
+
+
+def _says_that_it_cannot_buy(seen: ClusterObservation) -> bool:
+    """What the volume reads in our status keeps it from electing us; that must be unsaid first."""
+    conditions = seen.status.conditions
+    if reason_of(conditions, "Provisioned") in REFUSALS or is_true(conditions, "Stalled"):
+        return True
+    return reason_of(conditions, "Ready") == Reason.OUTSIDE_SCHEDULE
 
 
 def _waiting(seen: ClusterObservation, message: str, reason: Reason = Reason.WAITING_FOR_VOLUME) -> ClusterDecision:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tunesmith.planning.circumstances import NotYet, Refused, Unknown
 from tunesmith.planning.cluster_account import closed
 from tunesmith.planning.cluster_observation import ClusterObservation
+from tunesmith.planning.idle import idle_since, idle_verdict
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
 from tunesmith.planning.verdict import Verdict
@@ -21,6 +22,7 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
             "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
+            "idle_since": idle_since(seen, cluster),
         }
     )
     if isinstance(seen.credential, Credential):
@@ -36,7 +38,7 @@ def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Ve
         "NodesHealthy": _nodes(seen, cluster),
         **_tested(cluster),
         "Drifted": drift(seen, cluster),
-        **_untold(cluster),
+        **idle_verdict(seen, cluster),
     }
 
 
@@ -119,13 +121,6 @@ def _tested(cluster: ProviderCluster) -> dict[str, Verdict]:
         return {"AcceptanceTested": Verdict(True, Reason.TESTS_PASSED, "The provider's acceptance tests let it pass.")}
     return {
         "AcceptanceTested": Verdict(None, Reason.NOT_TESTED_YET, "The provider tests the cluster before it is Ready.")
-    }
-
-
-def _untold(cluster: ProviderCluster) -> dict[str, Verdict]:
-    """Conditions of fields that are not acted on yet, told all the same."""
-    return {
-        "Idle": Verdict(None, Reason.NOT_MEASURED, f"Whether '{cluster.name}' is idle is not measured."),
     }
 
 

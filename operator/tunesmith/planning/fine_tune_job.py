@@ -22,6 +22,7 @@ from tunesmith.planning.job_observation import (
     stalled,
     working,
 )
+from tunesmith.planning.job_release import cluster_released
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
 from tunesmith.planning.running import (
     attempt_ended,
@@ -58,6 +59,7 @@ def decide(seen: JobObservation) -> JobDecision:
         cluster_of_the_template,
         cluster_not_ready,
         not_admitted,
+        cluster_released,
         cannot_be_seen,
         granted_nodes_lost,
         attempt_ended,  # judged before anything is made: a lost attempt is never made again under its number

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.cluster_account import accounted
-from tunesmith.planning.cluster_deletion import being_deleted, credential_can_tell
+from tunesmith.planning.cluster_deletion import being_deleted
 from tunesmith.planning.cluster_observation import (
     ClusterObservation,
     NoCredential,
@@ -25,6 +27,17 @@ from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, 
 from tunesmith.planning.cluster_size import nodes_not_ready, wrong_size
 from tunesmith.planning.cluster_status import as_seen, counted, is_being_built, standing, without_what_is_gone
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
+from tunesmith.planning.giving_back import credential_can_tell
+from tunesmith.planning.idle import warned_of_idleness
+from tunesmith.planning.incarnation import is_recreated, recreated
+from tunesmith.planning.lifetime import (
+    awake_in_time,
+    expired,
+    outside_hours,
+    schedule_cannot_stop_it,
+    schedule_unreadable,
+    unused_too_long,
+)
 from tunesmith.planning.looking import (
     BUSY_INTERVAL_SECONDS,
     answering_request,
@@ -41,6 +54,8 @@ from tunesmith.planning.ownership import (
 )
 from tunesmith.planning.provider import Credential, Phase
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
+from tunesmith.planning.reacquire import answering_reacquire
+from tunesmith.planning.release import being_released, released
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
@@ -49,6 +64,9 @@ from tunesmith.resources.reasons import Reason
 
 ClusterDecision = Decision[GPUClusterStatus]
 
+CALM = frozenset({Reason.IN_ORDER, Reason.RELEASED, Reason.OUTSIDE_SCHEDULE})
+"""With these as the reason of Ready nothing is under way."""
+
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
@@ -56,6 +74,7 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
         seen,
         paused,  # nothing is touched while the user says so
         being_deleted,
+        being_released,  # what bills is given back, whatever else is amiss
         not_implemented_fields,
         without_credential,
         never_seen,  # no finalizer before a first clean list
@@ -63,6 +82,9 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
         without_finalizer,
         claimed_by_another,
         found_by_name,
+        schedule_unreadable,
+        released,
+        outside_hours,
         predecessor_found,
         choice_is_wrong,
         credential_must_stay,
@@ -70,13 +92,16 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
         buy,  # intent, look, buy: never twice
         lost_from_provider,
         deleted_outside,
+        expired,
         stopped_by_provider,
         still_provisioning,
+        unused_too_long,
         kubeconfig_missing,
         not_reachable,
         not_set_up,
         wrong_size,
         nodes_not_ready,
+        schedule_cannot_stop_it,
         otherwise=in_order,
     )
     return accounted(seen, seen_lately(seen, decision))
@@ -189,7 +214,7 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
     cluster_id = seen.status.cluster_id
     if cluster_id is None or seen.bought is not None:
         return None
-    if is_lost(seen):
+    if is_lost(seen) and not is_recreated(seen):
         return quietly(seen)  # until it is shown again, which every look asks for
     if not credential_can_tell(seen):
         return stalled(
@@ -200,7 +225,7 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
         )
     begun = seen.provider.not_found.get(cluster_id)
     if begun is not None and is_absent_twice(seen.memory, cluster_id, begun, seen.around):
-        return _lost(seen, cluster_id)
+        return recreated(seen, cluster_id) if is_recreated(seen) else _lost(seen, cluster_id)
     due = seen.provider.begun or 0.0
     if seen.memory.absent_target == cluster_id and seen.memory.absent_since is not None:
         due = seen.memory.absent_since + seen.around.installation.absence_interval_seconds
@@ -256,19 +281,22 @@ def in_order(seen: ClusterObservation) -> ClusterDecision:
     cluster = seen.bought
     if cluster is None:
         raise ValueError("a cluster is in order only when the provider shows it")
-    status, message = as_seen(seen, cluster), counted(seen)
+    message = counted(seen)
     events: tuple[EventNote, ...] = ()
-    if status.first_ready_time is None:
-        status = status.model_copy(update={"first_ready_time": seen.around.now})
+    if seen.status.first_ready_time is None:
+        ready = seen.status.model_copy(update={"first_ready_time": seen.around.now})
+        seen = replace(seen, resource=seen.resource.model_copy(update={"status": ready}))
         events = (EventNote(EventType.NORMAL, Reason.IN_ORDER, message),)
+    status = as_seen(seen, cluster)
     return done(seen, Reason.IN_ORDER, message, status=status, verdicts=standing(seen, cluster), events=events)
 
 
 def seen_lately(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
-    """The decision, with a look at the provider when the newest is old or the user asks for one."""
+    """The decision, with what every one of them needs: the user's requests answered, and the next look in time."""
     metadata = seen.resource.metadata
     if is_paused(metadata) or (metadata.is_being_deleted and FINALIZER not in metadata.finalizers):
         return decision
+    decision = awake_in_time(seen, warned_of_idleness(seen, answering_reacquire(seen, decision)))
     begun = seen.provider.begun if isinstance(seen.credential, Credential) else None
     look = LookAtProvider(seen.around.monotonic, cluster_id=seen.status.cluster_id)
     decision = answering_request(
@@ -283,7 +311,7 @@ def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> fl
     """How old the newest look may be."""
     if seen.resource.metadata.is_being_deleted:
         return leaving_interval_seconds(seen.around.installation)
-    calm = reason_of(decision.status.conditions, "Ready") == Reason.IN_ORDER
+    calm = reason_of(decision.status.conditions, "Ready") in CALM
     wish = float(seen.spec.drift.interval_seconds)
     return wish if calm else min(wish, BUSY_INTERVAL_SECONDS)
 
@@ -296,7 +324,7 @@ def is_lost(seen: ClusterObservation) -> bool:
 def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
     message = (
         f"Cluster '{cluster_id}' is gone from the provider, and this resource did not delete it. Nothing is bought in "
-        "its place: delete this resource and create it again to buy another."
+        "its place: set `spec.recreatePolicy` to 'WhenGone' to buy another on demand, or delete this resource."
     )
     events: tuple[EventNote, ...] = ()
     if not is_lost(seen):

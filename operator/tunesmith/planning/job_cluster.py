@@ -15,6 +15,7 @@ from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job_running import PlacementType
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.metadata import API_VERSION
+from tunesmith.resources.reasons import Reason
 from tunesmith.resources.schema import to_raw
 
 
@@ -72,6 +73,8 @@ def _without_pods(seen: JobObservation, cluster: GPUCluster) -> JobDecision | No
     """It will take pods later, or again."""
     if cluster.metadata.is_being_deleted:
         return _waits_for_it(seen, "ClusterDeleting", f"GPUCluster '{cluster.metadata.name}' is being deleted.")
+    if cluster.status.release is not None:
+        return _waits_for_it(seen, "ClusterReleased", f"{why_released(cluster)} The job waits for it.")
     if not can_take_pods(cluster):
         return _waits_for_it(seen, "ClusterNotReady", _why_not(cluster))
     if isinstance(seen.workload, Unknown):
@@ -82,7 +85,27 @@ def _without_pods(seen: JobObservation, cluster: GPUCluster) -> JobDecision | No
 
 def can_take_pods(cluster: GPUCluster) -> bool:
     """It was Ready once, so that namespace and claim are there, and its kubeconfig is usable now."""
-    return cluster.status.first_ready_time is not None and cluster.status.release is None and can_be_asked(cluster)
+    return cluster.status.first_ready_time is not None and closed_to_jobs(cluster) is None and can_be_asked(cluster)
+
+
+def closed_to_jobs(cluster: GPUCluster) -> str | None:
+    """Why the cluster begins no further jobs although it may run; None: it is open. What runs on it runs on."""
+    if cluster.status.release is not None:
+        return why_released(cluster)
+    ready = find_condition(cluster.status.conditions, "Ready")
+    if ready is not None and ready.reason == Reason.HOURS_OVER:
+        return f"The hours of GPUCluster '{cluster.metadata.name}' are over."
+    return None
+
+
+def why_released(cluster: GPUCluster) -> str:
+    """That it is given back, why, and whether it comes again by itself, in one or two sentences."""
+    given_back = cluster.status.release
+    reason = given_back.reason if given_back is not None else None
+    verb = "is being given back" if cluster.status.cluster_id is not None else "was given back"
+    ready = find_condition(cluster.status.conditions, "Ready")
+    more = f" {ready.message}" if ready is not None and ready.reason == Reason.RELEASED else ""
+    return f"GPUCluster '{cluster.metadata.name}' {verb} ({reason}).{more}"
 
 
 def can_be_asked(cluster: GPUCluster) -> bool:

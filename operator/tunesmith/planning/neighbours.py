@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from tunesmith.planning.cluster_observation import REFUSALS, InsideFacts, JobUse, NamedVolume
-from tunesmith.planning.ownership import Claim, is_paused
+from tunesmith.planning.kube_facts import PodFact
+from tunesmith.planning.ownership import PAUSED_ANNOTATION, Claim, is_paused
+from tunesmith.planning.provider import GPUS_PER_NODE
 from tunesmith.planning.verdict import reason_of
 from tunesmith.planning.volume_observation import NamingCluster
 from tunesmith.resources.conditions import find_condition
@@ -82,6 +84,32 @@ def job_uses(raws: Iterable[Raw], cluster_name: str) -> tuple[JobUse, ...]:
     )
 
 
+def wanting_jobs(raws: Iterable[Raw], cluster_name: str) -> frozenset[str]:
+    """Names of the jobs on this cluster that have not ended, in any stage, and that can go on by themselves.
+
+    A job that somebody must mend first, or that its user holds back, keeps nothing: a cluster would bill for it for
+    ever.
+    """
+    return frozenset(raw["metadata"]["name"] for raw in raws if _is_on(raw, cluster_name) and _may_go_on(raw))
+
+
+def waiting_jobs(raws: Iterable[Raw], cluster_name: str, nodes: int) -> frozenset[str]:
+    """Those of them that say they wait for the released cluster, and that its `nodes` would be enough for."""
+    return frozenset(
+        raw["metadata"]["name"]
+        for raw in raws
+        if _is_on(raw, cluster_name)
+        and _may_go_on(raw)
+        and _condition(raw, "ClusterReady").get("reason") == Reason.CLUSTER_RELEASED
+        and _fits(raw, nodes)
+    )
+
+
+def using_pods(pods: Iterable[PodFact]) -> frozenset[str]:
+    """The pods that use GPUs or ask for them, as `namespace/name`."""
+    return frozenset(f"{pod.namespace}/{pod.name}" for pod in pods if pod.gpus > 0 and not pod.finished)
+
+
 def shares_credential(raws: Iterable[Raw], uid: str, secret_name: str) -> bool:
     """Another resource of these needs the same credential Secret."""
     return any(
@@ -114,8 +142,41 @@ def _is_held_up(cluster: GPUCluster) -> bool:
     if status.cluster_id is not None or status.create_intent is not None:
         return False
     stalled = find_condition(status.conditions, "Stalled")
+    if status.release is not None or reason_of(status.conditions, "Ready") == Reason.OUTSIDE_SCHEDULE:
+        return True
     refused = reason_of(status.conditions, "Provisioned") in REFUSALS
     return refused or is_paused(cluster.metadata) or (stalled is not None and stalled.is_true)
+
+
+def _is_on(raw: Raw, cluster_name: str) -> bool:
+    placement = (raw.get("spec") or {}).get("placement") or {}
+    named = (placement.get("cluster") or {}).get("name")
+    return cluster_name in {named, (raw.get("status") or {}).get("clusterName")}
+
+
+def _may_go_on(raw: Raw) -> bool:
+    spec, meta = raw.get("spec") or {}, raw["metadata"]
+    if (
+        _has_ended(raw.get("status") or {})
+        or meta.get("deletionTimestamp")
+        or spec.get("dryRun")
+        or spec.get("suspend")
+    ):
+        return False
+    paused = (meta.get("annotations") or {}).get(PAUSED_ANNOTATION) == "true"
+    return not paused and _condition(raw, "Stalled").get("status") != "True"
+
+
+def _fits(raw: Raw, nodes: int) -> bool:
+    plan = (raw.get("status") or {}).get("plan") or {}
+    per_pod = plan.get("gpusPerPod") or 0
+    pods_on_a_node = GPUS_PER_NODE // per_pod if 0 < per_pod <= GPUS_PER_NODE else 0
+    return bool((plan.get("pods") or 0) <= pods_on_a_node * nodes and pods_on_a_node)
+
+
+def _condition(raw: Raw, kind: str) -> Raw:
+    conditions: Iterable[Raw] = (raw.get("status") or {}).get("conditions") or ()
+    return next((each for each in conditions if each.get("type") == kind), {})
 
 
 def _has_ended(status: Raw) -> bool:

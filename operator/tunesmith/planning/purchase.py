@@ -110,7 +110,15 @@ class PurchaseMemory:
             return self
         if isinstance(answer, str):
             made = replace(self.mark, created_id=answer)
-            return replace(self, mark=made, refusals=0, last_refused=None, last_refusal=None, last_write=monotonic)
+            return replace(
+                self,
+                mark=made,
+                refusals=0,
+                last_refused=None,
+                last_refusal=None,
+                last_write=monotonic,
+                delete_sent=None,
+            )
         mark = replace(self.mark, answer=answer)
         if mark.refused is None or answer.error is ErrorClass.NOT_SENT:
             return replace(self, mark=mark)

@@ -23,6 +23,7 @@ class Standing(Enum):
     DONE = "done"  # Current
     WORKING = "working"  # InProgress: it will go on by itself
     STALLED = "stalled"  # Failed: somebody must do something
+    RESTING = "resting"  # not Ready by intention: nothing is under way and nothing is wrong
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,10 @@ class Reason(StrEnum):
         "DeletionProtected",
         "The annotation `tunesmith.dev/deletion-protection` holds the deletion. Remove it to let the resource go.",
     )
+    NOT_GIVEN_BACK = (
+        "NotGivenBack",
+        "The provider was asked to delete it and has not; it is asked again. It may bill: see to it at the provider.",
+    )
     PRICE_UNKNOWN = "PriceUnknown", "The installation knows no price for it."
 
     # GPUCluster
@@ -148,6 +152,28 @@ class Reason(StrEnum):
     HELD_BY_JOBS = "HeldByJobs", "Jobs hold GPUs of the cluster; it waits for them."
     WAITING_FOR_VOLUME = "WaitingForVolume", "The SharedVolume is not there, or not ready to be attached."
     VOLUME_IN_USE = "VolumeInUse", "Another cluster has the SharedVolume attached."
+    IDLE = "Idle", "Nothing is known to use the cluster; `status.idleSince` says since when."
+    IDLE_LONG = (
+        "IdleLong",
+        "Nothing has used the cluster for longer than the warning time. Delete it, or set `spec.idle`.",
+    )
+    CLUSTER_IN_USE = "ClusterInUse", "A job, a pod with GPUs or the keep-alive annotation uses the cluster."
+    USE_UNKNOWN = (
+        "UseUnknown",
+        "Whether anything uses the cluster cannot be seen; the idle clock neither runs nor starts anew.",
+    )
+    KEEP_ALIVE_UNREADABLE = (
+        "KeepAliveUnreadable",
+        "The annotation `tunesmith.dev/keep-alive-until` is not a time, so the cluster is kept. Mend or remove it.",
+    )
+    RELEASING = "Releasing", "The cluster is given back, for the reason in `status.release`; the resource stays."
+    RELEASED = "Released", "The cluster was given back and bills nothing; the message says what buys it again."
+    RELEASE_WITHDRAWN = "ReleaseWithdrawn", "A release was taken back before anything was deleted."
+    REACQUIRED = "Reacquired", "A released cluster is bought again."
+    RECREATED = "Recreated", "The cluster vanished and is bought again, as `spec.recreatePolicy` says."
+    OUTSIDE_SCHEDULE = "OutsideSchedule", "It is outside the hours of `spec.schedule`, so there is no cluster."
+    HOURS_OVER = "HoursOver", "The hours of `spec.schedule` are over; the cluster goes when its jobs have ended."
+    SCHEDULE_INVALID = "ScheduleInvalid", "A cron line or the time zone of `spec.schedule` cannot be read."
     NO_BUDGET = "NoBudget", "No budget is set."
 
     # SharedVolume
@@ -177,6 +203,7 @@ class Reason(StrEnum):
     STORAGE_NOT_FOUND = "StorageNotFound", "The SharedVolume or claim does not exist."
     CLUSTER_NOT_FOUND = "ClusterNotFound", "The GPUCluster does not exist."
     CLUSTER_REQUESTED = "ClusterRequested", "The job's own GPUCluster is being made from its template."
+    CLUSTER_RELEASED = "ClusterReleased", "The GPUCluster was given back, or is being; the message says what buys it."
     CLUSTER_DELETING = "ClusterDeleting", "The GPUCluster is being deleted."
     CLUSTER_READY = "ClusterReady", "The GPUCluster takes pods."
     LOCAL_CLUSTER = "LocalCluster", "The job runs in the operator's own cluster."
