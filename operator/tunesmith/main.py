@@ -83,7 +83,11 @@ class _Operator:
         kube = await open_local(kubeconfig, metrics.kube_request)
         ends.push_async_callback(kube.close)
         server = HttpServer(
-            settings.listen_address, settings.listen_port, registry=metrics.registry, ready=lambda: state.ready
+            settings.listen_address,
+            settings.listen_port,
+            registry=metrics.registry,
+            ready=lambda: state.ready,
+            dead=lambda: state.dead,
         )
         await ends.enter_async_context(server)
         log.info("Serving.", extra={"address": settings.listen_address, "port": server.port})
@@ -166,6 +170,11 @@ class _State:
     @property
     def ready(self) -> bool:
         return not self.leading or (self.runtime is not None and self.runtime.synced)
+
+    @property
+    def dead(self) -> str | None:
+        """What of the active process has died without ending it."""
+        return self.runtime.dead_watch() if self.leading and self.runtime is not None else None
 
 
 def kubeconfig_secret_name(cache: Cache, remote: RemoteCluster) -> str | None:

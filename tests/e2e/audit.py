@@ -22,7 +22,13 @@ class Request:
     namespace: str
     name: str
     code: int
+    group: str = ""
     message: str = ""
+
+    @property
+    def grant(self) -> tuple[str, str, str]:
+        """What RBAC must allow for it: group, resource with its subresource, verb."""
+        return self.group, "/".join(filter(None, (self.resource, self.subresource))), self.verb
 
     @property
     def is_forbidden(self) -> bool:
@@ -74,5 +80,6 @@ class AuditLog:
                     namespace=reference.get("namespace", ""),
                     name=reference.get("name", ""),
                     code=entry.get("responseStatus", {}).get("code", 0),
+                    group=reference.get("apiGroup", ""),
                     message=entry.get("responseStatus", {}).get("message", ""),
                 )

@@ -29,6 +29,8 @@ from tunesmith.planning.actions import RemoteCluster
 
 Raw = Mapping[str, Any]
 DRAIN_SECONDS = 10.0
+LONGEST_WATCH_SILENCE_SECONDS = 300.0
+"""A watch has a bookmark a minute, and is opened anew when it is silent: longer than this, it is dead."""
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,7 @@ class Runtime:
         self._is_dead = feed_is_dead
         self._audit = FeedAudit(cache, kube, feed_is_dead)
         self._pace = pace or Pace()
+        self._reflectors: list[Reflector] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: set[asyncio.Task[None]] = set()
 
@@ -99,14 +102,27 @@ class Runtime:
             self._intake.look_at(raw)
         for key in self._first_keys:
             self._intake.wake(key)
-        self._spawn(self._reflector(NODE).run(), "nodes")
-        self._spawn(self._reflector(POD, keep=uses_gpus_or_is_ours).run(), "pods")
-        self._spawn(self._reflector(JOB, selector=OWN_JOBS).run(), "jobs")
+        self._reflectors = [
+            self._reflector(NODE),
+            self._reflector(POD, keep=uses_gpus_or_is_ours),
+            self._reflector(JOB, selector=OWN_JOBS),
+        ]
+        for reflector in self._reflectors:
+            self._spawn(reflector.run(), reflector.kind.plural)
         self._spawn(self._recorder.run(), "events")
         self._spawn(self._resync(), "resync")
         for number in range(self._pace.workers):
             self._spawn(self._work(), f"worker {number}")
         self.synced = True
+
+    def dead_watch(self) -> str | None:
+        """Which watch of the local cluster has been silent for too long to be alive; None: none."""
+        now = self._clock.monotonic()
+        for reflector in self._reflectors:
+            silent_seconds = now - reflector.last_contact
+            if silent_seconds > LONGEST_WATCH_SILENCE_SECONDS:
+                return f"the watch of {reflector.kind.plural} was silent for {silent_seconds:.0f} s"
+        return None
 
     async def stop(self) -> None:
         """Take no further keys, let passes in flight end within a bound, and end everything."""

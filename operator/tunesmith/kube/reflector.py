@@ -48,9 +48,7 @@ class Reflector:
     ) -> None:
         """`changed` is told each object that is new, newer or gone. `keep` says which objects are cached at all."""
         self.kind = kind
-        self.last_contact: float | None = (
-            None  # monotonic seconds of the last sign of life: a list, an event, a bookmark
-        )
+        self.last_contact = monotonic()  # monotonic seconds of the last sign of life: a list, an event, a bookmark
         self._kube = kube
         self._cache = cache
         self._changed = changed

@@ -17,12 +17,21 @@ LONGEST_SILENCE_SECONDS = 30.0
 class HttpServer:
     """An async context manager: it serves while it is entered. A standby is alive and not ready."""
 
-    def __init__(self, address: str, port: int, *, registry: CollectorRegistry, ready: Callable[[], bool]) -> None:
-        """Port 0 takes a free one; `port` then says which."""
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        *,
+        registry: CollectorRegistry,
+        ready: Callable[[], bool],
+        dead: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Port 0 takes a free one; `port` then says which. `dead` says what part of the process is; None: nothing."""
         self.port = port
         self._address = address
         self._registry = registry
         self._ready = ready
+        self._dead = dead
         self._beat_at = time.monotonic()
         self._runner: web.AppRunner | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -58,6 +67,9 @@ class HttpServer:
         silent_seconds = time.monotonic() - self._beat_at
         if silent_seconds > LONGEST_SILENCE_SECONDS:
             return web.Response(status=503, text=f"the event loop stood still for {silent_seconds:.0f} s\n")
+        dead = self._dead()
+        if dead is not None:
+            return web.Response(status=503, text=f"{dead}\n")
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:

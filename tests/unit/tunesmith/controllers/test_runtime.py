@@ -99,3 +99,14 @@ async def test_a_pass_that_fails_delays_no_other_key_and_comes_again(shell):
     await until(lambda: passes.seen.count("bad") == 2)
     await runtime.stop()
     assert dead == []
+
+
+async def test_a_watch_that_says_nothing_for_five_minutes_is_dead(shell):
+    runtime = a_runtime(shell, WatchedKube(), [])
+    assert runtime.dead_watch() is None
+    await runtime.start()
+    shell.clock.seconds += 299
+    assert runtime.dead_watch() is None
+    shell.clock.seconds += 10
+    assert runtime.dead_watch().startswith("the watch of nodes was silent for 3")
+    await runtime.stop()

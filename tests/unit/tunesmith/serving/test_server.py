@@ -26,6 +26,13 @@ async def test_alive_and_ready_are_two_things(ready: bool, status: int) -> None:
         assert (await get(server.port, "/readyz"))[0] == status
 
 
+async def test_a_dead_watch_fails_the_liveness_probe_and_says_which() -> None:
+    registry = some_metrics().registry
+    dead = "the watch of pods was silent for 301 s"
+    async with HttpServer("127.0.0.1", 0, registry=registry, ready=lambda: True, dead=lambda: dead) as server:
+        assert await get(server.port, "/livez") == (503, f"{dead}\n")
+
+
 async def test_metrics_tell_what_is_paid_for_and_what_is_intended() -> None:
     paid = {"status": {"clusterID": "c1", "providerStatus": "Ready"}}
     intended = {"status": {"createIntent": {"name": "x"}}}

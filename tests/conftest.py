@@ -1,0 +1,16 @@
+"""Which tests share a process when two run at once: those that share a control plane, so that each starts one only."""
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SHARING = ("e2e", "integration", "chart")  # folders whose tests share what takes seconds to start
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0]
+        if folder in SHARING:
+            item.add_marker(pytest.mark.xdist_group(folder))
