@@ -12,6 +12,7 @@ from tunesmith.controllers.controller import POOL, Key, pool_key
 from tunesmith.controllers.ports import Ports
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.admission import Judgement, judge, pool_of, stands_on, with_positions_of_before
+from tunesmith.planning.budget import admission_stopped
 from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.job_cluster import closed_to_jobs
 from tunesmith.planning.pool import PoolAnswer, with_nodes_to_come
@@ -74,7 +75,10 @@ class PoolController:
             return facts
         expected = (cluster.spec.nodes or 1) if cluster is not None else 0
         nodes = with_nodes_to_come(facts.value.nodes, expected)
-        judgement = judge(jobs, self._grants[key].grants, nodes, facts.value.pods, self._ports.clock.now())
+        closed = admission_stopped(cluster) if cluster is not None else None
+        judgement = judge(
+            jobs, self._grants[key].grants, nodes, facts.value.pods, self._ports.clock.now(), closed=closed
+        )
         judgement = self._seldom_moved(key, judgement)
         self._grants[key] = judgement
         return Known(judgement, facts.as_of)

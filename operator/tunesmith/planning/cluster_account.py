@@ -31,8 +31,11 @@ RESERVED = "RESERVED"
 DAY_HOURS = 24
 
 
-def accounted(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
-    """The decision with what the cluster has cost. No write for the sake of money more often than hourly."""
+def accounted(seen: ClusterObservation, decision: ClusterDecision, *, asked: bool = False) -> ClusterDecision:
+    """The decision with what the cluster has cost. No write for the sake of money more often than hourly.
+
+    `asked`: somebody needs the sums of now, because a budget is about to end.
+    """
     if is_paused(seen.resource.metadata) or _belongs_to_another(seen):
         return decision
     if _closes(seen, decision):
@@ -43,7 +46,7 @@ def accounted(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDec
         return decision
     fresh = counted_now(seen, decision.status, cluster)
     before = decision.status.cost
-    if not _is_due(seen, decision, fresh):
+    if not asked and not _is_due(seen, decision, fresh):
         return decision
     return decision if fresh == before else replace(decision, status=_with(decision.status, fresh))
 
@@ -60,15 +63,14 @@ def counted_now(seen: ClusterObservation, status: GPUClusterStatus, cluster: Pro
     prepaid_hours = _prepaid_hours(seen, cluster)
     prepaid_usd = _prepaid_usd(seen, cluster, earlier.prepaid_hours, prepaid_hours)
     money = account(history, rates, since, until) if prepaid_usd is not None else None
-    now_held = held_at(history, until)
     idle = account(history, rates, *_idle_between(seen, status, since, until))
     return grown(
         before,
         Counting(
             money=money,
             until=until,
-            held=now_held.gpus.most,
-            hourly_usd=rate_of(now_held, rates),
+            held=held_at(history, until).gpus.most,
+            hourly_usd=rate_of(held_at(history, max(until, look.time)), rates),
             idle_usd=Decimal(0) if idle is None else idle.usd,
             prepaid_usd=prepaid_usd or Decimal(0),
             prepaid_hours=prepaid_hours,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.budget import mark_passed, over_budget, too_dear_to_buy, within_budget
 from tunesmith.planning.cluster_account import accounted
 from tunesmith.planning.cluster_deletion import being_deleted
 from tunesmith.planning.cluster_observation import (
@@ -89,10 +90,12 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
         choice_is_wrong,
         credential_must_stay,
         waits_for_volume,
+        too_dear_to_buy,
         buy,  # intent, look, buy: never twice
         lost_from_provider,
         deleted_outside,
         expired,
+        over_budget,
         stopped_by_provider,
         still_provisioning,
         unused_too_long,
@@ -104,7 +107,8 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
         schedule_cannot_stop_it,
         otherwise=in_order,
     )
-    return accounted(seen, seen_lately(seen, decision))
+    counted = accounted(seen, seen_lately(seen, decision), asked=mark_passed(seen))
+    return within_budget(seen, counted)
 
 
 def paused(seen: ClusterObservation) -> ClusterDecision | None:

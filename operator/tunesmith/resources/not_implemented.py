@@ -33,7 +33,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "spec.acceptanceTests",
         "spec.managementPolicy",
         "spec.adopt",
-        "spec.budget",
         "spec.repair",
     ),
     "SharedVolume": (
