@@ -123,10 +123,8 @@ def admission_stopped(cluster: GPUCluster) -> str | None:
     told = find_condition(cluster.status.conditions, "WithinBudget")
     if told is None or told.reason != Reason.BUDGET_SPENT:
         return None
-    return (
-        f"GPUCluster '{cluster.metadata.name}' admits no job: its budget of ${cents(budget.max_usd)} is spent. Raise "
-        "`spec.budget.maxUSD` there, or use another cluster."
-    )
+    what = f"GPUCluster '{cluster.metadata.name}' admits no job: its budget of ${cents(budget.max_usd)} is spent."
+    return f"{what} Raise `spec.budget.maxUSD` there, or use another cluster."
 
 
 def is_spent(budget: GPUClusterBudget, cost: Cost | None, now: datetime) -> bool:
@@ -195,11 +193,10 @@ def _verdict(seen: ClusterObservation, cost: Cost | None) -> Verdict:
     reason = _reason(budget, cost, seen.around.now)
     as_of = cost.as_of_time if cost is not None else None
     upto = "" if as_of is None else f" up to {format_time(as_of)}"
-    message = f"${cents(spent(cost))} of ${cents(budget.max_usd)} were spent{upto}."
+    sums = f"${cents(spent(cost))} of ${cents(budget.max_usd)}"
+    message = f"{sums} were spent{upto}."
     if reason == Reason.BUDGET_SPENT:
-        message = (
-            f"The budget is spent: ${cents(spent(cost))} of ${cents(budget.max_usd)}{upto}. {_THEN[budget.action]}"
-        )
+        message = f"The budget is spent: {sums}{upto}. {_THEN[budget.action]}"
     return Verdict(reason != Reason.BUDGET_SPENT, reason, message)
 
 

@@ -70,7 +70,7 @@ def counted_now(seen: ClusterObservation, status: GPUClusterStatus, cluster: Pro
             money=money,
             until=until,
             held=held_at(history, until).gpus.most,
-            hourly_usd=rate_of(held_at(history, max(until, look.time)), rates),
+            hourly_usd=rate_of(held_at(history, max(until, look.time + BEHIND)), rates),
             idle_usd=Decimal(0) if idle is None else idle.usd,
             prepaid_usd=prepaid_usd or Decimal(0),
             prepaid_hours=prepaid_hours,
