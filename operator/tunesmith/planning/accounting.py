@@ -15,6 +15,16 @@ WRITE_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
+class Prepaid:
+    """What was newly paid at once for a reservation, and what is paid for now: so many GPUs until `until`."""
+
+    usd: Decimal
+    uncertain_usd: Decimal
+    gpus: int
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Counting:
     """What was counted since the last time. `money` None: something has no price, so the sums stand still."""
 
@@ -23,8 +33,7 @@ class Counting:
     held: int
     hourly_usd: Decimal | None
     idle_usd: Decimal = Decimal(0)
-    prepaid_usd: Decimal = Decimal(0)
-    prepaid_hours: Decimal | None = None
+    prepaid: Prepaid | None = None
 
 
 def account_of(cost: Cost | None) -> CostAccount:
@@ -45,7 +54,10 @@ def grown(cost: Cost | None, counting: Counting) -> Cost:
         return kept.model_copy(update={"hourly_usd": hourly, "account": before if cost is not None else None})
     total, money = before.total, counting.money
     uncertain = total.uncertain_usd + money.uncertain_usd
-    compute = total.compute_usd + money.usd + counting.prepaid_usd
+    compute = total.compute_usd + money.usd
+    if counting.prepaid is not None:
+        compute += counting.prepaid.usd
+        uncertain += counting.prepaid.uncertain_usd
     after = Spent(
         compute_usd=stored(compute),
         idle_usd=stored(min(total.idle_usd + counting.idle_usd, compute)),
@@ -53,13 +65,10 @@ def grown(cost: Cost | None, counting: Counting) -> Cost:
         held_hours=stored(total.held_hours + money.gpu_seconds / SECONDS_PER_HOUR),
         uncertain_hours=stored(total.uncertain_hours + money.uncertain_gpu_seconds / SECONDS_PER_HOUR),
     )
-    account = before.model_copy(
-        update={
-            "total": after,
-            "held": counting.held,
-            "prepaid_hours": before.prepaid_hours if counting.prepaid_hours is None else counting.prepaid_hours,
-        }
-    )
+    update: dict[str, object] = {"total": after, "held": counting.held}
+    if counting.prepaid is not None:
+        update |= {"prepaid": counting.prepaid.gpus, "prepaid_until": counting.prepaid.until}
+    account = before.model_copy(update=update)
     return shown(account, hourly, counting.until)
 
 

@@ -14,6 +14,7 @@ from tunesmith.planning.price_table import BilledFrom, BilledUntil, BillingRules
 from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster, ProviderNode
 
 COMPUTE_PAUSED = "ON_DEMAND_COMPUTE_PAUSED"  # provider: credit ran out; nothing is billed
+SCHEDULED_CAPACITY = "SCHEDULED_CAPACITY"
 PAUSED = "PAUSED"  # whether this bills the provider does not say
 DELETING = "DELETING"
 _CLUSTER_PREFIX = "CLUSTER_PHASE_"
@@ -87,25 +88,20 @@ def ready_at(cluster: ProviderCluster) -> datetime | None:
 
 
 def _capacity(cluster: ProviderCluster, rules: BillingRules, look: Look, counted: Counted | None) -> Iterable[_Billed]:
-    created, ready = created_at(cluster, look.begun), ready_at(cluster)
-    first = _by_rule(created, ready, rules.begins)
-    if ready is None and look.ready_by is not None and rules.begins is not BilledFrom.CREATED:
-        first = _Moment(created, look.ready_by)
     nodes = (*cluster.nodes, *cluster.deleted_nodes)
     if not nodes:
-        yield from _by_count(cluster, first, counted, look.time)
+        ready = ready_at(cluster)
+        since = _by_rule(created_at(cluster, look.begun), ready, rules.begins)
+        if ready is None and look.ready_by is not None and rules.begins is not BilledFrom.CREATED:
+            since = _Moment(created_at(cluster, look.begun), look.ready_by)
+        yield from _by_count(cluster, since, counted, look.time)
         return
     gone = {node.id for node in cluster.deleted_nodes}
     for node in nodes:
-        since = _node_since(node, first, ready, rules)
-        if since is None:
-            continue
-        until = None
-        if node.deleted is not None:
-            until = _Moment(node.deleted, node.deleted)
-        elif node.id in gone:  # it went, and nobody says when
-            until = _Moment(max(since.earliest, counted.until) if counted is not None else since.earliest, look.time)
-        yield _Billed(node.gpus or GPUS_PER_NODE, node.preemptible, since, until)
+        since = _node_since(node, cluster, rules, look)
+        if since is not None:
+            until = _node_until(node, rules, since, look, counted, gone=node.id in gone)
+            yield _Billed(node.gpus or GPUS_PER_NODE, node.preemptible, since, until)
 
 
 def _by_count(
@@ -124,15 +120,32 @@ def _by_count(
         yield _Billed(cluster.gpus - kept, False, _Moment(counted.until, looked))
 
 
-def _node_since(
-    node: ProviderNode, first: _Moment | None, ready: datetime | None, rules: BillingRules
+def _node_since(node: ProviderNode, cluster: ProviderCluster, rules: BillingRules, look: Look) -> _Moment | None:
+    """A node begins with itself; where Ready counts, not before it runs, nor before its cluster was first Ready."""
+    made = min((step.time for step in node.phases), default=created_at(cluster, look.begun))
+    if cluster.billing_type == SCHEDULED_CAPACITY and cluster.reservation_start is not None:
+        made = max(made, cluster.reservation_start)
+    ready, running = ready_at(cluster) or look.ready_by, made
+    if node.phases:
+        ran = [step.time for step in node.phases if _word(step.phase, _NODE_PREFIX) == "RUNNING"]
+        if not ran:
+            return _by_rule(made, None, rules.begins)
+        running = min(ran)
+    return _by_rule(made, None if ready is None else max(running, ready), rules.begins)
+
+
+def _node_until(
+    node: ProviderNode, rules: BillingRules, since: _Moment, look: Look, counted: Counted | None, *, gone: bool
 ) -> _Moment | None:
-    """A node that was there before the cluster was first Ready is billed with the cluster, a later one from its own."""
-    entered = min((step.time for step in node.phases), default=None)
-    if entered is None or ready is None or entered <= ready:
-        return first
-    running = min((step.time for step in node.phases if _word(step.phase, _NODE_PREFIX) == "RUNNING"), default=None)
-    return _by_rule(entered, running, rules.begins)
+    """provider: when a node went is told, when it was asked to go is not. It was still wanted when it was counted."""
+    if node.deleted is None and not gone and not node.marked_for_deletion:
+        return None
+    wanted = since.earliest if counted is None else max(since.earliest, counted.until)
+    if node.deleted is not None:
+        return _Moment(node.deleted if rules.ends is BilledUntil.GONE else min(wanted, node.deleted), node.deleted)
+    if gone:
+        return _Moment(wanted, look.time)
+    return None if rules.ends is BilledUntil.GONE else _Moment(wanted, None)
 
 
 def _by_rule(created: datetime, ready: datetime | None, rule: BilledFrom) -> _Moment | None:

@@ -12,11 +12,11 @@ from decimal import Decimal
 
 from tunesmith.planning.accounting import account_of
 from tunesmith.planning.circumstances import Installation
-from tunesmith.planning.cluster_account import reservation_usd
 from tunesmith.planning.cluster_observation import ClusterObservation, stalled
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.money import SECONDS_PER_HOUR, cents, seconds_between
 from tunesmith.planning.ownership import is_paused
+from tunesmith.planning.prepayment import DAY_SECONDS, reservation_usd
 from tunesmith.planning.provider import GPUS_PER_NODE
 from tunesmith.planning.release import ReleaseReason, release
 from tunesmith.planning.verdict import Verdict, reason_of
@@ -163,12 +163,10 @@ def _types(spec: GPUClusterSpec) -> tuple[str, ...]:
 
 def _first_bill(spec: GPUClusterSpec, gpu_type: str, installation: Installation) -> Decimal | None:
     prices, billing = installation.prices, spec.billing
-    if billing.type is BillingType.SCHEDULED_CAPACITY:
-        return None  # provider: no price of it was ever published
     nodes = spec.nodes or 1
     preemptible = min(billing.preemptible_nodes or 0, nodes)
     reserved = 0
-    if billing.type is BillingType.RESERVED:
+    if billing.type is not BillingType.ON_DEMAND:
         reserved = nodes - preemptible if billing.reserved_nodes is None else billing.reserved_nodes
     total = Decimal(0)
     for count, rate in (
@@ -180,8 +178,15 @@ def _first_bill(spec: GPUClusterSpec, gpu_type: str, installation: Installation)
         total += count * GPUS_PER_NODE * (rate or Decimal(0))
     if not reserved:
         return total
-    term = reservation_usd(prices, gpu_type, reserved * GPUS_PER_NODE, Decimal(billing.duration_days or 0))
+    term = reservation_usd(prices, gpu_type, reserved * GPUS_PER_NODE, _days(spec))
     return None if term is None else total + term
+
+
+def _days(spec: GPUClusterSpec) -> Decimal:
+    billing = spec.billing
+    if billing.start_time is not None and billing.end_time is not None:
+        return seconds_between(billing.start_time, billing.end_time) / DAY_SECONDS
+    return Decimal(billing.duration_days or 0)
 
 
 def _verdict(seen: ClusterObservation, cost: Cost | None) -> Verdict:

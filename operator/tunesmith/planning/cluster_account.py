@@ -15,8 +15,9 @@ from tunesmith.planning.billing_history import Counted, Look, created_at, deleti
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import Decision
-from tunesmith.planning.money import Holding, Range, Rates, account, held_at, rate_of, seconds_between
+from tunesmith.planning.money import Holding, Range, Rates, account, held_at, rate_of
 from tunesmith.planning.ownership import FINALIZER, is_paused, was_restored
+from tunesmith.planning.prepayment import NoPrice, prepaid
 from tunesmith.planning.price_table import Prices
 from tunesmith.planning.provider import Phase, ProviderCluster
 from tunesmith.planning.usage import RecordUsage, UsageRecord, is_recorded, usage_of
@@ -27,8 +28,6 @@ ClusterDecision = Decision[GPUClusterStatus]
 
 BEHIND = timedelta(seconds=60)
 """How far the sums stay behind the newest look: more than clocks differ and records of nodes come late."""
-RESERVED = "RESERVED"
-DAY_HOURS = 24
 
 
 def accounted(seen: ClusterObservation, decision: ClusterDecision, *, asked: bool = False) -> ClusterDecision:
@@ -60,9 +59,8 @@ def counted_now(seen: ClusterObservation, status: GPUClusterStatus, cluster: Pro
     counted = None if earlier.held is None else Counted(since, earlier.held)
     history = history_of(cluster, seen.around.installation.billing, look, counted)
     until = max(_counts_until(cluster, look), since)
-    prepaid_hours = _prepaid_hours(seen, cluster)
-    prepaid_usd = _prepaid_usd(seen, cluster, earlier.prepaid_hours, prepaid_hours)
-    money = account(history, rates, since, until) if prepaid_usd is not None else None
+    paid = prepaid(seen, cluster, earlier, look)
+    money = account(history, rates, since, until) if not isinstance(paid, NoPrice) else None
     idle = account(history, rates, *_idle_between(seen, status, since, until))
     return grown(
         before,
@@ -72,8 +70,7 @@ def counted_now(seen: ClusterObservation, status: GPUClusterStatus, cluster: Pro
             held=held_at(history, until).gpus.most,
             hourly_usd=rate_of(held_at(history, max(until, look.time + BEHIND)), rates),
             idle_usd=Decimal(0) if idle is None else idle.usd,
-            prepaid_usd=prepaid_usd or Decimal(0),
-            prepaid_hours=prepaid_hours,
+            prepaid=None if isinstance(paid, NoPrice) else paid,
         ),
     )
 
@@ -122,12 +119,6 @@ def last_record(seen: ClusterObservation) -> tuple[RecordUsage, ...]:
 def rates_of(prices: Prices, cluster: ProviderCluster) -> Rates:
     """The hourly prices of a cluster's GPU type."""
     return Rates(prices.gpu_hour_usd.get(cluster.gpu_type), prices.preemptible_gpu_hour_usd.get(cluster.gpu_type))
-
-
-def reservation_usd(prices: Prices, gpu_type: str, gpus: int, days: Decimal) -> Decimal | None:
-    """Dollars for a whole reservation; None when the term has no price."""
-    rate = prices.reserved(gpu_type, days)
-    return None if rate is None else rate * gpus * days * DAY_HOURS
 
 
 def _is_due(seen: ClusterObservation, decision: ClusterDecision, fresh: Cost) -> bool:
@@ -200,33 +191,6 @@ def _idle_between(
         return until, until
     end = until if status.idle_since == idle_since else max(until, seen.around.now)
     return max(since, idle_since), end
-
-
-def _prepaid_hours(seen: ClusterObservation, cluster: ProviderCluster) -> Decimal | None:
-    """GPU-hours that were paid for at once: provider: a reservation's whole term is charged upfront."""
-    if cluster.billing_type != RESERVED or not cluster.reserved_gpus:
-        return None
-    days = _term_days(seen, cluster)
-    return None if days is None else days * DAY_HOURS * cluster.reserved_gpus
-
-
-def _prepaid_usd(
-    seen: ClusterObservation, cluster: ProviderCluster, before: Decimal | None, hours: Decimal | None
-) -> Decimal | None:
-    """What is newly charged: the term at first, later what an extension adds. None: its price is not known."""
-    new = Decimal(0) if hours is None else max(hours - (before or Decimal(0)), Decimal(0))
-    if new == 0:
-        return Decimal(0)
-    days = _term_days(seen, cluster) or Decimal(0)
-    rate = seen.around.installation.prices.reserved(cluster.gpu_type, days)
-    return None if rate is None else rate * new
-
-
-def _term_days(seen: ClusterObservation, cluster: ProviderCluster) -> Decimal | None:
-    if cluster.reservation_start is not None and cluster.reservation_end is not None:
-        return seconds_between(cluster.reservation_start, cluster.reservation_end) / 86400
-    days = seen.spec.billing.duration_days
-    return None if days is None else Decimal(days)
 
 
 def _resting(cost: Cost) -> Cost:

@@ -71,7 +71,8 @@ class CostAccount(StatusPart):
     earlier: Annotated[Spent, doc("The part of it of earlier incarnations.")] = Spent()
     since_time: Annotated[Time | None, doc("When this incarnation was bought, as far as it was seen.")] = None
     held: Annotated[Count | None, doc("GPUs, or TiB of a volume, that were held at `asOfTime`.")] = None
-    prepaid_hours: Annotated[NonNegativeDecimal | None, doc("GPU-hours of a reservation that are in the sums.")] = None
+    prepaid: Annotated[Count | None, doc("GPUs of a reservation whose whole term is in the sums.")] = None
+    prepaid_until: Annotated[Time | None, doc("The end of that term.")] = None
 
 
 class Cost(StatusPart):
