@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from tunesmith_devcluster import binaries, kwok, processes, slots
@@ -124,6 +125,10 @@ class Cluster:
     def slot(self) -> int:
         """The number that keeps this cluster's addresses and ports apart from others'."""
         return self.plane.layout.slot.number
+
+    def kubeconfig_until(self, valid_for: timedelta) -> str:
+        """The text of an administrator's kubeconfig with a new client certificate that ends after so long."""
+        return self.plane.kubeconfig_for("admin", ["system:masters"], self.name, valid_for=valid_for)
 
     def api(self) -> KubernetesApi:
         """A new client with an administrator's rights; a context manager."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from tunesmith_devcluster import components, processes
@@ -11,7 +12,7 @@ from tunesmith_devcluster.components import Binaries, Layout, Ports
 from tunesmith_devcluster.environment import plain_environment
 from tunesmith_devcluster.errors import DevclusterError
 from tunesmith_devcluster.kubeconfig import KubernetesApi, render
-from tunesmith_devcluster.pki import Authority, KeyPair, signing_keys
+from tunesmith_devcluster.pki import VALID_FOR, Authority, KeyPair, signing_keys
 from tunesmith_devcluster.slots import Slot
 
 START_SECONDS = 180  # of a machine that builds something big beside it; it takes 3 to 8
@@ -82,14 +83,14 @@ class ControlPlane:
         processes.end(others, grace_seconds=ENDING_GRACE_SECONDS)
         processes.end([of_etcd], grace_seconds=ENDING_GRACE_SECONDS)
 
-    def kubeconfig_for(self, user: str, groups: list[str], name: str) -> str:
+    def kubeconfig_for(self, user: str, groups: list[str], name: str, *, valid_for: timedelta = VALID_FOR) -> str:
         """The text of a kubeconfig with a new client certificate for this user."""
         return render(
             name=name,
             server=self.layout.server,
             authority_certificate=self.authority.pair.certificate,
             user=user,
-            pair=self.authority.client(user, groups),
+            pair=self.authority.client(user, groups, valid_for=valid_for),
         )
 
     def _start(self, component: str, commands: dict[str, list[str | Path]]) -> None:

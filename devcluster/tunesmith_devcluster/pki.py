@@ -1,7 +1,8 @@
 """Keys and certificates of one cluster: its authority, what it serves with, who its clients are.
 
-Elliptic-curve keys throughout, because making them takes no time. Everything is valid for ten years: a cluster of ours
-does not live that long, and one that was forgotten should not fail for this reason.
+Elliptic-curve keys throughout, because making them takes no time. Everything is valid for ten years, unless a client is
+to see its certificate end: a cluster of ours does not live that long, and one that was forgotten should not fail for
+this reason.
 """
 
 from __future__ import annotations
@@ -69,18 +70,22 @@ class Authority:
             subject, ExtendedKeyUsageOID.SERVER_AUTH, x509.SubjectAlternativeName(map(_general_name, hosts))
         )
 
-    def client(self, user: str, groups: Sequence[str] = ()) -> KeyPair:
+    def client(self, user: str, groups: Sequence[str] = (), *, valid_for: datetime.timedelta = VALID_FOR) -> KeyPair:
         """A certificate that Kubernetes takes for this user in these groups."""
         names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         subject = x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, user)])
-        return self._sign(subject, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        return self._sign(subject, ExtendedKeyUsageOID.CLIENT_AUTH, None, valid_for)
 
     def _sign(
-        self, subject: x509.Name, purpose: x509.ObjectIdentifier, names: x509.SubjectAlternativeName | None
+        self,
+        subject: x509.Name,
+        purpose: x509.ObjectIdentifier,
+        names: x509.SubjectAlternativeName | None,
+        valid_for: datetime.timedelta = VALID_FOR,
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            _builder(subject, self._certificate.subject, key)
+            _builder(subject, self._certificate.subject, key, valid_for)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -101,7 +106,12 @@ def signing_keys() -> SigningKeys:
     return SigningKeys(_key_pem(key), public.decode())
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    valid_for: datetime.timedelta = VALID_FOR,
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -110,7 +120,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - ALREADY_VALID_SINCE)
-        .not_valid_after(now + VALID_FOR)
+        .not_valid_after(now + valid_for)
     )
 
 

@@ -1,6 +1,6 @@
 """A GPU cluster: what was ordered, the phases it passes through over time, its nodes. Pure: time is passed in.
 
-The provider does not document the order of the phases; the order in which its SDK lists them is played here.
+Which phase follows which is in ``way``. Long because a cluster's facts and its moves are read together.
 """
 
 from collections.abc import Mapping
@@ -9,62 +9,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from tunesmith_simulator import machines
+from tunesmith_simulator import machines, way
+from tunesmith_simulator.courses import PLAIN, Course
 from tunesmith_simulator.machines import Node, NodePhase
 from tunesmith_simulator.pace import Pace, rescaled
+from tunesmith_simulator.phases import SETTLED, TESTS_FAILED, ClusterPhase, ClusterTransition
 from tunesmith_simulator.regions import Driver
-
-
-class ClusterPhase(StrEnum):
-    """The phases that are played here, in the words of the API."""
-
-    SCHEDULED = "CLUSTER_PHASE_SCHEDULED"
-    WAITING_FOR_CONTROL_PLANE_NODES = "CLUSTER_PHASE_WAITING_FOR_CONTROL_PLANE_NODES"
-    WAITING_FOR_DATA_PLANE_NODES = "CLUSTER_PHASE_WAITING_FOR_DATA_PLANE_NODES"
-    WAITING_FOR_SUBNET = "CLUSTER_PHASE_WAITING_FOR_SUBNET"
-    WAITING_FOR_SHARED_VOLUME = "CLUSTER_PHASE_WAITING_FOR_SHARED_VOLUME"
-    INSTALLING_DRIVERS = "CLUSTER_PHASE_INSTALLING_DRIVERS"
-    RUNNING_ACCEPTANCE_TESTS = "CLUSTER_PHASE_RUNNING_ACCEPTANCE_TESTS"
-    READY = "CLUSTER_PHASE_READY"
-    DEGRADED = "CLUSTER_PHASE_DEGRADED"
-    DELETING = "CLUSTER_PHASE_DELETING"
-
-    @property
-    def status(self) -> str:
-        """The word of the cluster's ``status`` field: the phase in camel case."""
-        return "".join(word.capitalize() for word in self.value.removeprefix("CLUSTER_PHASE_").split("_"))
-
-
-SETTLED = frozenset({ClusterPhase.READY, ClusterPhase.DEGRADED})
-_ON_THE_WAY = (
-    ClusterPhase.SCHEDULED,
-    ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES,
-    ClusterPhase.WAITING_FOR_DATA_PLANE_NODES,
-    ClusterPhase.WAITING_FOR_SUBNET,
-    ClusterPhase.WAITING_FOR_SHARED_VOLUME,
-    ClusterPhase.INSTALLING_DRIVERS,
-    ClusterPhase.RUNNING_ACCEPTANCE_TESTS,
-    ClusterPhase.READY,
-)
-ALLOWED: Mapping[ClusterPhase, frozenset[ClusterPhase]] = {
-    ClusterPhase.SCHEDULED: frozenset({ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES, ClusterPhase.DELETING}),
-    ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES: frozenset(
-        {ClusterPhase.WAITING_FOR_DATA_PLANE_NODES, ClusterPhase.DELETING}
-    ),
-    ClusterPhase.WAITING_FOR_DATA_PLANE_NODES: frozenset({ClusterPhase.WAITING_FOR_SUBNET, ClusterPhase.DELETING}),
-    ClusterPhase.WAITING_FOR_SUBNET: frozenset(
-        {ClusterPhase.WAITING_FOR_SHARED_VOLUME, ClusterPhase.INSTALLING_DRIVERS, ClusterPhase.DELETING}
-    ),
-    ClusterPhase.WAITING_FOR_SHARED_VOLUME: frozenset({ClusterPhase.INSTALLING_DRIVERS, ClusterPhase.DELETING}),
-    ClusterPhase.INSTALLING_DRIVERS: frozenset(
-        {ClusterPhase.RUNNING_ACCEPTANCE_TESTS, ClusterPhase.READY, ClusterPhase.DELETING}
-    ),
-    ClusterPhase.RUNNING_ACCEPTANCE_TESTS: frozenset({ClusterPhase.READY, ClusterPhase.DELETING}),
-    ClusterPhase.READY: frozenset({ClusterPhase.DEGRADED, ClusterPhase.DELETING}),
-    ClusterPhase.DEGRADED: frozenset({ClusterPhase.READY, ClusterPhase.DELETING}),
-    ClusterPhase.DELETING: frozenset(),
-}
-"""Where a cluster may go from each phase."""
 
 
 class Billing(StrEnum):
@@ -114,14 +64,6 @@ class ClusterOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterTransition:
-    """A cluster came into ``phase`` at ``time``."""
-
-    phase: ClusterPhase
-    time: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class NodeEvent:
     """Something that happened to a node, as the provider tells it in the cluster's timeline."""
 
@@ -132,10 +74,19 @@ class NodeEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ReservedStep:
+    """So many GPUs are prepaid from ``time`` on."""
+
+    time: datetime
+    gpus: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """A cluster. ``backed``: real machines stand behind it, and its phases wait for them.
 
     ``volume_attached_at`` and ``ended_at`` are what those machines reported; without them they are not waited for.
+    ``told_status`` and ``handed_out`` (base64) are told instead of the status and the kubeconfig that it has.
     """
 
     cluster_id: str
@@ -156,6 +107,26 @@ class Cluster:
     deleted_nodes: tuple[Node, ...] = ()
     events: tuple[NodeEvent, ...] = ()
     backing_error: str = ""
+    course: Course = PLAIN
+    told_status: str | None = None
+    handed_out: str | None = None
+    kube_config_from: datetime | None = None
+    kube_config_open: bool = False
+    reserved: tuple[ReservedStep, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """The word of its ``status`` field."""
+        if self.told_status is not None:
+            return self.told_status
+        return self.course.failed_tests_status if self.phase in TESTS_FAILED else self.phase.status
+
+    @property
+    def told_kube_config(self) -> str:
+        """The kubeconfig that the API tells (base64); empty while there is none to tell."""
+        if not (self.control_plane_ready and self.kube_config_open):
+            return ""
+        return self.kube_config if self.handed_out is None else self.handed_out
 
     @property
     def phase(self) -> ClusterPhase:
@@ -209,10 +180,12 @@ def new_cluster(
     kube_config: str,
     now: datetime,
     pace: Pace,
+    course: Course | None = None,
 ) -> Cluster:
     """A cluster that was bought just now. ``kube_config`` may be empty: what stands behind it reports it later."""
+    course = course or PLAIN
     first = ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES
-    if order.starts_at is not None and order.starts_at > now:
+    if course.scheduled_seconds is not None or (order.starts_at is not None and order.starts_at > now):
         first = ClusterPhase.SCHEDULED
     cluster = Cluster(
         cluster_id=cluster_id,
@@ -221,13 +194,23 @@ def new_cluster(
         created_at=now,
         history=(),
         control_plane_nodes=control_plane_nodes,
-        gpu_nodes=gpu_nodes,
+        gpu_nodes=tuple(
+            replace(node, slowness=course.slow_nodes.get(index, 1), missing_gpus=course.missing_gpus.get(index, 0))
+            for index, node in enumerate(gpu_nodes)
+        ),
         backed=backed,
         kube_config=kube_config,
         volume_id=volume_id,
         ends_at=order.ends_at,
+        course=course,
+        reserved=_prepaid_from(now, order),
     )
     return _entered(cluster, first, now, pace)
+
+
+def _prepaid_from(now: datetime, order: ClusterOrder) -> tuple[ReservedStep, ...]:
+    prepaid = order.num_gpus if order.billing is Billing.SCHEDULED_CAPACITY else order.num_reserved_gpus
+    return (ReservedStep(now, prepaid),) if prepaid else ()
 
 
 def advanced(cluster: Cluster, now: datetime, pace: Pace, volume_available_at: datetime | None) -> Cluster:
@@ -243,6 +226,33 @@ def deleting(cluster: Cluster, at: datetime, pace: Pace) -> Cluster:
     return cluster if cluster.leaving else _entered(cluster, ClusterPhase.DELETING, at, pace)
 
 
+def paused(cluster: Cluster, at: datetime, pace: Pace) -> Cluster:
+    """The cluster from the moment its credit ran out: its GPU nodes stand still. Prepaid ones run to their term."""
+    if cluster.phase not in SETTLED or cluster.order.billing is not Billing.ON_DEMAND:
+        return cluster
+    nodes = tuple(machines.paused(node, at) for node in cluster.gpu_nodes)
+    return _entered(replace(cluster, gpu_nodes=nodes), ClusterPhase.ON_DEMAND_COMPUTE_PAUSED, at, pace)
+
+
+def resumed(cluster: Cluster, at: datetime, pace: Pace) -> Cluster:
+    """The cluster from the moment there was credit again."""
+    if cluster.phase is not ClusterPhase.ON_DEMAND_COMPUTE_PAUSED:
+        return cluster
+    cluster = replace(cluster, gpu_nodes=tuple(machines.resumed(node, at) for node in cluster.gpu_nodes))
+    return _entered(cluster, _health(cluster), at, pace)
+
+
+def sent_to(cluster: Cluster, phase: ClusterPhase, at: datetime, pace: Pace) -> Cluster:
+    """The cluster in another phase from now on, by no rule of its own; from there it goes on by itself."""
+    return _entered(replace(cluster, told_status=None), phase, at, pace)
+
+
+def on_course(cluster: Cluster, course: Course, pace: Pace) -> Cluster:
+    """The cluster on another way from now on; what it did so far stays."""
+    cluster = replace(cluster, course=course, kube_config_from=None)
+    return replace(cluster, due_at=_due_at(cluster, cluster.phase, cluster.since, pace))
+
+
 def next_change_at(cluster: Cluster, volume_available_at: datetime | None) -> datetime | None:
     """The next time at which something happens to the cluster by itself, as far as is known; None for never."""
     if cluster.gone_at is not None:
@@ -250,6 +260,7 @@ def next_change_at(cluster: Cluster, volume_available_at: datetime | None) -> da
     times = [machines.leaves_phase_at(node) for node in (*cluster.control_plane_nodes, *cluster.gpu_nodes)]
     times += [node.leaves_at for node in cluster.gpu_nodes]
     times += [_leaves_phase_at(cluster, volume_available_at), None if cluster.leaving else cluster.ends_at]
+    times.append(None if cluster.kube_config_open else cluster.kube_config_from)
     if cluster.phase in SETTLED and cluster.phase is not _health(cluster):
         times.append(cluster.since)
     return min((time for time in times if time is not None), default=None)
@@ -262,7 +273,8 @@ def replayed(cluster: Cluster, now: datetime, factor: float) -> Cluster:
     """
     return replace(
         cluster,
-        due_at=cluster.due_at if cluster.phase is ClusterPhase.SCHEDULED else rescaled(cluster.due_at, now, factor),
+        due_at=cluster.due_at if _waits_for_a_date(cluster) else rescaled(cluster.due_at, now, factor),
+        kube_config_from=rescaled(cluster.kube_config_from, now, factor),
         control_plane_nodes=tuple(machines.replayed(node, now, factor) for node in cluster.control_plane_nodes),
         gpu_nodes=tuple(machines.replayed(node, now, factor) for node in cluster.gpu_nodes),
     )
@@ -278,7 +290,22 @@ def _until(cluster: Cluster, now: datetime, pace: Pace, volume_available_at: dat
             cluster = _entered(cluster, health, max(_last_node_change(cluster), cluster.since), pace)
         else:
             break
-    return cluster
+    return _with_kube_config(cluster, now, pace)
+
+
+def _waits_for_a_date(cluster: Cluster) -> bool:
+    return cluster.phase is ClusterPhase.SCHEDULED and cluster.course.scheduled_seconds is None
+
+
+def _with_kube_config(cluster: Cluster, now: datetime, pace: Pace) -> Cluster:
+    if cluster.kube_config_open or cluster.course.kube_config_never:
+        return cluster
+    running = machines.all_running_since(cluster.control_plane_nodes)
+    if cluster.kube_config_from is None and running is not None:
+        opens_at = pace.after(running, cluster.course.kube_config_after_seconds)
+        cluster = replace(cluster, kube_config_from=opens_at)
+    due = cluster.kube_config_from is not None and cluster.kube_config_from <= now
+    return replace(cluster, kube_config_open=True) if due else cluster
 
 
 def _with_nodes_advanced(cluster: Cluster, now: datetime, pace: Pace) -> Cluster:
@@ -288,12 +315,20 @@ def _with_nodes_advanced(cluster: Cluster, now: datetime, pace: Pace) -> Cluster
         control_plane_nodes=tuple(machines.advanced(node, now, pace) for node in cluster.control_plane_nodes),
         gpu_nodes=tuple(machines.advanced(node, now, pace) for node in cluster.gpu_nodes if node not in left),
         deleted_nodes=(*cluster.deleted_nodes, *(replace(node, deleted_at=node.leaves_at) for node in left)),
+        events=(*cluster.events, *(_preempted(node) for node in left if node.preempted)),
     )
 
 
+def _preempted(node: Node) -> NodeEvent:
+    message = "Preemptible node was taken back."
+    return NodeEvent(node.host_name, "TogetherPreempted", message, node.leaves_at or node.since)
+
+
 def _leaves_phase_at(cluster: Cluster, volume_available_at: datetime | None) -> datetime | None:
+    if cluster.phase.short in cluster.course.never_leaves:
+        return None
     match cluster.phase:
-        case ClusterPhase.READY | ClusterPhase.DEGRADED:
+        case ClusterPhase.READY | ClusterPhase.DEGRADED | ClusterPhase.PAUSED:
             return None
         case ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES:
             return _after_all_run(cluster, cluster.control_plane_nodes)
@@ -309,7 +344,7 @@ def _leaves_phase_at(cluster: Cluster, volume_available_at: datetime | None) -> 
 
 def _after_all_run(cluster: Cluster, nodes: tuple[Node, ...]) -> datetime | None:
     running = machines.all_running_since(nodes)
-    return None if running is None else max(running, cluster.since)
+    return None if running is None else max(running, cluster.since, cluster.due_at or cluster.since)
 
 
 def _latest(times: list[datetime | None]) -> datetime | None:
@@ -321,11 +356,12 @@ def _latest(times: list[datetime | None]) -> datetime | None:
 def _after_phase(cluster: Cluster, at: datetime, pace: Pace) -> Cluster:
     if cluster.phase is ClusterPhase.DELETING:
         return replace(cluster, gone_at=at, due_at=None)
-    following = _ON_THE_WAY[_ON_THE_WAY.index(cluster.phase) + 1]
-    if following is ClusterPhase.WAITING_FOR_SHARED_VOLUME and cluster.volume_id is None:
-        following = ClusterPhase.INSTALLING_DRIVERS
-    if following is ClusterPhase.RUNNING_ACCEPTANCE_TESTS and not cluster.order.acceptance_tests:
-        following = ClusterPhase.READY
+    following = way.following(
+        cluster.history,
+        cluster.course,
+        has_volume=cluster.volume_id is not None,
+        wants_tests=cluster.order.acceptance_tests,
+    )
     return _entered(cluster, following, at, pace)
 
 
@@ -333,31 +369,28 @@ def _entered(cluster: Cluster, phase: ClusterPhase, at: datetime, pace: Pace) ->
     cluster = replace(
         cluster,
         history=(*cluster.history, ClusterTransition(phase, at)),
-        due_at=_due_at(cluster.order, phase, at, pace),
+        due_at=_due_at(cluster, phase, at, pace),
     )
     match phase:
         case ClusterPhase.WAITING_FOR_CONTROL_PLANE_NODES:
-            nodes = tuple(machines.started(node, at, pace) for node in cluster.control_plane_nodes)
-            return replace(cluster, control_plane_nodes=nodes)
+            return replace(cluster, control_plane_nodes=_started(cluster.control_plane_nodes, at, pace))
         case ClusterPhase.WAITING_FOR_DATA_PLANE_NODES:
-            return replace(cluster, gpu_nodes=tuple(machines.started(node, at, pace) for node in cluster.gpu_nodes))
+            return replace(cluster, gpu_nodes=_started(cluster.gpu_nodes, at, pace))
         case ClusterPhase.READY if cluster.ends_at is None and cluster.order.duration_days is not None:
             # provider: a reservation's term starts at Ready
             return replace(cluster, ends_at=at + timedelta(days=cluster.order.duration_days))
     return cluster
 
 
-def _due_at(order: ClusterOrder, phase: ClusterPhase, at: datetime, pace: Pace) -> datetime | None:
-    if phase is ClusterPhase.SCHEDULED:
-        return order.starts_at
-    durations = pace.durations
-    seconds = {
-        ClusterPhase.WAITING_FOR_SUBNET: durations.subnet_seconds,
-        ClusterPhase.WAITING_FOR_SHARED_VOLUME: durations.shared_volume_seconds,
-        ClusterPhase.INSTALLING_DRIVERS: durations.drivers_seconds,
-        ClusterPhase.RUNNING_ACCEPTANCE_TESTS: durations.acceptance_tests_seconds,
-        ClusterPhase.DELETING: durations.deleting_seconds,
-    }.get(phase)
+def _started(nodes: tuple[Node, ...], at: datetime, pace: Pace) -> tuple[Node, ...]:
+    """The nodes with those that were not begun begun: a cluster may come to this phase again."""
+    return tuple(machines.started(node, at, pace) if node.phase is NodePhase.PENDING else node for node in nodes)
+
+
+def _due_at(cluster: Cluster, phase: ClusterPhase, at: datetime, pace: Pace) -> datetime | None:
+    if phase is ClusterPhase.SCHEDULED and cluster.course.scheduled_seconds is None:
+        return cluster.order.starts_at or at
+    seconds = way.seconds_in(phase, cluster.course, pace.durations)
     return None if seconds is None else pace.after(at, seconds)
 
 

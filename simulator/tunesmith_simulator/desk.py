@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunesmith_simulator import clusters, machines, volumes
-from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder, NodeEvent
+from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder, NodeEvent, ReservedStep
 from tunesmith_simulator.machines import GPUS_PER_NODE, Node, NodePhase, new_node
+from tunesmith_simulator.phases import SETTLED
 from tunesmith_simulator.refusals import Reason, RefusedError, conflict, invalid
 from tunesmith_simulator.regions import Region
 from tunesmith_simulator.volumes import Volume, new_volume
@@ -87,6 +88,7 @@ def buy_cluster(
         kube_config=visit.behind.kube_config(cluster_id, order.name),
         now=visit.now,
         pace=world.pace,
+        course=world.courses.of_cluster(order.name),
     )
     if attached is not None:
         world = world.with_volume(replace(attached, attached_to=cluster_id))
@@ -102,7 +104,7 @@ def resize_cluster(
     _check_gpu_count("num_gpus", num_gpus)
     if num_gpus == cluster.num_gpus:
         return world
-    if cluster.phase not in clusters.SETTLED:
+    if cluster.phase not in SETTLED:
         raise conflict(f"cluster {cluster_id!r} cannot be resized while it is {cluster.phase.status}")
     if num_gpus > cluster.num_gpus:
         return world.with_cluster(_grown(world, visit, cluster, num_gpus))
@@ -117,7 +119,10 @@ def change_order(world: World, visit: Visit, cluster_id: str, order: ClusterOrde
         raise conflict(f"cluster {cluster_id!r} is being deleted")
     if ends_at is not None and cluster.order.billing is Billing.ON_DEMAND:
         raise invalid("reservation_end_time is only accepted for prepaid clusters")
-    return world.with_cluster(replace(cluster, order=order, ends_at=ends_at or cluster.ends_at))
+    reserved = cluster.reserved
+    if order.num_reserved_gpus != cluster.order.num_reserved_gpus:
+        reserved = (*reserved, ReservedStep(visit.now, order.num_reserved_gpus))
+    return world.with_cluster(replace(cluster, order=order, ends_at=ends_at or cluster.ends_at, reserved=reserved))
 
 
 def delete_cluster(world: World, visit: Visit, cluster_id: str) -> World:
@@ -133,7 +138,7 @@ def buy_volume(
     """Make a volume alone, in the partition of ``beside_cluster_id`` if given; the new world and the volume's id."""
     _check_may_buy(visit.account)
     region = region_named(world, volume.region)
-    partition = region.volume_partition
+    partition = world.courses.of_volume(volume.name).partition or region.volume_partition
     if beside_cluster_id is not None:
         partition = world.cluster_of(visit.account, beside_cluster_id).partition
     made = _volume(world, visit, volume, partition)
@@ -150,7 +155,7 @@ def grow_volume(world: World, visit: Visit, volume_id: str, size_tib: int) -> Wo
     if size_tib < volume.size_tib:
         # provider: growing is self-service, shrinking is done by the account team
         raise invalid(f"volume {volume_id!r} cannot shrink from {volume.size_tib} TiB to {size_tib} TiB")
-    return world.with_volume(replace(volume, size_tib=size_tib))
+    return world.with_volume(volumes.grown(volume, size_tib, visit.now))
 
 
 def delete_volume(world: World, visit: Visit, volume_id: str) -> World:
@@ -284,6 +289,7 @@ def _volume(world: World, visit: Visit, wanted: VolumeOrder, partition: str) -> 
         lifecycle_independent=wanted.lifecycle_independent,
         now=visit.now,
         pace=world.pace,
+        course=world.courses.of_volume(wanted.name),
     )
 
 
@@ -327,7 +333,10 @@ def _shrunk(world: World, visit: Visit, cluster: Cluster, num_gpus: int, leaving
     chosen = sorted(staying, key=reluctance)[:count]
     leaves_at = world.pace.after(visit.now, world.pace.durations.node_leaving_seconds)
     events = tuple(_event(node, "TogetherScaledDown", "Node removed by a scale-down.", visit.now) for node in chosen)
-    nodes = tuple(replace(node, leaves_at=leaves_at) if node in chosen else node for node in cluster.gpu_nodes)
+    nodes = tuple(
+        replace(node, leaves_at=leaves_at, leaving_since=visit.now) if node in chosen else node
+        for node in cluster.gpu_nodes
+    )
     return replace(cluster, gpu_nodes=nodes, events=(*cluster.events, *events))
 
 

@@ -23,6 +23,7 @@ class NodePhase(StrEnum):
     BOOTING = "NODE_PHASE_BOOTING"
     BOOTSTRAPPING = "NODE_PHASE_BOOTSTRAPPING"
     RUNNING = "NODE_PHASE_RUNNING"
+    PAUSED = "NODE_PHASE_PAUSED"
     FAILED = "NODE_PHASE_FAILED"
 
     @property
@@ -38,6 +39,14 @@ NEXT = {
 }
 
 
+class Source(StrEnum):
+    """What a GPU machine is taken from: the region's stock, what may be reclaimed, or a customer's capacity pool."""
+
+    STANDARD = "standard"
+    PREEMPTIBLE = "preemptible"
+    CAPACITY_POOL = "capacity pool"
+
+
 @dataclass(frozen=True, slots=True)
 class NodeTransition:
     """A node came into ``phase`` at ``time``."""
@@ -48,7 +57,11 @@ class NodeTransition:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine. ``due_at`` ends the present phase; ``up_at`` is when what stands behind it was seen to run."""
+    """A machine. ``due_at`` ends the present phase; ``up_at`` is when what stands behind it was seen to run.
+
+    ``replaces`` is the instance whose place it took. ``leaving_since`` is when its customer asked for its end. Of its
+    ``num_gpus``, ``missing_gpus`` do not show in it.
+    """
 
     node_id: str
     instance_id: str
@@ -59,6 +72,12 @@ class Node:
     due_at: datetime | None = None
     leaves_at: datetime | None = None
     deleted_at: datetime | None = None
+    source: Source = Source.STANDARD
+    replaces: str = ""
+    leaving_since: datetime | None = None
+    preempted: bool = False
+    slowness: float = 1
+    missing_gpus: int = 0
 
     @property
     def phase(self) -> NodePhase:
@@ -96,6 +115,27 @@ def started(node: Node, at: datetime, pace: Pace) -> Node:
 def failed(node: Node, at: datetime) -> Node:
     """A machine that broke."""
     return replace(node, history=(*node.history, NodeTransition(NodePhase.FAILED, at)), due_at=None)
+
+
+def recovered(node: Node, at: datetime) -> Node:
+    """A broken machine that runs again."""
+    if node.phase is not NodePhase.FAILED:
+        return node
+    return replace(node, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
+
+
+def paused(node: Node, at: datetime) -> Node:
+    """A running machine that stands still because nobody pays."""
+    if node.phase is not NodePhase.RUNNING:
+        return node
+    return replace(node, history=(*node.history, NodeTransition(NodePhase.PAUSED, at)))
+
+
+def resumed(node: Node, at: datetime) -> Node:
+    """A paused machine that runs again."""
+    if node.phase is not NodePhase.PAUSED:
+        return node
+    return replace(node, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
 
 
 def advanced(node: Node, now: datetime, pace: Pace) -> Node:
@@ -136,7 +176,7 @@ def _entered(node: Node, phase: NodePhase, at: datetime, pace: Pace) -> Node:
     return replace(
         node,
         history=(*node.history, NodeTransition(phase, at)),
-        due_at=None if seconds is None else pace.after(at, seconds),
+        due_at=None if seconds is None else pace.after(at, seconds * node.slowness),
     )
 
 

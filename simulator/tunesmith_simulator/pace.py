@@ -37,6 +37,9 @@ class Durations(BaseModel):
     volume_scheduled_seconds: Seconds = 5
     volume_provisioning_seconds: Seconds = 40
     volume_deleting_seconds: Seconds = 20
+    preemption_notice_seconds: Seconds = 300
+    decommission_seconds: Seconds | None = None
+    """How long a cluster that is paused for want of credit is kept; without end if not given."""
 
 
 class Pace(BaseModel):

@@ -1,15 +1,30 @@
-"""The scenario file: who the customers are, what is sold where, at what price and pace."""
+"""The scenario file: who the customers are, what is sold where, at what price and pace, and what goes wrong when."""
 
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, SecretStr, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    SecretStr,
+    ValidationError,
+)
 
+from tunesmith_simulator import world as worlds
+from tunesmith_simulator.courses import Courses
+from tunesmith_simulator.faults import Fault
+from tunesmith_simulator.happenings import TimelineEntry
 from tunesmith_simulator.pace import Durations, Pace
-from tunesmith_simulator.prices import Prices
+from tunesmith_simulator.prices import BillingRules, Prices
 from tunesmith_simulator.regions import Driver, Region
+from tunesmith_simulator.virtual_clock import FIRST_DAY, VirtualClock
 from tunesmith_simulator.world import Account, World
 
 GpuType = Literal[
@@ -51,10 +66,18 @@ class RegionEntry(_Part):
     volume_partition: str = "a"
 
 
+class ClockEntry(_Part):
+    """A virtual clock: where it begins, and how many of its seconds pass in one on the wall (0: by admin calls)."""
+
+    starts_at: AwareDatetime = FIRST_DAY
+    rate: NonNegativeFloat = 0
+
+
 class Scenario(_Part):
     """What the simulator plays, as a YAML file says it; unknown keys are refused.
 
-    ``seed`` makes identifiers repeatable; ``kubeconfig_server`` is for light mode, ``node_images`` (a table of images,
+    ``seed`` makes identifiers and the strikes of faults repeatable; without ``clock`` time is that of the clock on the
+    wall; ``kubeconfig_server`` is for light mode, ``node_images`` (a table of images,
     see devcluster) for the nodes of real clusters."""
 
     accounts: Annotated[tuple[AccountEntry, ...], Field(min_length=1)]
@@ -62,18 +85,33 @@ class Scenario(_Part):
     durations: Durations = Durations()
     speed: float = Field(default=1, gt=0)
     prices: Prices = Prices()
+    billing: BillingRules = BillingRules()
     seed: int | None = None
+    clock: ClockEntry | None = None
+    faults: tuple[Fault, ...] = ()
+    timeline: tuple[TimelineEntry, ...] = ()
+    courses: Courses = Courses()
     kubeconfig_server: str = "https://127.0.0.1:1"
     node_images: Path | None = None
 
-    def world(self) -> World:
-        """The provider before anybody has bought anything."""
-        return World(
+    def virtual_clock(self) -> VirtualClock | None:
+        """The clock that the scenario brings, if it brings one."""
+        return VirtualClock(self.clock.starts_at.astimezone(UTC), rate=self.clock.rate) if self.clock else None
+
+    def world(self, starts_at: datetime | None = None) -> World:
+        """The provider before anybody has bought anything; from ``starts_at`` on the timeline is counted."""
+        world = World(
             regions={entry.name: _region(entry) for entry in self.regions},
             stock={(entry.name, gpu): free for entry in self.regions for gpu, free in entry.stock.items()},
             pace=Pace(durations=self.durations, speed=self.speed),
             prices=self.prices,
+            billing=self.billing,
+            courses=self.courses,
         )
+        if starts_at is not None:
+            for entry in self.timeline:
+                world = worlds.planned(world, entry.happening, world.pace.after(starts_at, entry.at_seconds))
+        return world
 
     def accounts_by_key(self) -> dict[str, Account]:
         """Who each API key belongs to. The keys are secrets: keep the answer out of logs and answers."""

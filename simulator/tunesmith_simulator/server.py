@@ -28,7 +28,8 @@ HOST = "127.0.0.1"
 class Simulator:
     """A simulator on a port of its own: ``async with Simulator() as sim: ... sim.url, sim.key``.
 
-    Without ``state_directory`` it is light: no Kubernetes stands behind the clusters. ``url`` has no ``/v1``.
+    Without ``state_directory`` it is light: no Kubernetes stands behind the clusters. Without ``clock`` it goes by the
+    scenario's, else by the one on the wall. ``url`` has no ``/v1``.
     """
 
     def __init__(
@@ -37,16 +38,19 @@ class Simulator:
         *,
         port: int = 0,
         state_directory: Path | None = None,
-        clock: Clock = wall_clock,
+        clock: Clock | None = None,
         interventions: Sequence[Intervention] = (),
     ) -> None:
         scenario = scenario or scenarios.named("default")
+        chosen = clock or scenario.virtual_clock() or wall_clock
         self._port = port
         self.key = scenario.accounts[0].key.get_secret_value()
         self.record = RequestRecord()
-        self.simulation = Simulation(scenario, _backing(scenario, state_directory), clock)
+        self.simulation = Simulation(scenario, _backing(scenario, state_directory), chosen)
         self._runner = web.AppRunner(
-            application(self.simulation, self.record, interventions), access_log=None, shutdown_timeout=1
+            application(self.simulation, self.record, interventions, scenario.faults),
+            access_log=None,
+            shutdown_timeout=1,
         )
 
     @property

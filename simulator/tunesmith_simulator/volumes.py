@@ -1,9 +1,10 @@
-"""A shared volume: its states over time, what it is attached to. Pure."""
+"""A shared volume: its states over time, its sizes, what it is attached to. Pure."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from tunesmith_simulator.courses import PLAIN_VOLUME, VolumeCourse
 from tunesmith_simulator.pace import Pace, rescaled
 
 
@@ -15,16 +16,20 @@ class VolumeStatus(StrEnum):
     AVAILABLE = "available"
     BOUND = "bound"
     DELETING = "deleting"
+    FAILED = "failed"
+    ACCESS_REVOKED = "access_revoked"
+    UNKNOWN = "unknown"
 
 
 ALLOWED = {
     VolumeStatus.SCHEDULED: frozenset({VolumeStatus.PROVISIONING, VolumeStatus.DELETING}),
-    VolumeStatus.PROVISIONING: frozenset({VolumeStatus.AVAILABLE, VolumeStatus.DELETING}),
+    VolumeStatus.PROVISIONING: frozenset({VolumeStatus.AVAILABLE, VolumeStatus.FAILED, VolumeStatus.DELETING}),
+    VolumeStatus.FAILED: frozenset({VolumeStatus.DELETING}),
     VolumeStatus.AVAILABLE: frozenset({VolumeStatus.BOUND, VolumeStatus.DELETING}),
     VolumeStatus.BOUND: frozenset({VolumeStatus.AVAILABLE}),
     VolumeStatus.DELETING: frozenset(),
 }
-"""Where a volume may go from each state."""
+"""Where a volume may go from each state by itself; a happening may send it elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,14 @@ class VolumeTransition:
 
     status: VolumeStatus
     time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SizeStep:
+    """A volume has this size from ``time`` on."""
+
+    time: datetime
+    size_tib: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,13 @@ class Volume:
     attached_to: str | None = None
     due_at: datetime | None = None
     gone_at: datetime | None = None
+    course: VolumeCourse = PLAIN_VOLUME
+    former_sizes: tuple[SizeStep, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[SizeStep, ...]:
+        """The sizes it had, oldest first, and the one that it has."""
+        return self.former_sizes or (SizeStep(self.created_at, self.size_tib),)
 
     @property
     def status(self) -> VolumeStatus:
@@ -77,6 +97,7 @@ def new_volume(
     lifecycle_independent: bool,
     now: datetime,
     pace: Pace,
+    course: VolumeCourse | None = None,
 ) -> Volume:
     """A volume that was asked for just now, attached to nothing."""
     return Volume(
@@ -90,6 +111,7 @@ def new_volume(
         created_at=now,
         history=(VolumeTransition(VolumeStatus.SCHEDULED, now),),
         due_at=pace.after(now, pace.durations.volume_scheduled_seconds),
+        course=course or PLAIN_VOLUME,
     )
 
 
@@ -100,11 +122,24 @@ def advanced(volume: Volume, now: datetime, pace: Pace) -> Volume:
         if volume.status is VolumeStatus.DELETING:
             return replace(volume, gone_at=at, due_at=None)
         if volume.status is VolumeStatus.SCHEDULED:
-            over = pace.after(at, pace.durations.volume_provisioning_seconds)
+            seconds = volume.course.provisioning_seconds
+            over = pace.after(at, pace.durations.volume_provisioning_seconds if seconds is None else seconds)
             volume = _entered(volume, VolumeStatus.PROVISIONING, at, over)
         else:
-            volume = _entered(volume, VolumeStatus.AVAILABLE, at)
+            volume = _entered(volume, VolumeStatus.FAILED if volume.course.fails else VolumeStatus.AVAILABLE, at)
     return volume
+
+
+def grown(volume: Volume, size_tib: int, at: datetime) -> Volume:
+    """The volume with more room from ``at`` on."""
+    if size_tib == volume.size_tib:
+        return volume
+    return replace(volume, size_tib=size_tib, former_sizes=(*volume.sizes, SizeStep(at, size_tib)))
+
+
+def sent_to(volume: Volume, status: VolumeStatus, at: datetime) -> Volume:
+    """The volume in another state from now on, by no rule of its own; it stays there."""
+    return _entered(volume, status, at)
 
 
 def bound(volume: Volume, at: datetime) -> Volume:

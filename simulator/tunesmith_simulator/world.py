@@ -5,13 +5,15 @@ What is gone stays in the record with the time it went. What a customer may do t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
 
 from tunesmith_simulator import clusters, machines, volumes
-from tunesmith_simulator.clusters import Cluster, ClusterPhase
-from tunesmith_simulator.pace import Pace
-from tunesmith_simulator.prices import Prices
+from tunesmith_simulator.clusters import Cluster
+from tunesmith_simulator.courses import NO_COURSES, Courses
+from tunesmith_simulator.pace import Pace, rescaled
+from tunesmith_simulator.phases import SETTLED, ClusterPhase
+from tunesmith_simulator.prices import FROM_ORDER_TO_END, BillingRules, Prices
 from tunesmith_simulator.refusals import not_found
 from tunesmith_simulator.regions import Region
 from tunesmith_simulator.volumes import Volume, VolumeStatus
@@ -28,6 +30,58 @@ class ReportedChange(Protocol):
         ...
 
 
+class Happening(Protocol):
+    """Something that happens to the world at a moment, asked for by an administrator or a scenario's timeline."""
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        ...
+
+    def done(self, world: "World", now: datetime) -> tuple["World", tuple[str, ...]]:
+        """The world after it, and what it touched; nothing when there was nothing that it could touch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Something that is going to happen."""
+
+    at: datetime
+    happening: Happening
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Something that has happened, and the objects that it touched."""
+
+    at: datetime
+    title: str
+    touched: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListLag:
+    """How late a list is, in seconds of the clock: what is new is not in it yet, what is gone is in it still."""
+
+    appears_after_seconds: float = 0
+    vanishes_after_seconds: float = 0
+
+    def shows(self, made_at: datetime, gone_at: datetime | None, as_of: datetime | None) -> bool:
+        """Whether a list that is asked for at ``as_of`` shows what was made and went at these times."""
+        if as_of is None:
+            return gone_at is None
+        appeared = made_at + timedelta(seconds=self.appears_after_seconds) <= as_of
+        left = gone_at is not None and gone_at + timedelta(seconds=self.vanishes_after_seconds) <= as_of
+        return appeared and not left
+
+
+Listed = Literal["clusters", "volumes"]
+"""What lists can be late."""
+
+PUNCTUAL = ListLag()
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Who asks: the projects it is a member of (the first is its default), and what it may do."""
@@ -40,7 +94,10 @@ class Account:
 
 @dataclass(frozen=True)
 class World:
-    """The provider. ``stock`` is what is free to sell, in GPUs; ``wakes`` when each object next changes by itself."""
+    """The provider. ``stock`` is what is free to sell, in GPUs; ``wakes`` when each object next changes by itself.
+
+    ``as_of`` is when the world was looked at; it matters only while lists are late.
+    """
 
     regions: Mapping[str, Region]
     stock: Mapping[StockKey, int]
@@ -49,6 +106,13 @@ class World:
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     wakes: Mapping[str, datetime] = field(default_factory=dict)
+    billing: BillingRules = FROM_ORDER_TO_END
+    courses: Courses = NO_COURSES
+    planned: tuple[Planned, ...] = ()
+    happened: tuple[Happened, ...] = ()
+    lags: Mapping[Listed, ListLag] = field(default_factory=dict)
+    as_of: datetime | None = None
+    unpaid_projects: frozenset[str] = frozenset()
 
     def region(self, name: str) -> Region | None:
         """The region of that name."""
@@ -63,10 +127,12 @@ class World:
 
     def clusters_of(self, account: Account, project_id: str | None) -> list[Cluster]:
         """The clusters that ``account`` can see, oldest first; of one project if given, none if it is not its own."""
+        lag = self.lags.get("clusters", PUNCTUAL)
         return [
             cluster
             for cluster in self.clusters.values()
-            if cluster.gone_at is None and _within(account, project_id, cluster.order.project_id)
+            if lag.shows(cluster.created_at, cluster.gone_at, self.as_of)
+            and _within(account, project_id, cluster.order.project_id)
         ]
 
     def volume_of(self, account: Account, volume_id: str) -> Volume:
@@ -78,15 +144,18 @@ class World:
 
     def volumes_of(self, account: Account, project_id: str | None) -> list[Volume]:
         """The volumes that ``account`` can see, oldest first; of one project if given, none if it is not its own."""
+        lag = self.lags.get("volumes", PUNCTUAL)
         return [
             volume
             for volume in self.volumes.values()
-            if volume.gone_at is None and _within(account, project_id, volume.project_id)
+            if lag.shows(volume.created_at, volume.gone_at, self.as_of)
+            and _within(account, project_id, volume.project_id)
         ]
 
     def next_change_at(self) -> datetime | None:
         """When something next changes by itself."""
-        return min(self.wakes.values(), default=None)
+        first_planned = [each.at for each in self.planned[:1]]
+        return min([*self.wakes.values(), *first_planned], default=None)
 
     def with_cluster(self, cluster: Cluster) -> "World":
         """The world with this cluster in it, anew or changed; the stock follows what it holds."""
@@ -121,6 +190,24 @@ class World:
 
 def advanced(world: World, now: datetime) -> World:
     """The world as it is at ``now``."""
+    while world.planned and world.planned[0].at <= now:
+        first, *rest = world.planned
+        world = happened(_settled(replace(world, planned=tuple(rest)), first.at), first.happening, first.at)
+    return _settled(world, now)
+
+
+def happened(world: World, happening: Happening, now: datetime) -> World:
+    """The world after something happened, with a note of it."""
+    world, touched = happening.done(world, now)
+    return replace(world, happened=(*world.happened, Happened(now, happening.title, touched)))
+
+
+def planned(world: World, happening: Happening, at: datetime) -> World:
+    """The world in which something is going to happen; of what is planned for one moment the older comes first."""
+    return replace(world, planned=tuple(sorted((*world.planned, Planned(at, happening)), key=lambda each: each.at)))
+
+
+def _settled(world: World, now: datetime) -> World:
     while due := [identifier for identifier, at in world.wakes.items() if at <= now]:
         # Volumes first: a cluster waits for its volume, and a volume never for its cluster.
         for identifier in (each for each in due if each in world.volumes):
@@ -133,7 +220,11 @@ def advanced(world: World, now: datetime) -> World:
 def at_speed(world: World, speed: float, now: datetime) -> World:
     """The world at another speed from ``now`` on: what is left of every wait is stretched or shortened."""
     factor = world.pace.speed / speed
-    world = replace(world, pace=world.pace.model_copy(update={"speed": speed}))
+    world = replace(
+        world,
+        pace=world.pace.model_copy(update={"speed": speed}),
+        planned=tuple(replace(each, at=rescaled(each.at, now, factor) or each.at) for each in world.planned),
+    )
     for volume in world.volumes.values():
         world = world.with_volume(volumes.replayed(volume, now, factor))
     for cluster in world.clusters.values():
@@ -186,6 +277,8 @@ def _within(account: Account, wanted: str | None, owner: str) -> bool:
 
 def _with_cluster_advanced(world: World, cluster: Cluster, now: datetime) -> World:
     cluster = clusters.advanced(cluster, now, world.pace, world.volume_available_at(cluster))
+    if cluster.phase in SETTLED and cluster.order.project_id in world.unpaid_projects:
+        cluster = clusters.paused(cluster, cluster.since, world.pace)
     world = world.with_cluster(cluster)
     volume = world.volumes.get(cluster.volume_id or "")
     if volume is None or volume.attached_to != cluster.cluster_id:

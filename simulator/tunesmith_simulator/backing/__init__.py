@@ -1,7 +1,7 @@
 """What stands behind the clusters that are sold: nothing (``light``), or real control planes with nodes (``real``)."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from tunesmith_simulator.world import World
@@ -32,6 +32,10 @@ class Backing(Protocol):
 
     async def leaving_first(self, cluster_id: str) -> frozenset[str]:
         """Hosts of a cluster that its users cordoned or annotated to leave first on a scale-down."""
+        ...
+
+    async def renewed(self, cluster_id: str, kube_config: str, valid_for: timedelta) -> str:
+        """The base64 kubeconfig with a new client certificate that ends after so long, on the wall."""
         ...
 
     async def close(self) -> None:

@@ -7,7 +7,9 @@ import base64
 import logging
 import shutil
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -57,10 +59,15 @@ class WantedVolume:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a cluster is to be: these nodes, of which the ``broken`` are dead; or, when ``ending``, nothing."""
+    """What a cluster is to be: these nodes, of which the ``broken`` are dead; or, when ``ending``, nothing.
+
+    The ``standing`` are paused: they are off until they no longer are. ``missing_gpus`` are what nodes lack of eight.
+    """
 
     nodes: frozenset[str]
     broken: frozenset[str]
+    standing: frozenset[str]
+    missing_gpus: Mapping[str, int]
     volume: WantedVolume | None
     ending: bool
 
@@ -80,6 +87,8 @@ class BoughtCluster:
         self._real: Devcluster | None = None
         self._volume: WantedVolume | None = None
         self._killed: set[str] = set()
+        self._standing: set[str] = set()
+        self._missing_gpus: dict[str, int] = {}
         self._thread = threading.Thread(target=self._run, name=f"cluster-{cluster_id}", daemon=True)
         self._thread.start()
 
@@ -118,6 +127,12 @@ class BoughtCluster:
             or node["metadata"].get("annotations", {}).get(DELETE_FIRST_ANNOTATION) == "true"
         )
 
+    def renewed(self, kube_config: str, valid_for: timedelta) -> str:
+        """Its kubeconfig with a new client certificate that ends after so long; the old one while it is not up."""
+        if self._real is None:
+            return kube_config
+        return base64.b64encode(self._real.kubeconfig_until(valid_for).encode()).decode()
+
     def _run(self) -> None:
         done: Wanted | None = None
         while True:
@@ -147,12 +162,33 @@ class BoughtCluster:
         present = set(real.node_names())
         if missing := sorted(wanted.nodes - present):
             real.add_nodes((self._spec(name) for name in missing), images=self._node_images)
+        self._follow_missing_gpus(real, wanted)
         self._tell(partial(worlds.nodes_up, host_names=wanted.nodes))
         for name in wanted.broken - self._killed:
             fault.kill(real.node_directory(name))
             self._killed.add(name)
+        self._follow_pauses(real, wanted)
         if leaving := sorted(present - wanted.nodes):
             real.remove_nodes(leaving)
+
+    def _follow_pauses(self, real: Devcluster, wanted: Wanted) -> None:
+        for name in wanted.standing - self._standing:
+            fault.kill(real.node_directory(name))
+            self._standing.add(name)
+        for name in self._standing - wanted.standing:
+            if name in wanted.nodes:
+                fault.start(real.node_directory(name))
+                self._missing_gpus.pop(name, None)
+            self._standing.discard(name)
+        self._follow_missing_gpus(real, wanted)
+
+    def _follow_missing_gpus(self, real: Devcluster, wanted: Wanted) -> None:
+        for name in wanted.nodes - wanted.broken - wanted.standing:
+            count = wanted.missing_gpus.get(name, 0)
+            if count != self._missing_gpus.get(name, 0):
+                fault.restore_gpus(real.node_directory(name))
+                fault.lose_gpus(real.node_directory(name), count)
+                self._missing_gpus[name] = count
 
     def _brought_up(self) -> Devcluster:
         # The context's name has the provider's form.

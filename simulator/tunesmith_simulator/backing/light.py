@@ -2,10 +2,13 @@
 
 import base64
 import uuid
+from datetime import timedelta
 
 import yaml
 
+from tunesmith_devcluster.pki import Authority
 from tunesmith_simulator.backing import Report
+from tunesmith_simulator.kubeconfigs import with_user
 from tunesmith_simulator.world import World
 
 
@@ -40,6 +43,17 @@ class LightBacking:
     async def leaving_first(self, cluster_id: str) -> frozenset[str]:
         """Nobody can cordon a node that does not exist."""
         return frozenset()
+
+    async def renewed(self, cluster_id: str, kube_config: str, valid_for: timedelta) -> str:
+        """A certificate of an authority that nobody knows: it can be read, and opens nothing."""
+        pair = Authority.create("light").client("admin", ["system:masters"], valid_for=valid_for)
+        return with_user(
+            kube_config,
+            {
+                "client-certificate-data": base64.b64encode(pair.certificate.encode()).decode(),
+                "client-key-data": base64.b64encode(pair.key.encode()).decode(),
+            },
+        )
 
     async def close(self) -> None:
         """Nothing to end."""

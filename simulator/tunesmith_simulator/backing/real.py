@@ -8,14 +8,16 @@ import asyncio
 import logging
 import shutil
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 from tunesmith_devcluster.cluster import Cluster as Devcluster
 from tunesmith_devcluster.node_process import IMAGES
 from tunesmith_simulator.backing import Report
 from tunesmith_simulator.backing.bought_cluster import BoughtCluster, Wanted, WantedVolume
-from tunesmith_simulator.clusters import Cluster, ClusterPhase
+from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.machines import NodePhase
+from tunesmith_simulator.phases import ClusterPhase
 from tunesmith_simulator.volumes import Volume
 from tunesmith_simulator.world import World
 
@@ -67,6 +69,11 @@ class RealBacking:
         bought = self._clusters.get(cluster_id)
         return await asyncio.to_thread(bought.leaving_first) if bought else frozenset()
 
+    async def renewed(self, cluster_id: str, kube_config: str, valid_for: timedelta) -> str:
+        """The cluster's own authority signs it; a cluster that is not there any more keeps what it has."""
+        bought = self._clusters.get(cluster_id)
+        return await asyncio.to_thread(bought.renewed, kube_config, valid_for) if bought else kube_config
+
     async def close(self) -> None:
         """End all clusters, and wait until nothing of them runs."""
         for bought in self._clusters.values():
@@ -89,6 +96,8 @@ class RealBacking:
         return Wanted(
             nodes=frozenset(node.host_name for node in cluster.gpu_nodes),
             broken=frozenset(node.host_name for node in cluster.gpu_nodes if node.phase is NodePhase.FAILED),
+            standing=frozenset(node.host_name for node in cluster.gpu_nodes if node.phase is NodePhase.PAUSED),
+            missing_gpus={node.host_name: node.missing_gpus for node in cluster.gpu_nodes if node.missing_gpus},
             volume=self._wanted_volume(volume) if volume else None,
             ending=cluster.leaving,
         )

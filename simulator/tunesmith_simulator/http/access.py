@@ -22,8 +22,13 @@ def account_name(request: web.Request) -> str | None:
 
 def admit(request: web.Request, simulation: Simulation) -> None:
     """Find out who asks. Raises RefusedError when the key is missing or unknown."""
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    account = simulation.account(key.strip()) if scheme.lower() == "bearer" else None
+    account = account_who_asks(request, simulation)
     if account is None:
         raise RefusedError(Reason.UNAUTHENTICATED, "missing or invalid API key")
     request[_ACCOUNT] = account
+
+
+def account_who_asks(request: web.Request, simulation: Simulation) -> Account | None:
+    """The customer whose key the request carries, if it is one."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return simulation.account(key.strip()) if scheme.lower() == "bearer" else None

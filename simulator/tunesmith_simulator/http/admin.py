@@ -68,6 +68,7 @@ class _Admin:
         answer = {
             "time": time_text(self._simulation.clock()),
             "speed": world.pace.speed,
+            "seed": self._simulation.seed,
             "usd_per_hour": str(total),
             "accounts": [
                 {"name": account.name, "projects": account.projects} for account in self._simulation.accounts()
@@ -103,7 +104,7 @@ class _Admin:
         world = self._simulation.world()
         cluster = _living(world, request.match_info["cluster_id"])
         handed_out = base64.b64encode(body.kubeconfig.encode()).decode()
-        self._simulation.become(world.with_cluster(replace(cluster, kube_config=handed_out)))
+        self._simulation.become(world.with_cluster(replace(cluster, handed_out=handed_out)))
         return await self.state(request)
 
     async def fail_node(self, request: web.Request) -> web.Response:
@@ -146,7 +147,7 @@ def _cluster(cluster: Cluster, world: World) -> Json:
         "gpu_type": order.gpu_type,
         "billing_type": order.billing.value,
         "num_gpus": cluster.num_gpus,
-        "status": "Gone" if cluster.gone_at else cluster.phase.status,
+        "status": "Gone" if cluster.gone_at else cluster.status,
         "phases": [{"phase": step.phase.value, "time": time_text(step.time)} for step in cluster.history],
         "nodes": [_node(node) for node in (*cluster.gpu_nodes, *cluster.deleted_nodes)],
         "volume_id": cluster.volume_id,

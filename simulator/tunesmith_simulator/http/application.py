@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from tunesmith_simulator.http import admin, g2
+from tunesmith_simulator.faults import Fault
+from tunesmith_simulator.http import admin, admin_faults, g2
 from tunesmith_simulator.http.access import account_name, admit
+from tunesmith_simulator.http.fault_injection import FaultInjector, struck_by, was_cut
 from tunesmith_simulator.http.record import RecordedRequest, RequestRecord
 from tunesmith_simulator.refusals import Reason, RefusedError
 from tunesmith_simulator.simulation import Simulation
@@ -27,17 +29,26 @@ MAX_BODY_BYTES = 1024 * 1024
 
 
 def application(
-    simulation: Simulation, record: RequestRecord, interventions: Sequence[Intervention] = ()
+    simulation: Simulation,
+    record: RequestRecord,
+    interventions: Sequence[Intervention] = (),
+    faults: Sequence[Fault] = (),
 ) -> web.Application:
-    """The application over ``simulation``; ``interventions`` are asked in order, the first outermost."""
+    """The application over ``simulation``; ``interventions`` are asked in order, the first outermost.
+
+    The armed ``faults`` stand behind them.
+    """
+    injector = FaultInjector(simulation, faults)
     middlewares = [
         _recording(simulation, record),
-        *(_on_the_way(each) for each in interventions),
+        *map(_on_the_way, interventions),
+        _on_the_way(injector),
         _refusals(simulation),
     ]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
     app.add_routes(g2.routes(simulation))
     app.add_routes(admin.routes(simulation, record))
+    app.add_routes(admin_faults.routes(simulation, injector))
     return app
 
 
@@ -50,7 +61,7 @@ def _recording(simulation: Simulation, record: RequestRecord) -> Middleware:
         status = None
         try:
             response = await handler(request)
-            status = response.status
+            status = None if was_cut(request) else response.status
             return response
         finally:
             record.add(
@@ -62,6 +73,7 @@ def _recording(simulation: Simulation, record: RequestRecord) -> Middleware:
                     account=account_name(request),
                     status=status,
                     seconds=round(time.monotonic() - began, 6),
+                    faults=struck_by(request),
                 )
             )
 

@@ -38,7 +38,7 @@ def cluster_json(cluster: Cluster, world: World) -> Json:
         "gpu_worker_nodes": [_gpu_node(node) for node in cluster.gpu_nodes],
         "install_traefik": order.install_traefik,
         # The provider fills it once the control plane answers; empty means not yet.
-        "kube_config": cluster.kube_config if cluster.control_plane_ready else "",
+        "kube_config": cluster.told_kube_config,
         "node_lifecycle_events": [
             {
                 "message": event.message,
@@ -60,7 +60,7 @@ def cluster_json(cluster: Cluster, world: World) -> Json:
         ],
         "project_id": order.project_id,
         "region": order.region,
-        "status": cluster.phase.status,
+        "status": cluster.status,
         "volumes": [volume_json(world.volumes[cluster.volume_id])] if cluster.volume_id else [],
     }
     return answer | _said_only_when_known(cluster)

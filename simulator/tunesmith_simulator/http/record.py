@@ -11,7 +11,7 @@ KEPT_REQUESTS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """One request. ``status`` is None when the connection was cut before an answer."""
+    """One request. ``status`` is None when the connection was cut before an answer; ``faults`` are those it met."""
 
     time: datetime
     method: str
@@ -20,6 +20,7 @@ class RecordedRequest:
     account: str | None
     status: int | None
     seconds: float
+    faults: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For the admin API."""

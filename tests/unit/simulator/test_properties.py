@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from together.types import Cluster as OfficialCluster
 from together.types.clusters import ClusterStorage as OfficialVolume
 
-from tunesmith_simulator import clusters, desk, volumes
+from tunesmith_simulator import desk, phases, volumes
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator import world as worlds
 from tunesmith_simulator.clusters import Billing, ClusterOrder
@@ -156,7 +156,7 @@ class Provider(RuleBasedStateMachine):
         for cluster in self.known_world().clusters.values():
             steps = cluster.history
             for before, after in pairwise(steps):
-                assert after.phase in clusters.ALLOWED[before.phase]
+                assert after.phase in phases.ALLOWED[before.phase]
                 assert before.time <= after.time <= self.now
         for volume in self.known_world().volumes.values():
             states = volume.history
