@@ -62,8 +62,8 @@ def reservation_usd(prices: Prices, gpu_type: str, gpus: int, days: Decimal) -> 
 
 def _term(seen: ClusterObservation, cluster: ProviderCluster, look: Look) -> tuple[datetime, datetime] | None:
     if cluster.billing_type == SCHEDULED_CAPACITY:
-        begins, ends = cluster.reservation_start, cluster.reservation_end
-        return None if begins is None or ends is None else (begins, ends)
+        start, end = cluster.reservation_start, cluster.reservation_end
+        return None if start is None or end is None else (start, end)
     ready = ready_at(cluster) or look.ready_by
     if cluster.billing_type != RESERVED or ready is None:
         return None
