@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunesmith.planning.circumstances import Installation
+from tunesmith.planning.deadlines import Stage
 from tunesmith.planning.price_table import BilledFrom, BilledUntil, BillingRules, Prices, price_table
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     save_grace_seconds: int = Field(default=180, ge=0)
     idle_warn_after_seconds: int = Field(default=1800, ge=1)
     idle_delete_after_seconds: int | None = Field(default=None, ge=1)
+    phase_deadline_seconds: dict[Stage, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
     resync_seconds: float = Field(default=600, gt=0)
 
     default_prices: bool = True  # the published prices stand where none is set below; null takes one away
@@ -110,6 +112,7 @@ class Settings(BaseSettings):
             save_grace_seconds=self.save_grace_seconds,
             idle_warn_after_seconds=self.idle_warn_after_seconds,
             idle_delete_after_seconds=self.idle_delete_after_seconds,
+            phase_deadline_seconds={stage.value: limit for stage, limit in self.phase_deadline_seconds.items()},
             prices=self.prices(),
             billing=BillingRules(self.billing_from, self.billing_until),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from tunesmith.cli.cost import cost
+from tunesmith.cli.environment import kubeconfig_of_environment
 from tunesmith.main import run as run_operator
 from tunesmith.settings import Settings
 
@@ -33,7 +34,7 @@ def run(kubeconfig: Path | None) -> None:
     except ValidationError as error:
         click.echo(f"The settings cannot be used:\n{_problems(error)}", err=True)
         sys.exit(2)
-    asyncio.run(run_operator(settings, kubeconfig or _kubeconfig_of_environment()))
+    asyncio.run(run_operator(settings, kubeconfig or kubeconfig_of_environment()))
 
 
 @main.command(name="version")
@@ -42,12 +43,7 @@ def show_version() -> None:
     click.echo(version("tunesmith"))
 
 
-def _kubeconfig_of_environment() -> Path | None:
-    """In a pod the service account counts."""
-    if "KUBERNETES_SERVICE_HOST" in os.environ:
-        return None
-    path = Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
-    return path if path.exists() else None
+main.add_command(cost)
 
 
 def _problems(error: ValidationError) -> str:

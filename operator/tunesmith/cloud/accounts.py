@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from tunesmith.cloud.client import Cloud
 from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.cloud.errors import CloudError
+from tunesmith.cloud.interface import Cloud
 from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.orders import ClusterOrder, VolumeOrder
-from tunesmith.planning.provider import ProviderCluster, ProviderView, ProviderVolume, Region
+from tunesmith.planning.provider import ProviderCluster, ProviderView, ProviderVolume, Region, Remediation
 
 Fact = TypeVar("Fact")
 
@@ -32,6 +32,7 @@ class _Apart:
     clusters: dict[str, Known[ProviderCluster]] = field(default_factory=dict)
     volumes: dict[str, Known[ProviderVolume]] = field(default_factory=dict)
     not_found: dict[str, float] = field(default_factory=dict)
+    remediations: dict[str, Known[tuple[Remediation, ...]]] = field(default_factory=dict)
 
 
 class Account:
@@ -46,15 +47,18 @@ class Account:
         self._lists = ProviderView()
         self._apart = _Apart()
         self._listing = asyncio.Lock()
+        self._listing_remediations: dict[str, asyncio.Lock] = {}
 
     def view(self) -> ProviderView:
         """The newest clean lists, with what single look-ups added to them."""
         lists = self._lists
         if not isinstance(lists.clusters, Known) or not isinstance(lists.volumes, Known):
-            return lists
+            return replace(lists, remediations=dict(self._apart.remediations))
         clusters = _merged(lists.clusters, self._apart.clusters, lambda cluster: cluster.id)
         volumes = _merged(lists.volumes, self._apart.volumes, lambda volume: volume.id)
-        return ProviderView(clusters, volumes, lists.regions, dict(self._apart.not_found))
+        return ProviderView(
+            clusters, volumes, lists.regions, dict(self._apart.not_found), dict(self._apart.remediations)
+        )
 
     async def look(self, not_before: float, *, cluster_id: str | None = None, volume_id: str | None = None) -> None:
         """Have lists begun at `not_before` or later; ask for an id that they lack by itself. Raises `CloudError`."""
@@ -65,6 +69,25 @@ class Account:
             await self._look_up_cluster(cluster_id)
         if volume_id is not None and self._lists.volume(volume_id) is None:
             await self._look_up_volume(volume_id)
+
+    async def look_at_remediations(self, cluster_id: str, not_before: float) -> None:
+        """Have the repairs of one cluster, listed at `not_before` or later. Raises `CloudError`."""
+        async with self._listing_remediations.setdefault(cluster_id, asyncio.Lock()):
+            known = self._apart.remediations.get(cluster_id)
+            if known is not None and known.as_of >= not_before:
+                return
+            begun = self._monotonic()
+            found = await self.cloud.list_remediations(cluster_id)
+            self._apart.remediations[cluster_id] = Known(found, begun)
+
+    async def repair_node(self, cluster_id: str, instance_id: str, mode: str, reason: str) -> Remediation:
+        """Have a node repaired, once. Seen at once, because the list may lag. Raises `CloudError`."""
+        made = await self.cloud.create_remediation(cluster_id, instance_id, mode, reason)
+        known = self._apart.remediations.get(cluster_id)
+        if known is not None:
+            others = tuple(each for each in known.value if each.id != made.id)
+            self._apart.remediations[cluster_id] = Known((*others, made), known.as_of)
+        return made
 
     async def buy_cluster(self, order: ClusterOrder, *, deadline: float) -> str:
         """Buy a cluster, once; its id. Raises `CloudError`."""
@@ -129,6 +152,9 @@ class Account:
                 del found[each]
         for each in [key for key in self._apart.not_found if key in listed]:
             del self._apart.not_found[each]
+        for each in [key for key in self._apart.remediations if key not in listed]:
+            del self._apart.remediations[each]  # its cluster is gone
+            self._listing_remediations.pop(each, None)
 
 
 class Accounts:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
 
+from tunesmith.cloud.known_messages import Meaning, meaning_of
 from tunesmith.planning.decision import ErrorClass, Failure
 
-OUT_OF_STOCK_TEXT = "out of stock"  # provider: the 409 of a create without capacity
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
 _CLASS_OF_STATUS = {
@@ -46,24 +47,41 @@ class CloudError(Exception):
 
 
 def error_of(
-    error: ErrorClass, doing: str, *, status: int | None = None, retry_after: float | None = None
+    error: ErrorClass,
+    doing: str,
+    *,
+    status: int | None = None,
+    retry_after: float | None = None,
+    because: str | None = None,
 ) -> CloudError:
-    """The error of one request: what we were doing, what it means, and the HTTP status if there was one."""
+    """The error of one request: what we were doing, what it means, and the HTTP status if there was one.
+
+    `because` takes the place of the usual words of the class.
+    """
     code = "" if status is None else f" (HTTP {status})"
-    return CloudError(Failure(error, f"Could not {doing}: {_WORDS[error]}{code}.", retry_after))
+    return CloudError(Failure(error, f"Could not {doing}: {because or _WORDS[error]}{code}.", retry_after))
 
 
-def error_of_answer(doing: str, *, creates: bool, status: int, text: str, retry_after: str | None) -> CloudError:
+def error_of_answer(
+    doing: str, *, method: str, creates: bool, status: int, text: str, retry_after: str | None
+) -> CloudError:
     """The error that an answer other than 2xx means. For a create, what is not definite is ambiguous."""
-    if status == 409 and OUT_OF_STOCK_TEXT in text.lower():
-        error = ErrorClass.OUT_OF_STOCK
-    elif status in _CLASS_OF_STATUS:
+    wait = retry_after_seconds(retry_after)
+    meaning = meaning_of(status, text) if method in {"POST", "PUT"} else None
+    if meaning is not None:
+        return _known(meaning, doing, status, wait)
+    if status in _CLASS_OF_STATUS:
         error = _CLASS_OF_STATUS[status]
     elif creates:
         error = ErrorClass.AMBIGUOUS
     else:
         error = ErrorClass.CONFLICT if status == 409 else ErrorClass.UNAVAILABLE
-    return error_of(error, doing, status=status, retry_after=retry_after_seconds(retry_after))
+    return error_of(error, doing, status=status, retry_after=wait)
+
+
+def _known(meaning: Meaning, doing: str, status: int, retry_after: float | None) -> CloudError:
+    failure = error_of(meaning.error, doing, status=status, retry_after=retry_after, because=meaning.words).failure
+    return CloudError(replace(failure, known=meaning.message))
 
 
 def error_of_transport(doing: str, cause: Exception, *, creates: bool) -> CloudError:

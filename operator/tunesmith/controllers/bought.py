@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from tunesmith.cloud.accounts import Accounts
-from tunesmith.cloud.client import Cloud, RequestObserver, TogetherCloud
 from tunesmith.cloud.credentials import ApiCredential
-from tunesmith.cloud.limiter import RateLimiter
+from tunesmith.cloud.g2 import G2Cloud
+from tunesmith.cloud.gate import Gates
+from tunesmith.cloud.interface import Cloud
+from tunesmith.cloud.transport import Observer, Transport
 from tunesmith.controllers.cloud_view import CloudView
 from tunesmith.controllers.gpu_cluster import GPUClusterController
 from tunesmith.controllers.gpu_region import GPURegionController, RegionKeeper
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.shared_volume import SharedVolumeController
-
-REQUESTS_PER_SECOND = 5.0
-BURST = 20
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,14 @@ def bought(
     installation_key: Callable[[], SecretStr | None],
     project_id: str | None = None,
     *,
-    observer: RequestObserver | None = None,
+    observer: Observer | None = None,
 ) -> Bought:
     """The controllers, over the provider at `base_url` (with or without the trailing `/v1`)."""
-    limiters: dict[str, RateLimiter] = {}
+    gates = Gates()
 
     def make_cloud(credential: ApiCredential) -> Cloud:
-        limiter = limiters.setdefault(credential.fingerprint, RateLimiter(REQUESTS_PER_SECOND, BURST))
-        return TogetherCloud(base_url, credential, limiter=limiter, observer=observer, monotonic=time.monotonic)
+        gate = gates.of(credential.fingerprint)
+        return G2Cloud(Transport(base_url, credential, gate=gate, observer=observer, monotonic=time.monotonic))
 
     clouds = CloudView(ports, Accounts(make_cloud, monotonic=ports.clock.monotonic), installation_key, project_id)
     return Bought(

@@ -11,27 +11,32 @@ from typing import Any
 from pydantic import SecretStr
 
 from tunesmith.cloud.accounts import Account, Accounts, no_credential
+from tunesmith.cloud.audit import Purpose, acting_for
 from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.cloud.errors import CloudError
+from tunesmith.controllers.context import working_on
 from tunesmith.controllers.controller import ActionFailed, Key
 from tunesmith.controllers.ports import Ports
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import SECRET
+from tunesmith.planning.audited import intent_of, usd_per_hour
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import NoCredential
 from tunesmith.planning.decision import Action, ErrorClass, Failure
 from tunesmith.planning.orders import (
+    ApproveRemediation,
     BuyCluster,
     BuyVolume,
     ChangeCluster,
     DeleteCluster,
     DeleteVolume,
     PurchaseAction,
+    RepairNode,
     ResizeVolume,
 )
 from tunesmith.planning.ownership import IN_USE_FINALIZER
 from tunesmith.planning.provider import Credential, ProviderView
-from tunesmith.planning.purchase import HoldIntent, LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import HoldIntent, LookAtProvider, LookAtRemediations, PurchaseMemory
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.references import NameReference
 
@@ -97,7 +102,8 @@ class CloudView:
         if eyes.account is None:
             raise ActionFailed(no_credential().failure)
         try:
-            return await self._request(eyes.account, memory, action)
+            with acting_for(self._purpose(eyes, action)):
+                return await self._request(eyes.account, memory, action)
         except CloudError as error:
             raise ActionFailed(error.failure) from error
 
@@ -106,9 +112,10 @@ class CloudView:
         if eyes.account is None:
             return no_credential().failure
         try:
-            if isinstance(action, BuyCluster):
-                return await eyes.account.buy_cluster(action.order, deadline=action.deadline)
-            return await eyes.account.buy_volume(action.order, deadline=action.deadline)
+            with acting_for(self._purpose(eyes, action)):
+                if isinstance(action, BuyCluster):
+                    return await eyes.account.buy_cluster(action.order, deadline=action.deadline)
+                return await eyes.account.buy_volume(action.order, deadline=action.deadline)
         except CloudError as error:
             return error.failure
 
@@ -116,6 +123,14 @@ class CloudView:
         match action:
             case LookAtProvider(not_before, cluster_id, volume_id):
                 await account.look(not_before, cluster_id=cluster_id, volume_id=volume_id)
+                return memory, None
+            case LookAtRemediations(not_before, cluster_id):
+                await account.look_at_remediations(cluster_id, not_before)
+                return memory, None
+            case RepairNode(cluster_id, instance_id, mode, reason):
+                return memory, (await account.repair_node(cluster_id, instance_id, mode, reason)).id
+            case ApproveRemediation(cluster_id, instance_id, remediation_id, comment):
+                await account.cloud.approve_remediation(cluster_id, instance_id, remediation_id, comment)
                 return memory, None
             case ChangeCluster(cluster_id, changes):
                 await account.cloud.change_cluster(cluster_id, changes)
@@ -130,6 +145,13 @@ class CloudView:
             case _:
                 raise TypeError(f"{type(action).__name__} is not a request to the provider")
         return memory.with_write(self._ports.clock.monotonic()), None
+
+    def _purpose(self, eyes: Eyes, action: Action) -> Purpose:
+        """For whom the audit log says that this is done: the resource that this task's pass is about."""
+        work = working_on.get()
+        key, uid = (Key("", "", ""), "") if work is None else (work.key, work.uid)
+        price = usd_per_hour(action, eyes.view, self._ports.installation.prices)
+        return Purpose(key.kind, key.namespace, key.name, uid, intent_of(action), price)
 
     async def _from_secret(self, namespace: str, name: str, project_id: str | None) -> Eyes:
         try:

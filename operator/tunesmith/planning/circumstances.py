@@ -64,6 +64,7 @@ class Installation:
     save_grace_seconds: int = 180
     idle_warn_after_seconds: int = 1800
     idle_delete_after_seconds: int | None = None  # None: only where a GPUCluster says so itself
+    phase_deadline_seconds: Mapping[str, int] = field(default_factory=dict)  # by stage; see planning/deadlines.py
     prices: Prices = field(default_factory=Prices)
     billing: BillingRules = field(default_factory=BillingRules)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tunesmith.planning.actions import ApplyObject
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, working
-from tunesmith.planning.cluster_status import as_seen, counted, standing
+from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.orders import ChangeCluster, ClusterChanges
@@ -35,18 +35,6 @@ def wrong_size(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster.gpus > seen.wanted_gpus:
         return _shrink(seen, cluster)
     return _resizing(seen, cluster, _to_wanted_size(seen, cluster))
-
-
-def nodes_not_ready(seen: ClusterObservation) -> ClusterDecision | None:
-    """Ready is what the cluster's own Kubernetes says: every bought node Ready, every bought GPU allocatable."""
-    cluster = seen.bought
-    if cluster is None or isinstance(seen.nodes, Unknown):
-        return None
-    facts = standing(seen, cluster)
-    if facts["NodesHealthy"].holds:
-        return None
-    message = f"{counted(seen)} Jobs use those that are; the rest is awaited."
-    return working(seen, Reason.NODES_NOT_READY, message, status=as_seen(seen, cluster), verdicts=facts)
 
 
 def _shrink(seen: ClusterObservation, cluster: ProviderCluster) -> ClusterDecision:

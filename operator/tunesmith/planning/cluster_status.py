@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tunesmith.planning.circumstances import NotYet, Refused, Unknown
 from tunesmith.planning.cluster_account import closed
+from tunesmith.planning.cluster_drift import drift
 from tunesmith.planning.cluster_observation import ClusterObservation
+from tunesmith.planning.cluster_tests import tested
 from tunesmith.planning.idle import idle_since, idle_verdict
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
@@ -36,7 +38,7 @@ def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Ve
         "Provisioned": provisioned(seen, cluster),
         **_kubeconfig(seen, cluster),
         "NodesHealthy": _nodes(seen, cluster),
-        **_tested(cluster),
+        "AcceptanceTested": tested(seen, cluster),
         "Drifted": drift(seen, cluster),
         **idle_verdict(seen, cluster),
     }
@@ -55,20 +57,12 @@ def provisioned(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
         return Verdict(False, Reason.PROVISIONING, f"The provider is building the cluster: '{cluster.status}'{since}.")
     if cluster.phase is Phase.DELETING:
         return Verdict(False, Reason.DELETING, f"The provider is deleting cluster '{cluster.name}'.")
+    if cluster.phase is Phase.DEGRADED:
+        return Verdict(True, Reason.DEGRADED, f"The provider says that some of cluster '{cluster.name}' does not work.")
+    if cluster.phase is Phase.PAUSED:
+        message = f"The provider has built cluster '{cluster.name}' and stopped it ('{cluster.status}')."
+        return Verdict(True, Reason.STOPPED_BY_PROVIDER, message)
     return Verdict(True, Reason.BOUGHT, f"The provider has built cluster '{cluster.name}'.")
-
-
-def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
-    """Whether the provider has something else than `spec` says, or more than one."""
-    others = [each for each in seen.provider.own_clusters(seen.name) if each.id != cluster.id]
-    if others:
-        named = ", ".join(f"'{other.name}' ({other.id})" for other in others)
-        text = f"The provider has more clusters of this resource: {named}. Delete them there: they bill."
-        return Verdict(True, Reason.DUPLICATE_FOUND, text)
-    if (cluster.region, cluster.gpu_type) != (seen.spec.region, seen.spec.gpu_type):
-        text = f"The cluster is '{cluster.gpu_type}' in '{cluster.region}', which is not what `spec` says."
-        return Verdict(True, Reason.DRIFTED, text)
-    return Verdict(False, Reason.AS_WANTED, "The provider's cluster is as `spec` says.")
 
 
 def counted(seen: ClusterObservation) -> str:
@@ -92,7 +86,8 @@ def _nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     nodes, gpus = ready_nodes(seen.nodes.value), ready_gpus(seen.nodes.value)
     if nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
         return Verdict(True, Reason.NODES_READY, counted(seen))
-    return Verdict(False, Reason.NODES_NOT_READY, counted(seen))
+    missing = Reason.GPUS_MISSING if nodes >= seen.wanted_nodes else Reason.NODES_NOT_READY
+    return Verdict(False, missing, counted(seen))
 
 
 def _kubeconfig(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:
@@ -109,19 +104,6 @@ def _kubeconfig(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str,
         text = "The provider has given no kubeconfig yet."
         return {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_MISSING, text)}
     return {}
-
-
-def _tested(cluster: ProviderCluster) -> dict[str, Verdict]:
-    """What the provider's acceptance tests said."""
-    phases = {transition.phase for transition in cluster.phases}
-    if any(phase.endswith("TESTS_FAILED") for phase in phases):
-        message = "The provider's acceptance tests failed. See its console; delete and buy again, or ask its support."
-        return {"AcceptanceTested": Verdict(False, Reason.TESTS_FAILED, message)}
-    if cluster.phase in {Phase.READY, Phase.DEGRADED}:
-        return {"AcceptanceTested": Verdict(True, Reason.TESTS_PASSED, "The provider's acceptance tests let it pass.")}
-    return {
-        "AcceptanceTested": Verdict(None, Reason.NOT_TESTED_YET, "The provider tests the cluster before it is Ready.")
-    }
 
 
 def ready_nodes(nodes: tuple[NodeFact, ...]) -> int:

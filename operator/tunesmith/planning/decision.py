@@ -33,16 +33,26 @@ class ErrorClass(StrEnum):
     NOT_SENT = "NotSent"  # this process knows that the request never left it
 
 
+class KnownMessage(StrEnum):
+    """A text of the provider that is understood, so that a decision can say what to do about it."""
+
+    OUT_OF_STOCK = "OutOfStock"
+    DRIVER_MISSING = "DriverMissing"
+    VOLUME_ELSEWHERE = "VolumeElsewhere"  # the volume and the GPUs lie in different partitions of a region
+
+
 @dataclass(frozen=True)
 class Failure:
     """An action that did not succeed.
 
     `message` is ours, never the text of a response. `retry_after_seconds` is the server's wish when it gave one.
+    `known` is what the provider's text said, where it is one of the few that are understood.
     """
 
     error: ErrorClass
     message: str
     retry_after_seconds: float | None = None
+    known: KnownMessage | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tunesmith.planning.acceptance import Refusal, files_too_large, plan_of
 from tunesmith.planning.accepted import accepted_changes, accepted_verdicts, ready_verdicts
 from tunesmith.planning.actions import SetMetadata
@@ -23,6 +25,8 @@ from tunesmith.planning.job_observation import (
     working,
 )
 from tunesmith.planning.job_release import cluster_released
+from tunesmith.planning.looking import requested
+from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
 from tunesmith.planning.running import (
     attempt_ended,
@@ -38,12 +42,15 @@ from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.fine_tune_job_status import Admission, AdmittedPod, QueueStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
 
-PAUSED_ANNOTATION = "tunesmith.dev/paused"
 MISSING_DATASET_SECONDS = 15.0
 
 
 def decide(seen: JobObservation) -> JobDecision:
     """What to do next for one FineTuneJob. Pure; see docs/design/decisions.md."""
+    return answering(seen, _answer(seen))
+
+
+def _answer(seen: JobObservation) -> JobDecision:
     return first_answer(
         seen,
         paused,  # nothing is touched while the user says so
@@ -70,6 +77,16 @@ def decide(seen: JobObservation) -> JobDecision:
     )
 
 
+def answering(seen: JobObservation, decision: JobDecision) -> JobDecision:
+    """The decision, with the annotation that asked for a pass echoed: every pass looks at all there is to look at."""
+    if is_paused(seen.job.metadata) or isinstance(seen.workload, NotYet) or not decision.status.conditions:
+        return decision
+    wish = requested(seen.job.metadata)
+    if not wish or wish == decision.status.last_handled_reconcile_time:
+        return decision
+    return replace(decision, status=decision.status.model_copy(update={"last_handled_reconcile_time": wish}))
+
+
 def needs_its_files(job: FineTuneJob) -> bool:
     """Whether a decision may speak of the dataset's ConfigMaps: not once all pods run, nor after the end."""
     conditions = job.status.conditions
@@ -78,9 +95,7 @@ def needs_its_files(job: FineTuneJob) -> bool:
 
 def paused(seen: JobObservation) -> JobDecision | None:
     """The user wants no writes at all, not even of the status."""
-    if seen.job.metadata.annotations.get(PAUSED_ANNOTATION) != "true":
-        return None
-    return JobDecision(status=seen.status)
+    return JobDecision(status=seen.status) if is_paused(seen.job.metadata) else None
 
 
 def not_looked_yet(seen: JobObservation) -> JobDecision | None:

@@ -8,6 +8,14 @@ from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.budget import mark_passed, over_budget, too_dear_to_buy, within_budget
 from tunesmith.planning.cluster_account import accounted
 from tunesmith.planning.cluster_deletion import being_deleted
+from tunesmith.planning.cluster_follow import (
+    acceptance_tests_failed,
+    degraded,
+    nodes_not_usable,
+    still_provisioning,
+    stopped_by_provider,
+)
+from tunesmith.planning.cluster_news import with_news
 from tunesmith.planning.cluster_observation import (
     ClusterObservation,
     NoCredential,
@@ -25,8 +33,8 @@ from tunesmith.planning.cluster_purchase import (
     waits_for_volume,
 )
 from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, not_set_up
-from tunesmith.planning.cluster_size import nodes_not_ready, wrong_size
-from tunesmith.planning.cluster_status import as_seen, counted, is_being_built, standing, without_what_is_gone
+from tunesmith.planning.cluster_size import wrong_size
+from tunesmith.planning.cluster_status import as_seen, counted, standing, without_what_is_gone
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import credential_can_tell
 from tunesmith.planning.idle import warned_of_idleness
@@ -67,11 +75,17 @@ ClusterDecision = Decision[GPUClusterStatus]
 
 CALM = frozenset({Reason.IN_ORDER, Reason.RELEASED, Reason.OUTSIDE_SCHEDULE})
 """With these as the reason of Ready nothing is under way."""
+PREEMPTIBLE_INTERVAL_SECONDS = 5.0  # the provider warns of an eviction minutes ahead, in the cluster itself
 
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
-    decision = first_answer(
+    decision = seen_lately(seen, with_news(seen, _answer(seen)))
+    return within_budget(seen, accounted(seen, decision, asked=mark_passed(seen)))
+
+
+def _answer(seen: ClusterObservation) -> ClusterDecision:
+    return first_answer(
         seen,
         paused,  # nothing is touched while the user says so
         being_deleted,
@@ -103,12 +117,12 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
         not_reachable,
         not_set_up,
         wrong_size,
-        nodes_not_ready,
+        acceptance_tests_failed,
+        nodes_not_usable,  # Ready means usable
+        degraded,
         schedule_cannot_stop_it,
         otherwise=in_order,
     )
-    counted = accounted(seen, seen_lately(seen, decision), asked=mark_passed(seen))
-    return within_budget(seen, counted)
 
 
 def paused(seen: ClusterObservation) -> ClusterDecision | None:
@@ -260,26 +274,6 @@ def deleted_outside(seen: ClusterObservation) -> ClusterDecision | None:
     )
 
 
-def stopped_by_provider(seen: ClusterObservation) -> ClusterDecision | None:
-    """The provider stops on-demand clusters when credit runs out."""
-    cluster = seen.bought
-    if cluster is None or cluster.phase is not Phase.PAUSED:
-        return None
-    message = f"The provider has stopped the cluster ('{cluster.status}'). Settle the account there; it goes on then."
-    facts = standing(seen, cluster)
-    return stalled(seen, Reason.STOPPED_BY_PROVIDER, message, status=as_seen(seen, cluster), verdicts=facts)
-
-
-def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
-    """The provider is building the cluster."""
-    cluster = seen.bought
-    if cluster is None or not is_being_built(seen, cluster):
-        return None
-    facts = standing(seen, cluster)
-    message = facts["Provisioned"].message
-    return working(seen, Reason.PROVISIONING, message, status=as_seen(seen, cluster), verdicts=facts)
-
-
 def in_order(seen: ClusterObservation) -> ClusterDecision:
     """Everything is as it was asked for."""
     cluster = seen.bought
@@ -317,6 +311,8 @@ def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> fl
         return leaving_interval_seconds(seen.around.installation)
     calm = reason_of(decision.status.conditions, "Ready") in CALM
     wish = float(seen.spec.drift.interval_seconds)
+    if seen.spec.billing.preemptible_nodes is not None:
+        wish = min(wish, PREEMPTIBLE_INTERVAL_SECONDS)
     return wish if calm else min(wish, BUSY_INTERVAL_SECONDS)
 
 

@@ -26,6 +26,11 @@ def leaving_interval_seconds(installation: Installation) -> float:
     return max(SHORTEST_INTERVAL_SECONDS, min(BUSY_INTERVAL_SECONDS, installation.absence_interval_seconds))
 
 
+def requested(metadata: Metadata) -> str:
+    """What the user's annotation asks for, as it is echoed; empty: nothing."""
+    return metadata.annotations.get(RECONCILE_ANNOTATION, "")[:LONGEST_ECHO]
+
+
 def looking_again(
     decision: Decision[BoughtStatus],
     look: LookAtProvider,
@@ -56,7 +61,7 @@ def answering_request(
 
     `has_eyes` False: there is no credential to look with, so the pass itself is all there is to answer with.
     """
-    wish = metadata.annotations.get(RECONCILE_ANNOTATION, "")[:LONGEST_ECHO]
+    wish = requested(metadata)
     if not wish or wish == decision.status.last_handled_reconcile_time:
         return decision
     looked = any(isinstance(each.action, LookAtProvider) and each.failure is None for each in around.outcomes)

@@ -71,7 +71,7 @@ class Reason(StrEnum):
     )
     STOPPED_BY_PROVIDER = (
         "StoppedByProvider",
-        "The provider has stopped it, as it does when credit runs out. Settle the account.",
+        "The provider has stopped it. Ask its support.",
     )
     CREDENTIAL_UNREADABLE = "CredentialUnreadable", "The Secret with the API key could not be read; it is tried again."
     KUBECONFIG_UNREADABLE = (
@@ -97,7 +97,17 @@ class Reason(StrEnum):
     NOT_MEASURED = "NotMeasured", "This is not measured."
     AS_WANTED = "AsWanted", "The provider's object is as the spec says."
     TESTS_PASSED = "TestsPassed", "The provider's acceptance tests let the cluster pass."
-    TESTS_FAILED = "TestsFailed", "The provider's acceptance tests failed."
+    TESTS_FAILED = (
+        "AcceptanceTestsFailed",
+        "The provider's acceptance tests failed. Ask its support, or delete the cluster and buy another.",
+    )
+    TESTS_SKIPPED = "TestsSkipped", "Acceptance tests were left out, or do not show."
+    TESTS_NOT_ASKED_FOR = "TestsNotAskedFor", "No acceptance tests were asked for, and none show."
+    PROVISIONING_OVERDUE = (
+        "ProvisioningOverdue",
+        "A stage of making the cluster takes longer than the installation allows. Ask the provider's support.",
+    )
+    CHANGING = "Changing", "The provider's object is being changed to what the spec says."
     NOT_TESTED_YET = "NotTestedYet", "The provider tests the cluster before it is Ready."
     PREDECESSOR_FOUND = (
         "PredecessorFound",
@@ -139,6 +149,18 @@ class Reason(StrEnum):
     NAMED = "Named", "The finalizer and the name are written."
     CONNECTING = "Connecting", "The operator is connecting to the cluster's own Kubernetes; nothing was seen of it yet."
     CLUSTER_UNREACHABLE = "ClusterUnreachable", "The cluster's Kubernetes does not answer."
+    UNREACHABLE = (
+        "Unreachable",
+        "The cluster's Kubernetes has not answered for longer than the installation allows. See the provider.",
+    )
+    KUBECONFIG_REJECTED = (
+        "KubeconfigRejected",
+        "The cluster's Kubernetes does not accept the kubeconfig; the provider is asked for a newer one.",
+    )
+    ANOTHER_CLUSTER = (
+        "AnotherCluster",
+        "The kubeconfig leads to another Kubernetes than the one that was bought; nothing is run there.",
+    )
     KUBECONFIG_MISSING = "KubeconfigMissing", "The provider has not given a kubeconfig yet."
     KUBECONFIG_REFUSED = "KubeconfigRefused", "The kubeconfig holds what is not allowed, such as `exec` or file paths."
     KUBECONFIG_WRITTEN = "KubeconfigWritten", "The Secret holds the kubeconfig."
@@ -246,7 +268,10 @@ class Reason(StrEnum):
     NODE_LOST = "NodeLost", "A node of the attempt is gone or not Ready."
     POD_FAILED = "PodFailed", "A pod of the attempt failed."
     OUT_OF_MEMORY = "OutOfMemory", "The trainer ran out of memory."
-    GPUS_MISSING = "GPUsMissing", "A pod was given GPUs and found none."
+    GPUS_MISSING = (
+        "GPUsMissing",
+        "Fewer GPUs can be used than were bought, or a pod was given GPUs and found none.",
+    )
     USER_ERROR = "UserError", "The job cannot work as it is written; the message has the trainer's words."
     UNCLASSIFIED = "Unclassified", "The attempt failed in a way that no class names."
     USAGE = "Usage", "The trainer's command line was wrong."

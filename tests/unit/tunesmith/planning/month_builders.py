@@ -64,8 +64,10 @@ class Kept:
     """The books of one GPUCluster: each look is a pass of the real decision, whose status is kept."""
 
     def __init__(self, world: Played, begins: BilledFrom, ends: BilledUntil, **order) -> None:
-        world.billed("Created" if begins is BilledFrom.UNKNOWN else begins.value,
-                     "Gone" if ends is BilledUntil.UNKNOWN else ends.value)
+        world.billed(
+            "Created" if begins is BilledFrom.UNKNOWN else begins.value,
+            "Gone" if ends is BilledUntil.UNKNOWN else ends.value,
+        )
         self.world = world
         self.writes = 0
         self.records = {}

@@ -1,0 +1,191 @@
+"""How the provider's cluster differs from what `spec` wants: one table of everything that can be compared.
+
+What `spec` may change is restored by the questions that own it (size, billing counts, add-ons, components); a
+difference in it is drift only when the cluster was as wanted before under the same spec, because otherwise it is our
+own change on its way. What `spec` may not change is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from tunesmith.planning.cluster_observation import ClusterObservation
+from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
+from tunesmith.planning.verdict import Verdict
+from tunesmith.resources.conditions import find_condition
+from tunesmith.resources.gpu_cluster import GPUClusterSpec
+from tunesmith.resources.gpu_cluster_parts import BillingType, ClusterType
+from tunesmith.resources.gpu_cluster_parts import Installation as Installed
+from tunesmith.resources.purchase import ManagementPolicy
+from tunesmith.resources.reasons import Reason
+from tunesmith.resources.timestamps import format_time
+
+BILLING_WORDS = {
+    BillingType.ON_DEMAND: "ON_DEMAND",
+    BillingType.RESERVED: "RESERVED",
+    BillingType.SCHEDULED_CAPACITY: "SCHEDULED_CAPACITY",
+}
+CLUSTER_TYPE_WORDS = {ClusterType.KUBERNETES: "KUBERNETES", ClusterType.SLURM: "SLURM"}
+SIZE = "spec.nodes"
+MOST_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field, as it is wanted and as the provider has it, in words. `restored`: the operator puts it right."""
+
+    field: str
+    wanted: str
+    found: str
+    restored: bool = False
+
+    def __str__(self) -> str:
+        return f"`{self.field}` wants '{self.wanted}', the provider has '{self.found}'"
+
+
+def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
+    """Condition Drifted: whether somebody changed the cluster, or the provider has more than one."""
+    others = [each for each in seen.provider.own_clusters(seen.name) if each.id != cluster.id]
+    if others:
+        named = ", ".join(f"'{other.name}' ({other.id})" for other in others)
+        text = f"The provider has more clusters of this resource: {named}. Delete them there: they bill."
+        return Verdict(True, Reason.DUPLICATE_FOUND, text)
+    found = differences(seen, cluster)
+    if not found:
+        return Verdict(False, Reason.AS_WANTED, "The provider's cluster is as `spec` says.")
+    drifted = tuple(each for each in found if not each.restored or was_as_wanted(seen))
+    if not drifted:
+        return Verdict(False, Reason.CHANGING, f"The provider's cluster is being changed: {_listed(found)}.")
+    if all(each.field == SIZE for each in drifted):
+        text = f"Somebody changed the size at the provider: {_listed(drifted)}. The size of `spec` is restored."
+        return Verdict(True, Reason.SIZE_CHANGED_OUTSIDE, text)
+    return Verdict(
+        True, Reason.DRIFTED, f"The provider's cluster is not as wanted: {_listed(drifted)}.{_advice(drifted)}"
+    )
+
+
+def was_as_wanted(seen: ClusterObservation) -> bool:
+    """Under this very spec the cluster was as wanted before, or its drift was told already."""
+    before = find_condition(seen.status.conditions, "Drifted")
+    if before is None or before.observed_generation != seen.resource.metadata.generation:
+        return False
+    return before.reason in {Reason.AS_WANTED, Reason.DRIFTED, Reason.SIZE_CHANGED_OUTSIDE}
+
+
+def differences(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[Difference, ...]:
+    """Every field that differs, in the order of the table. What the provider does not say differs in nothing."""
+    mends = seen.spec.management_policy is ManagementPolicy.MANAGE
+    rows = [*(Difference(*row) for row in _fixed(seen, cluster))]
+    rows += [Difference(*row, restored=mends) for row in _changeable(seen, cluster)]
+    return tuple(rows)
+
+
+Row = tuple[str, str, str]
+
+
+def _fixed(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:
+    """What can only be put right by another cluster."""
+    spec, choice, driver = seen.spec, seen.status.choice, seen.spec.driver
+    adopted = spec.adopt is not None
+    region = spec.region if choice is None or choice.region is None else choice.region
+    gpu_type = spec.gpu_type if choice is None or choice.gpu_type is None else choice.gpu_type
+    yield from _row("spec.region", region, cluster.region)
+    yield from _row("spec.gpuType", gpu_type, cluster.gpu_type)
+    yield from _row("spec.projectID", spec.project_id, cluster.project_id)
+    yield from _row("status.providerName", None if adopted else seen.status.provider_name, cluster.name)
+    yield from _row("spec.clusterType", CLUSTER_TYPE_WORDS[spec.cluster_type], cluster.cluster_type)
+    yield from _row("spec.billing.type", BILLING_WORDS[spec.billing.type], cluster.billing_type)
+    if spec.billing.capacity_pool is not None:
+        yield from _row("spec.billing.capacityPool.id", spec.billing.capacity_pool.id, cluster.capacity_pool_id)
+    if driver is not None:
+        yield from _row("spec.driver.versionID", driver.version_id, cluster.driver_version_id)
+        yield from _row("spec.driver.cudaVersion", driver.cuda_version, cluster.cuda_version, same=_same_version)
+        yield from _row("spec.driver.driverVersion", driver.driver_version, cluster.driver_version, same=_same_version)
+
+
+def _changeable(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:
+    """What a change of the provider's cluster puts right."""
+    spec, billing = seen.spec, seen.spec.billing
+    if spec.nodes is not None and spec.max_nodes is None:  # an autoscaled cluster's size is the provider's
+        yield from _nodes(SIZE, spec.nodes, cluster.gpus)
+    if spec.adopt is None or billing.preemptible_nodes is not None:
+        yield from _nodes(
+            "spec.billing.preemptibleNodes", billing.preemptible_nodes or 0, cluster.desired_preemptible_gpus
+        )
+    if billing.reserved_nodes is not None:
+        yield from _nodes("spec.billing.reservedNodes", billing.reserved_nodes, cluster.reserved_gpus)
+    if billing.capacity_pool is not None:
+        yield from _nodes("spec.billing.capacityPool.nodes", billing.capacity_pool.nodes, cluster.capacity_pool_gpus)
+    yield from _row("spec.billing.endTime", _instant(billing.end_time), _instant(cluster.reservation_end))
+    yield from _components(spec, cluster)
+    yield from _add_ons(spec, cluster)
+
+
+def _components(spec: GPUClusterSpec, cluster: ProviderCluster) -> Iterator[Row]:
+    wanted, found = spec.components, cluster.components
+    if wanted is None:
+        return
+    yield from _row("spec.components.loadBalancer", wanted.load_balancer, found.load_balancer, same=_same_word)
+    for name, want, have in (
+        ("ingress", wanted.ingress, found.ingress),
+        ("observability", wanted.observability, found.observability),
+        ("dashboard", wanted.dashboard, found.dashboard),
+    ):
+        yield from _row(f"spec.components.{name}", want, None if have is None else _switch(have))
+    yield from _row("spec.components.gpuOperatorVersion", wanted.gpu_operator_version, found.gpu_operator_version)
+    yield from _row(
+        "spec.components.networkOperatorVersion", wanted.network_operator_version, found.network_operator_version
+    )
+
+
+def _add_ons(spec: GPUClusterSpec, cluster: ProviderCluster) -> Iterator[Row]:
+    installed = {each.name: each.enabled for each in cluster.add_ons}
+    for wanted in spec.add_ons:
+        have = _switch(installed[wanted.name]) if wanted.name in installed else "not there"
+        if wanted.enabled != installed.get(wanted.name, False):
+            yield f"spec.addOns[{wanted.name}].enabled", _switch(wanted.enabled), have
+
+
+def _row(
+    field: str, wanted: str | None, found: str | None, *, same: Callable[[str, str], bool] = str.__eq__
+) -> Iterator[Row]:
+    """Nothing when one side says nothing: unknown is no difference."""
+    if wanted and found and not same(wanted, found):
+        yield field, wanted, found
+
+
+def _nodes(field: str, wanted: int, gpus: int) -> Iterator[Row]:
+    if wanted * GPUS_PER_NODE != gpus:
+        nodes, rest = divmod(gpus, GPUS_PER_NODE)
+        yield field, str(wanted), f"{nodes} nodes and {rest} GPUs" if rest else str(nodes)
+
+
+def _same_version(wanted: str, found: str) -> bool:
+    """'570' is met by '570.86.15', and '12.8' by '12.8.1' or '12.8-ubuntu-24.04', but not by '12.81'."""
+    return found == wanted or found.startswith((f"{wanted}.", f"{wanted}-"))
+
+
+def _same_word(wanted: str, found: str) -> bool:
+    return wanted.casefold() == found.casefold()
+
+
+def _switch(enabled: bool) -> str:
+    return str(Installed.ENABLED if enabled else Installed.DISABLED)
+
+
+def _instant(time: datetime | None) -> str | None:
+    return None if time is None else format_time(time.replace(microsecond=0))
+
+
+def _listed(found: tuple[Difference, ...]) -> str:
+    named = "; ".join(str(each) for each in found[:MOST_NAMED])
+    return named if len(found) <= MOST_NAMED else f"{named}; and {len(found) - MOST_NAMED} more"
+
+
+def _advice(drifted: tuple[Difference, ...]) -> str:
+    if all(each.restored for each in drifted):
+        return " What `spec` says is restored."
+    fixed = ", ".join(f"`{each.field}`" for each in drifted if not each.restored)
+    return f" {fixed} cannot be changed on a cluster that is bought: put it right at the provider, or buy another."

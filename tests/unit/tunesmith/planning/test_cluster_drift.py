@@ -1,0 +1,201 @@
+"""Drift: what the provider has beside what `spec` wants, field by field, with both values in the condition."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from tests.unit.tunesmith.planning.cluster_builders import (
+    a_cluster_resource,
+    a_provider_cluster,
+    a_running_cluster,
+    a_view,
+    bought_status,
+    nodes,
+    reason,
+)
+
+from tunesmith.planning.cluster_drift import differences, drift
+from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.provider import AddOn, InstalledComponents
+from tunesmith.resources import not_implemented
+from tunesmith.resources.conditions import find_condition
+
+END = datetime(2026, 3, 1, tzinfo=UTC)
+POOL = {"capacityPool": {"id": "pool-1", "nodes": 1}}
+SCHEDULED = {"type": "ScheduledCapacity", "startTime": "2026-01-01T00:00:00Z", "endTime": "2026-02-01T00:00:00Z"}
+
+# what is in spec, what the provider has, and the field, the wanted and the found value that are told
+TABLE = [
+    ({}, {"region": "eu-west-1"}, "spec.region", "us-central-8", "eu-west-1"),
+    ({}, {"gpu_type": "H200_SXM"}, "spec.gpuType", "H100_SXM", "H200_SXM"),
+    ({"projectID": "p-1"}, {"project_id": "p-2"}, "spec.projectID", "p-1", "p-2"),
+    ({}, {"name": "renamed"}, "status.providerName", None, "renamed"),
+    ({}, {"cluster_type": "SLURM"}, "spec.clusterType", "KUBERNETES", "SLURM"),
+    ({}, {"billing_type": "RESERVED"}, "spec.billing.type", "ON_DEMAND", "RESERVED"),
+    ({"driver": {"versionID": "a"}}, {"driver_version_id": "b"}, "spec.driver.versionID", "a", "b"),
+    (
+        {"driver": {"cudaVersion": "12.8", "driverVersion": "570"}},
+        {"cuda_version": "12.81", "driver_version": "570.86.15"},
+        "spec.driver.cudaVersion",
+        "12.8",
+        "12.81",
+    ),
+    ({}, {"gpus": 16}, "spec.nodes", "1", "2"),
+    ({}, {"gpus": 12}, "spec.nodes", "1", "1 nodes and 4 GPUs"),
+    ({}, {"desired_preemptible_gpus": 8}, "spec.billing.preemptibleNodes", "0", "1"),
+    (
+        {"billing": {"preemptibleNodes": 2}, "projectID": "p-1"},
+        {"desired_preemptible_gpus": 8},
+        "spec.billing.preemptibleNodes",
+        "2",
+        "1",
+    ),
+    (
+        {"billing": {"type": "Reserved", "durationDays": 7, "reservedNodes": 1}},
+        {"billing_type": "RESERVED", "reserved_gpus": 16},
+        "spec.billing.reservedNodes",
+        "1",
+        "2",
+    ),
+    (
+        {"billing": POOL},
+        {"capacity_pool_id": "pool-2", "capacity_pool_gpus": 8},
+        "spec.billing.capacityPool.id",
+        "pool-1",
+        "pool-2",
+    ),
+    ({"billing": POOL}, {"capacity_pool_id": "pool-1"}, "spec.billing.capacityPool.nodes", "1", "0"),
+    (
+        {"billing": SCHEDULED},
+        {"billing_type": "SCHEDULED_CAPACITY", "reservation_end": END},
+        "spec.billing.endTime",
+        "2026-02-01T00:00:00Z",
+        "2026-03-01T00:00:00Z",
+    ),
+    (
+        {"components": {"loadBalancer": "Traefik"}},
+        {"components": InstalledComponents(load_balancer="ISTIO")},
+        "spec.components.loadBalancer",
+        "Traefik",
+        "ISTIO",
+    ),
+    (
+        {"components": {"ingress": "Enabled"}},
+        {"components": InstalledComponents(ingress=False)},
+        "spec.components.ingress",
+        "Enabled",
+        "Disabled",
+    ),
+    (
+        {"components": {"gpuOperatorVersion": "25.3.0"}},
+        {"components": InstalledComponents(gpu_operator_version="24.9.0")},
+        "spec.components.gpuOperatorVersion",
+        "25.3.0",
+        "24.9.0",
+    ),
+    ({"addOns": [{"name": "headlamp"}]}, {}, "spec.addOns[headlamp].enabled", "Enabled", "not there"),
+    (
+        {"addOns": [{"name": "headlamp", "enabled": False}]},
+        {"add_ons": (AddOn("headlamp", "headlamp", True),)},
+        "spec.addOns[headlamp].enabled",
+        "Disabled",
+        "Enabled",
+    ),
+]
+
+
+def looked_at(spec, found, *, status=None):
+    cluster = a_provider_cluster(**found)
+    resource = a_cluster_resource(status=status or bought_status(), **spec)
+    return a_running_cluster(resource=resource, view=a_view(cluster)), cluster
+
+
+@pytest.mark.parametrize(("spec", "found", "field", "wanted", "has"), TABLE, ids=[row[2] for row in TABLE])
+def test_every_field_that_can_be_compared_tells_both_values(spec, found, field, wanted, has):
+    seen, cluster = looked_at(spec, found)
+    (difference,) = differences(seen, cluster)
+    assert (difference.field, difference.found) == (field, has)
+    assert difference.wanted == (wanted or seen.status.provider_name)
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        (
+            {"driver": {"cudaVersion": "12.8", "driverVersion": "570"}},
+            {"cuda_version": "12.8.1", "driver_version": "570.86.15"},
+        ),
+        ({"components": {"ingress": "Enabled", "loadBalancer": "Nginx"}}, {}),
+        ({"driver": {"versionID": "a"}}, {"driver_version_id": ""}),
+        ({}, {"billing_type": "", "cluster_type": "", "project_id": ""}),
+        ({"addOns": [{"name": "headlamp", "enabled": False}]}, {}),
+    ],
+)
+def test_what_the_provider_does_not_say_or_says_more_exactly_is_no_drift(spec, found):
+    assert differences(*looked_at(spec, found)) == ()
+
+
+def test_an_alternative_that_was_bought_is_as_wanted():
+    taken = bought_status(choice={"region": "eu-west-1", "gpuType": "H200_SXM"})
+    seen, cluster = looked_at({}, {"region": "eu-west-1", "gpu_type": "H200_SXM"}, status=taken)
+    assert drift(seen, cluster).holds is False
+
+
+def test_an_autoscaled_cluster_does_not_drift_in_size():
+    assert differences(*looked_at({"maxNodes": 4}, {"gpus": 24})) == ()
+
+
+def test_an_adopted_cluster_is_compared_only_in_what_spec_gives():
+    seen, cluster = looked_at({"adopt": {"clusterID": "c-1"}}, {"name": "theirs", "gpus": 64})
+    bare = seen.resource.spec.model_copy(update={"nodes": None, "region": None, "gpu_type": None})
+    seen = replace(seen, resource=seen.resource.model_copy(update={"spec": bare}))
+    assert differences(seen, cluster) == ()
+
+
+def test_the_condition_names_field_wanted_and_found_and_the_event_is_told_once():
+    seen, _ = looked_at({}, {"gpu_type": "H200_SXM"})
+    first = decide(seen)
+    message = find_condition(first.status.conditions, "Drifted").message
+    assert "`spec.gpuType` wants 'H100_SXM', the provider has 'H200_SXM'" in message
+    assert "Drifted" in [event.reason for event in first.events]
+    again = replace(seen, resource=seen.resource.model_copy(update={"status": first.status}))
+    assert "Drifted" not in [event.reason for event in decide(again).events]
+
+
+def test_our_own_change_on_its_way_is_not_drift_and_somebody_elses_is():
+    calm = decide(a_running_cluster())
+    wished = a_cluster_resource(nodes=2).model_copy(update={"status": calm.status})
+    wished = wished.model_copy(update={"metadata": wished.metadata.model_copy(update={"generation": 2})})
+    ours = decide(a_running_cluster(resource=wished))
+    assert reason(ours, "Drifted") == "Changing"
+    other = decide(
+        a_running_cluster(
+            resource=a_cluster_resource().model_copy(update={"status": calm.status}), gpus=16, nodes=nodes(2)
+        )
+    )
+    assert reason(other, "Drifted") == "AsWanted"  # the surplus node is cordoned first; the pass after tells
+    assert other.actions
+
+
+def test_a_size_changed_outside_is_told_by_an_operator_that_has_only_just_started():
+    """What was as wanted stands in the condition, so no memory of the process is needed."""
+    calm = decide(a_running_cluster()).status
+    resource = a_cluster_resource().model_copy(update={"status": calm})
+    seen = a_running_cluster(resource=resource, gpus=16, nodes=nodes(2))
+    assert drift(seen, seen.bought).reason == "SizeChangedOutside"
+    assert "wants '1', the provider has '2'" in drift(seen, seen.bought).message
+
+
+def test_under_observe_nothing_is_restored_so_every_difference_is_told():
+    seen, cluster = looked_at({"adopt": {"clusterID": "c-1"}, "managementPolicy": "Observe"}, {"gpus": 24})
+    verdict = drift(seen, cluster)
+    assert (verdict.holds, verdict.reason) == (True, "SizeChangedOutside")
+
+
+def test_with_preemptible_nodes_the_provider_is_looked_at_every_five_seconds(monkeypatch):
+    monkeypatch.setattr(not_implemented, "FIELDS", {})
+    resource = a_cluster_resource(status=bought_status(), billing={"preemptibleNodes": 1}, projectID="p-1")
+    seen = a_running_cluster(resource=resource, view=a_view(a_provider_cluster(desired_preemptible_gpus=8)))
+    decision = decide(seen)
+    assert reason(decision) == "InOrder"
+    assert 4.5 <= decision.look_again_seconds <= 5.5
