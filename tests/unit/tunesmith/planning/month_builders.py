@@ -19,7 +19,7 @@ from tunesmith.planning.provider import (
     ProviderNode,
     ProviderView,
 )
-from tunesmith.planning.purchase import PurchaseMemory
+from tunesmith.planning.purchase import PurchaseMemory, after_looking
 from tunesmith.planning.usage import RecordUsage
 from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.http.g2_answers import cluster_json
@@ -77,6 +77,7 @@ class Kept:
         self.cluster_id = world.buy(name=str(NAME), **order)
         self.status = None
         self._outcomes = ()
+        self._memory = PurchaseMemory(first_seen=-60.0)
 
     def look(self, *, deleting=False) -> None:
         """One pass, and those that follow it at once."""
@@ -108,7 +109,7 @@ class Kept:
         status = self.status.model_dump(by_alias=True, exclude_none=True, mode="json") if self.status else {}
         resource = a_cluster_resource(status=status, deleting=deleting, **self._spec)
         created = resource.metadata.model_copy(update={"creation_timestamp": self._begun})
-        return ClusterObservation(
+        seen = ClusterObservation(
             around=replace(
                 Circumstances(self.world.now, monotonic, 0.5, "fresh", self._installation), outcomes=self._outcomes
             ),
@@ -120,5 +121,9 @@ class Kept:
                 Known((REGION,), monotonic),
                 {} if listed else {self.cluster_id: monotonic},
             ),
-            memory=PurchaseMemory(first_seen=-60.0),
+            memory=self._memory,
         )
+        self._memory = after_looking(
+            self._memory, seen.provider, bought_id=seen.status.cluster_id, intent=None, around=seen.around
+        )
+        return replace(seen, memory=self._memory)
