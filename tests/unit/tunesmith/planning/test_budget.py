@@ -25,9 +25,7 @@ from tunesmith.planning.purchase import HoldIntent
 from tunesmith.resources.conditions import find_condition
 
 READY = datetime(2026, 1, 1, 9, tzinfo=UTC)
-BILLED = replace(
-    INSTALLATION, prices=PUBLISHED, billing=BillingRules(BilledFrom.READY, BilledUntil.DELETE_REQUESTED)
-)
+BILLED = replace(INSTALLATION, prices=PUBLISHED, billing=BillingRules(BilledFrom.READY, BilledUntil.DELETE_REQUESTED))
 
 
 def spent(usd, *, ago_minutes=1, told="WithinBudget"):
