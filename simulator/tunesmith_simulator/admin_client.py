@@ -22,8 +22,11 @@ from tunesmith_simulator.admin_words import (
     LedgerState,
     Touched,
 )
+from tunesmith_simulator.alerts import Signal
 from tunesmith_simulator.faults import Effect, Fault
 from tunesmith_simulator.happenings import AnyHappening
+from tunesmith_simulator.remediations import RemediationMode
+from tunesmith_simulator.repair_policy import RepairPolicy
 
 TIMEOUT_SECONDS = 60.0
 """A month with many clusters is moved on in less."""
@@ -105,6 +108,46 @@ class AdminClient:
     def tell_kubeconfig(self, cluster_id: str, kubeconfig: str) -> None:
         """Let a cluster tell this kubeconfig, whatever it is."""
         self._ask("POST", f"/admin/clusters/{cluster_id}/kubeconfig", {"kubeconfig": kubeconfig})
+
+    def repairs(self) -> dict[str, Any]:
+        """All ``remediations`` and ``alerts``, in the words of the API."""
+        return self._ask("GET", "/admin/remediations")
+
+    def fail_node(self, cluster_id: str, host_name: str, signal: Signal | None = None) -> None:
+        """Break a running node; by default a GPU falls off its bus."""
+        signal = signal or Signal()
+        body = {"alert_name": signal.name.value, "xid_code": signal.xid_code, "mode": signal.mode}
+        self._ask("POST", f"/admin/clusters/{cluster_id}/nodes/{host_name}/fail", body)
+
+    def recover_node(self, cluster_id: str, host_name: str) -> None:
+        """Let a broken node come back by itself, after a boot."""
+        self._ask("POST", f"/admin/clusters/{cluster_id}/nodes/{host_name}/recover", {})
+
+    def propose_remediation(self, cluster_id: str, host_name: str, mode: RemediationMode) -> None:
+        """Let the provider propose a repair of a node."""
+        path = f"/admin/clusters/{cluster_id}/nodes/{host_name}/propose-remediation"
+        self._ask("POST", path, {"mode": mode.value})
+
+    def fail_remediation(self, remediation_id: str, error_message: str) -> None:
+        """Let a repair that is under way go wrong."""
+        self._ask("POST", f"/admin/remediations/{remediation_id}/fail", {"error_message": error_message})
+
+    def set_repair_policy(self, policy: RepairPolicy) -> None:
+        """Let the provider propose repairs by itself, or not."""
+        self._ask("POST", "/admin/repair-policy", policy.model_dump(mode="json"))
+
+    def set_preemptible_stock(self, region: str, gpu_type: str, free_gpus: int) -> None:
+        """So many GPUs can be had until somebody else needs them."""
+        body = {"region": region, "gpu_type": gpu_type, "free_gpus": free_gpus}
+        self._ask("POST", "/admin/preemptible-stock", body)
+
+    def set_capacity_pool(self, pool_id: str, free_gpus: int) -> None:
+        """So many GPUs of a pool are free."""
+        self._ask("POST", f"/admin/capacity-pools/{pool_id}", {"free_gpus": free_gpus})
+
+    def autoscale(self, cluster_id: str, num_gpus: int) -> None:
+        """Let a cluster's autoscaler give it this size."""
+        self._ask("POST", f"/admin/clusters/{cluster_id}/autoscale", {"num_gpus": num_gpus})
 
     def _told(self, kind: type[Words], method: str, path: str, words: BaseModel | None = None) -> Words:
         body = None if words is None else words.model_dump(mode="json")

@@ -11,7 +11,7 @@ from typing import Any
 
 from tunesmith_simulator import machines, way
 from tunesmith_simulator.courses import PLAIN, Course
-from tunesmith_simulator.machines import Node, NodePhase
+from tunesmith_simulator.machines import Node, NodePhase, Source
 from tunesmith_simulator.pace import Pace, rescaled
 from tunesmith_simulator.phases import SETTLED, TESTS_FAILED, ClusterPhase, ClusterTransition
 from tunesmith_simulator.regions import Driver
@@ -41,7 +41,11 @@ class AddOn:
 
 @dataclass(frozen=True, slots=True)
 class ClusterOrder:
-    """What a customer asked for, checked and complete. Fields of no consequence here are kept as they were given."""
+    """What a customer asked for, checked and complete. Fields of no consequence here are kept as they were given.
+
+    ``num_preemptible_gpus`` come on top of ``num_gpus``; those of the capacity pool are among them. With
+    ``auto_scale_max_gpus`` the size moves between ``num_gpus`` and that.
+    """
 
     name: str
     project_id: str
@@ -61,6 +65,11 @@ class ClusterOrder:
     cluster_config: Mapping[str, Any] | None = None
     oidc_config: Mapping[str, Any] | None = None
     add_ons: tuple[AddOn, ...] = ()
+    num_preemptible_gpus: int = 0
+    capacity_pool_id: str | None = None
+    num_capacity_pool_gpus: int = 0
+    auto_scale_max_gpus: int | None = None
+    slurm_image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +154,47 @@ class Cluster:
 
     @property
     def num_gpus(self) -> int:
-        """How many GPUs it is meant to have: those of nodes that leave no longer count."""
-        return sum(node.num_gpus for node in self.gpu_nodes if node.leaves_at is None)
+        """How many GPUs it is meant to have, without preemptible ones; those of nodes that leave no longer count."""
+        return sum(node.num_gpus for node in self.staying if node.source is not Source.PREEMPTIBLE)
+
+    @property
+    def allocated_preemptible_gpus(self) -> int:
+        """How many preemptible GPUs it has at present."""
+        return sum(node.num_gpus for node in self.staying if node.source is Source.PREEMPTIBLE)
+
+    @property
+    def missing_preemptible_gpus(self) -> int:
+        """How many preemptible GPUs it wants and has not; negative when it has too many."""
+        wanted = self.order.num_preemptible_gpus if self.phase in SETTLED else self.allocated_preemptible_gpus
+        return wanted - self.allocated_preemptible_gpus
+
+    @property
+    def staying(self) -> list[Node]:
+        """Its GPU machines that are not about to leave."""
+        return [node for node in self.gpu_nodes if node.leaves_at is None]
 
     @property
     def held_gpus(self) -> int:
-        """How many GPUs of the region's stock it holds."""
-        return 0 if self.gone_at else sum(node.num_gpus for node in self.gpu_nodes)
+        """How many GPUs it holds, from whatever source; machines that leave are held until they have left."""
+        return sum(self.held_from(source) for source in Source)
+
+    def held_from(self, source: Source) -> int:
+        """How many GPUs it holds from one source."""
+        return 0 if self.gone_at else sum(node.num_gpus for node in self.gpu_nodes if node.source is source)
+
+    def node_of(self, instance_id: str) -> Node | None:
+        """The living GPU machine of that instance."""
+        return next((node for node in self.gpu_nodes if node.instance_id == instance_id), None)
+
+    def needs(self, node: Node) -> bool:
+        """Without this GPU machine no standard one would stay."""
+        others = (each for each in self.staying if each.instance_id != node.instance_id)
+        return not any(each.source is not Source.PREEMPTIBLE for each in others)
+
+    def with_node(self, changed: Node) -> "Cluster":
+        """The cluster with one of its GPU machines changed."""
+        nodes = tuple(changed if node.instance_id == changed.instance_id else node for node in self.gpu_nodes)
+        return replace(self, gpu_nodes=nodes)
 
     @property
     def control_plane_ready(self) -> bool:
@@ -395,8 +438,8 @@ def _due_at(cluster: Cluster, phase: ClusterPhase, at: datetime, pace: Pace) -> 
 
 
 def _health(cluster: Cluster) -> ClusterPhase:
-    broken = any(node.phase is NodePhase.FAILED for node in cluster.gpu_nodes)
-    return ClusterPhase.DEGRADED if broken else ClusterPhase.READY
+    healthy = all(node.healthy for node in cluster.gpu_nodes)
+    return ClusterPhase.READY if healthy else ClusterPhase.DEGRADED
 
 
 def _last_node_change(cluster: Cluster) -> datetime:

@@ -5,28 +5,22 @@ that the provider documents is cited where it stands; the others are the stricte
 documentation, so that a client that passes here does not depend on leniency.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunesmith_simulator import clusters, machines, volumes
 from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder, NodeEvent, ReservedStep
-from tunesmith_simulator.machines import GPUS_PER_NODE, Node, NodePhase, new_node
+from tunesmith_simulator.machines import GPUS_PER_NODE, STANDARD_PREFIX, Node, NodePhase, Source, new_node
+from tunesmith_simulator.order_rules import check_components, check_gpu_count, check_name, check_order, check_size
 from tunesmith_simulator.phases import SETTLED
-from tunesmith_simulator.refusals import Reason, RefusedError, conflict, invalid
+from tunesmith_simulator.refusals import Reason, RefusedError, conflict, invalid, not_found
 from tunesmith_simulator.regions import Region
 from tunesmith_simulator.volumes import Volume, new_volume
 from tunesmith_simulator.world import Account, World
 
 NewId = Callable[[], str]
 """Gives a fresh identifier (UUID form) at each call."""
-
-NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-"""The provider's rule for names is unknown: a DNS label is what Kubernetes can carry. Names need not be unique."""
-
-MAX_SIZE_TIB = 1024
-"""The largest volume that an earlier official command line offered; the service's own bound is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +63,12 @@ def buy_cluster(
     """Sell a cluster; the new world and the cluster's id."""
     _check_may_buy(visit.account)
     region = region_named(world, order.region)
-    _check_order(order, region, visit.now)
+    check_order(order, region, visit.now)
     if volume_id is not None and inline_volume is not None:
         raise invalid("volume_id and shared_volume cannot both be given")
     attached = None if volume_id is None else _attachable(world.volume_of(visit.account, volume_id), order, region)
-    _check_stock(world, order.region, order.gpu_type, order.num_gpus)
+    _check_pool(world, order)
+    _check_stock(world, order.region, order.gpu_type, order.num_gpus - order.num_capacity_pool_gpus)
     cluster_id = visit.new_id()
     if inline_volume is not None:
         attached = _volume(world, visit, _beside(inline_volume, order), region.cluster_partition)
@@ -82,7 +77,10 @@ def buy_cluster(
         order=order,
         partition=region.cluster_partition,
         control_plane_nodes=(_node(visit, "control-plane", 0),),
-        gpu_nodes=_gpu_nodes(visit, order.num_gpus),
+        gpu_nodes=(
+            *_gpu_nodes(visit, order.num_capacity_pool_gpus, Source.CAPACITY_POOL),
+            *_gpu_nodes(visit, order.num_gpus - order.num_capacity_pool_gpus),
+        ),
         volume_id=attached.volume_id if attached else None,
         backed=visit.behind.real,
         kube_config=visit.behind.kube_config(cluster_id, order.name),
@@ -100,35 +98,64 @@ def resize_cluster(
 ) -> World:
     """Give a cluster another number of GPUs. ``leaving_first`` are hosts that were cordoned or annotated for it."""
     cluster = world.cluster_of(visit.account, cluster_id)
-    _check_may_change(visit.account)
-    _check_gpu_count("num_gpus", num_gpus)
+    check_may_change(visit.account)
+    check_gpu_count("num_gpus", num_gpus)
+    order = cluster.order
+    if order.auto_scale_max_gpus is not None and num_gpus > order.auto_scale_max_gpus:
+        raise invalid(f"num_gpus must not exceed auto_scale_max_gpus {order.auto_scale_max_gpus}")
+    if num_gpus < max(order.num_reserved_gpus, order.num_capacity_pool_gpus):
+        raise invalid("num_gpus must not be less than num_reserved_gpus or num_capacity_pool_gpus")
     if num_gpus == cluster.num_gpus:
         return world
     if cluster.phase not in SETTLED:
         raise conflict(f"cluster {cluster_id!r} cannot be resized while it is {cluster.phase.status}")
     if num_gpus > cluster.num_gpus:
-        return world.with_cluster(_grown(world, visit, cluster, num_gpus))
-    return world.with_cluster(_shrunk(world, visit, cluster, num_gpus, leaving_first))
+        changed = _grown(world, visit, cluster, num_gpus)
+    else:
+        changed = _shrunk(world, visit, cluster, num_gpus, leaving_first)
+    return world.with_cluster(changed)
 
 
 def change_order(world: World, visit: Visit, cluster_id: str, order: ClusterOrder, ends_at: datetime | None) -> World:
     """Change what does not need other machines: components, add-ons, the end of a prepaid cluster."""
     cluster = world.cluster_of(visit.account, cluster_id)
-    _check_may_change(visit.account)
+    check_may_change(visit.account)
     if cluster.leaving:
         raise conflict(f"cluster {cluster_id!r} is being deleted")
     if ends_at is not None and cluster.order.billing is Billing.ON_DEMAND:
         raise invalid("reservation_end_time is only accepted for prepaid clusters")
+    check_components(order)
     reserved = cluster.reserved
     if order.num_reserved_gpus != cluster.order.num_reserved_gpus:
         reserved = (*reserved, ReservedStep(visit.now, order.num_reserved_gpus))
-    return world.with_cluster(replace(cluster, order=order, ends_at=ends_at or cluster.ends_at, reserved=reserved))
+    changed = replace(cluster, order=order, ends_at=ends_at or cluster.ends_at, reserved=reserved)
+    if changed.ends_at is not None and changed.ends_at <= visit.now:
+        raise invalid("reservation_end_time must be later than now")
+    return world.with_cluster(changed)
+
+
+def draw_from_pool(world: World, visit: Visit, cluster_id: str) -> World:
+    """Make as many machines of a cluster the capacity pool's as its order says, others the open stock's."""
+    cluster = world.cluster_of(visit.account, cluster_id)
+    machines_of_it = [node for node in cluster.staying if node.source is not Source.PREEMPTIBLE]
+    wanted = cluster.order.num_capacity_pool_gpus // GPUS_PER_NODE
+    from_pool = sorted(machines_of_it, key=lambda node: node.source is not Source.CAPACITY_POOL)[:wanted]
+    before = cluster
+    for node in machines_of_it:
+        source = Source.CAPACITY_POOL if node in from_pool else Source.STANDARD
+        cluster = cluster.with_node(replace(node, source=source))
+    more = cluster.held_from(Source.CAPACITY_POOL) - before.held_from(Source.CAPACITY_POOL)
+    pool = world.pools.get(cluster.order.capacity_pool_id or "")
+    if more > (pool.free_gpus if pool else 0):
+        raise RefusedError(Reason.OUT_OF_STOCK, "Out of stock")
+    _check_stock(world, cluster.order.region, cluster.order.gpu_type, max(-more, 0))
+    return world.with_cluster(cluster)
 
 
 def delete_cluster(world: World, visit: Visit, cluster_id: str) -> World:
     """Begin the end of a cluster. Asking again while it is being deleted changes nothing."""
     cluster = world.cluster_of(visit.account, cluster_id)
-    _check_may_change(visit.account)
+    check_may_change(visit.account)
     return world.with_cluster(clusters.deleting(cluster, visit.now, world.pace))
 
 
@@ -148,8 +175,8 @@ def buy_volume(
 def grow_volume(world: World, visit: Visit, volume_id: str, size_tib: int) -> World:
     """Give a volume more room."""
     volume = world.volume_of(visit.account, volume_id)
-    _check_may_change(visit.account)
-    _check_size(size_tib)
+    check_may_change(visit.account)
+    check_size(size_tib)
     if volume.status is volumes.VolumeStatus.DELETING:
         raise conflict(f"volume {volume_id!r} is being deleted")
     if size_tib < volume.size_tib:
@@ -161,7 +188,7 @@ def grow_volume(world: World, visit: Visit, volume_id: str, size_tib: int) -> Wo
 def delete_volume(world: World, visit: Visit, volume_id: str) -> World:
     """Begin the end of a volume that nothing is attached to."""
     volume = world.volume_of(visit.account, volume_id)
-    _check_may_change(visit.account)
+    check_may_change(visit.account)
     if volume.attached_to is not None:
         raise conflict(_attached(volume))
     if volume.status is volumes.VolumeStatus.DELETING:
@@ -178,63 +205,31 @@ def project_for(account: Account, wanted: str | None) -> str:
     return wanted
 
 
-def _check_may_change(account: Account) -> None:
+def check_may_change(account: Account) -> None:
+    """Raise RefusedError when the account may only read."""
     if not account.may_change_clusters:
         # provider: editors cannot create, delete or scale
         raise RefusedError(Reason.FORBIDDEN, "this API key may not create, change or delete clusters and volumes")
 
 
 def _check_may_buy(account: Account) -> None:
-    _check_may_change(account)
+    check_may_change(account)
     if not account.has_credit:
         raise RefusedError(Reason.NO_CREDIT, "insufficient credit: add credit to the account and try again")
 
 
-def _check_order(order: ClusterOrder, region: Region, now: datetime) -> None:
-    _check_name("cluster_name", order.name)
-    _check_gpu_count("num_gpus", order.num_gpus)
-    if order.gpu_type not in region.gpu_types:
-        raise invalid(f"gpu type {order.gpu_type!r} is not available in region {region.name!r}")
-    if order.cluster_type == "SLURM" and order.slurm_shm_size_gib is None:
-        raise invalid("slurm_shm_size_gib is required for cluster type SLURM")
-    if not 0 <= order.num_reserved_gpus <= order.num_gpus or order.num_reserved_gpus % GPUS_PER_NODE:
-        raise invalid(f"num_reserved_gpus must be a multiple of {GPUS_PER_NODE} and not exceed num_gpus")
-    _check_term(order, now)
-
-
-def _check_term(order: ClusterOrder, now: datetime) -> None:
-    dated = order.starts_at is not None or order.ends_at is not None
-    match order.billing:
-        case Billing.ON_DEMAND:
-            if order.duration_days is not None or dated or order.num_reserved_gpus:
-                raise invalid("duration_days, reservation times and num_reserved_gpus do not go with ON_DEMAND")
-        case Billing.RESERVED:
-            if (order.duration_days is None) == (order.ends_at is None):
-                raise invalid("RESERVED needs either duration_days or reservation_end_time")
-            if order.duration_days is not None and not 1 <= order.duration_days <= 90:
-                raise invalid("duration_days must be between 1 and 90")
-        case Billing.SCHEDULED_CAPACITY:
-            if order.starts_at is None or order.ends_at is None:
-                raise invalid("SCHEDULED_CAPACITY needs reservation_start_time and reservation_end_time")
-    if order.ends_at is not None and order.ends_at <= (order.starts_at or now):
-        raise invalid("reservation_end_time must be later than the start")
-
-
-def _check_gpu_count(name: str, count: int) -> None:
-    if count < GPUS_PER_NODE or count % GPUS_PER_NODE:
-        raise invalid(f"{name} must be a multiple of {GPUS_PER_NODE} and at least {GPUS_PER_NODE}, not {count}")
-
-
-def _check_name(field: str, name: str) -> None:
-    if not NAME.fullmatch(name):
-        raise invalid(
-            f"{field} {name!r} must be 1 to 63 lower-case letters, digits and '-', begin and end with a letter or digit"
-        )
-
-
-def _check_size(size_tib: int) -> None:
-    if not 1 <= size_tib <= MAX_SIZE_TIB:
-        raise invalid(f"size_tib must be between 1 and {MAX_SIZE_TIB}, not {size_tib}")
+def _check_pool(world: World, order: ClusterOrder) -> None:
+    if order.capacity_pool_id is None:
+        if order.num_capacity_pool_gpus:
+            raise invalid("num_capacity_pool_gpus needs a capacity_pool_id")
+        return
+    pool = world.pools.get(order.capacity_pool_id)
+    if pool is None or pool.project_id != order.project_id:
+        raise not_found("capacity pool", order.capacity_pool_id)
+    if (pool.region, pool.gpu_type) != (order.region, order.gpu_type):
+        raise invalid(f"capacity pool {pool.pool_id!r} holds {pool.gpu_type} in region {pool.region!r}")
+    if pool.free_gpus < order.num_capacity_pool_gpus:
+        raise RefusedError(Reason.OUT_OF_STOCK, "Out of stock")
 
 
 def _check_stock(world: World, region: str, gpu_type: str, num_gpus: int) -> None:
@@ -277,8 +272,8 @@ def _beside(inline: VolumeOrder, order: ClusterOrder) -> VolumeOrder:
 
 
 def _volume(world: World, visit: Visit, wanted: VolumeOrder, partition: str) -> Volume:
-    _check_name("volume_name", wanted.name)
-    _check_size(wanted.size_tib)
+    check_name("volume_name", wanted.name)
+    check_size(wanted.size_tib)
     return new_volume(
         volume_id=visit.new_id(),
         name=wanted.name,
@@ -293,11 +288,11 @@ def _volume(world: World, visit: Visit, wanted: VolumeOrder, partition: str) -> 
     )
 
 
-def _gpu_nodes(visit: Visit, num_gpus: int) -> tuple[Node, ...]:
-    return tuple(_node(visit, "gpu-dp", GPUS_PER_NODE) for _ in range(num_gpus // GPUS_PER_NODE))
+def _gpu_nodes(visit: Visit, num_gpus: int, source: Source = Source.STANDARD) -> tuple[Node, ...]:
+    return tuple(_node(visit, STANDARD_PREFIX, GPUS_PER_NODE, source) for _ in range(num_gpus // GPUS_PER_NODE))
 
 
-def _node(visit: Visit, prefix: str, num_gpus: int) -> Node:
+def _node(visit: Visit, prefix: str, num_gpus: int, source: Source = Source.STANDARD) -> Node:
     node_id = visit.new_id()
     return new_node(
         node_id=node_id,
@@ -306,20 +301,25 @@ def _node(visit: Visit, prefix: str, num_gpus: int) -> Node:
         num_gpus=num_gpus,
         now=visit.now,
         backed=visit.behind.real,
+        source=source,
     )
 
 
 def _grown(world: World, visit: Visit, cluster: Cluster, num_gpus: int) -> Cluster:
     _check_may_buy(visit.account)
-    more = num_gpus - cluster.num_gpus
-    _check_stock(world, cluster.order.region, cluster.order.gpu_type, more)
-    added = tuple(machines.started(node, visit.now, world.pace) for node in _gpu_nodes(visit, more))
+    order, more = cluster.order, num_gpus - cluster.num_gpus
+    from_pool = min(more, max(order.num_capacity_pool_gpus - cluster.held_from(Source.CAPACITY_POOL), 0))
+    if from_pool and world.pools[order.capacity_pool_id or ""].free_gpus < from_pool:
+        raise RefusedError(Reason.OUT_OF_STOCK, "Out of stock")
+    _check_stock(world, order.region, order.gpu_type, more - from_pool)
+    new = (*_gpu_nodes(visit, from_pool, Source.CAPACITY_POOL), *_gpu_nodes(visit, more - from_pool))
+    added = tuple(machines.started(node, visit.now, world.pace) for node in new)
     events = tuple(_event(node, "TogetherScaledUp", "Node added by a scale-up.", visit.now) for node in added)
     return replace(cluster, gpu_nodes=(*cluster.gpu_nodes, *added), events=(*cluster.events, *events))
 
 
 def _shrunk(world: World, visit: Visit, cluster: Cluster, num_gpus: int, leaving_first: frozenset[str]) -> Cluster:
-    staying = [node for node in cluster.gpu_nodes if node.leaves_at is None]
+    staying = [node for node in cluster.staying if node.source is not Source.PREEMPTIBLE]
 
     def reluctance(node: Node) -> tuple[bool, bool, int]:
         # provider: cordoned nodes, or ones with its annotation, leave first; here then broken ones, then the youngest

@@ -10,6 +10,10 @@ from tunesmith_simulator.pace import NodeDurations, Pace, rescaled
 GPUS_PER_NODE = 8
 """The provider sells whole nodes of eight GPUs: ``num_gpus`` is a multiple of 8."""
 
+STANDARD_PREFIX = "gpu-dp"
+PREEMPTIBLE_PREFIX = "gpu-preemptible-dp"
+"""provider: how the names of standard and of preemptible nodes begin."""
+
 NODE_CPUS = 192
 NODE_MEMORY_GIB = 1800
 """What an eight-GPU node of these types commonly has."""
@@ -32,19 +36,19 @@ class NodePhase(StrEnum):
         return self.value.removeprefix("NODE_PHASE_").capitalize()
 
 
-NEXT = {
-    NodePhase.SCHEDULING: NodePhase.BOOTING,
-    NodePhase.BOOTING: NodePhase.BOOTSTRAPPING,
-    NodePhase.BOOTSTRAPPING: NodePhase.RUNNING,
-}
-
-
 class Source(StrEnum):
     """What a GPU machine is taken from: the region's stock, what may be reclaimed, or a customer's capacity pool."""
 
     STANDARD = "standard"
     PREEMPTIBLE = "preemptible"
     CAPACITY_POOL = "capacity pool"
+
+
+NEXT = {
+    NodePhase.SCHEDULING: NodePhase.BOOTING,
+    NodePhase.BOOTING: NodePhase.BOOTSTRAPPING,
+    NodePhase.BOOTSTRAPPING: NodePhase.RUNNING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,8 @@ class NodeTransition:
 class Node:
     """A machine. ``due_at`` ends the present phase; ``up_at`` is when what stands behind it was seen to run.
 
-    ``replaces`` is the instance whose place it took. ``leaving_since`` is when its customer asked for its end. Of its
-    ``num_gpus``, ``missing_gpus`` do not show in it.
+    ``boots`` counts its restarts; ``replaces`` is the instance whose place it took. ``leaving_since`` is when its
+    customer asked for its end. Of its ``num_gpus``, ``missing_gpus`` do not show in it.
     """
 
     node_id: str
@@ -73,6 +77,7 @@ class Node:
     leaves_at: datetime | None = None
     deleted_at: datetime | None = None
     source: Source = Source.STANDARD
+    boots: int = 0
     replaces: str = ""
     leaving_since: datetime | None = None
     preempted: bool = False
@@ -94,8 +99,23 @@ class Node:
         """It is chosen to leave, and still there."""
         return self.leaves_at is not None and self.deleted_at is None
 
+    @property
+    def healthy(self) -> bool:
+        """It has not failed, and no repair of it is under way. One that is added by a scale-up is healthy."""
+        repaired = bool(self.boots or self.replaces)
+        return self.phase is NodePhase.RUNNING if repaired else self.phase is not NodePhase.FAILED
 
-def new_node(*, node_id: str, instance_id: str, host_name: str, num_gpus: int, now: datetime, backed: bool) -> Node:
+
+def new_node(
+    *,
+    node_id: str,
+    instance_id: str,
+    host_name: str,
+    num_gpus: int,
+    now: datetime,
+    backed: bool,
+    source: Source = Source.STANDARD,
+) -> Node:
     """A machine that was asked for and not begun. ``backed``: something real must come up before it may run."""
     return Node(
         node_id=node_id,
@@ -104,6 +124,7 @@ def new_node(*, node_id: str, instance_id: str, host_name: str, num_gpus: int, n
         num_gpus=num_gpus,
         history=(NodeTransition(NodePhase.PENDING, now),),
         up_at=None if backed else now,
+        source=source,
     )
 
 
@@ -117,11 +138,17 @@ def failed(node: Node, at: datetime) -> Node:
     return replace(node, history=(*node.history, NodeTransition(NodePhase.FAILED, at)), due_at=None)
 
 
+def rebooting(node: Node, at: datetime, pace: Pace, *, backed: bool) -> Node:
+    """A machine that is started again in place; what stands behind it must come up again."""
+    again = replace(node, boots=node.boots + 1, up_at=None if backed else at)
+    return _entered(again, NodePhase.BOOTING, at, pace)
+
+
 def recovered(node: Node, at: datetime) -> Node:
-    """A broken machine that runs again."""
+    """A broken machine that runs again, as if it had been started again in no time."""
     if node.phase is not NodePhase.FAILED:
         return node
-    return replace(node, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
+    return replace(node, boots=node.boots + 1, history=(*node.history, NodeTransition(NodePhase.RUNNING, at)))
 
 
 def paused(node: Node, at: datetime) -> Node:

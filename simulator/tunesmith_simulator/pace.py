@@ -18,6 +18,16 @@ class NodeDurations(BaseModel):
     bootstrapping_seconds: Seconds = 60
 
 
+class RemediationDurations(BaseModel):
+    """How long a repair waits before its node is touched, in seconds; the node then takes its own time to come up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pending_seconds: Seconds = 15
+    quarantining_seconds: Seconds = 60
+    quarantined_seconds: Seconds = 10
+
+
 class Durations(BaseModel):
     """How long each step takes, in seconds at speed 1. The provider publishes none: these are plausible, not measured.
 
@@ -28,6 +38,7 @@ class Durations(BaseModel):
 
     control_plane_node: NodeDurations = NodeDurations()
     gpu_node: NodeDurations = NodeDurations(scheduling_seconds=20, booting_seconds=180, bootstrapping_seconds=100)
+    remediation: RemediationDurations = RemediationDurations()
     subnet_seconds: Seconds = 20
     shared_volume_seconds: Seconds = 30
     drivers_seconds: Seconds = 120

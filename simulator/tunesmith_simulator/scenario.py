@@ -18,12 +18,14 @@ from pydantic import (
 )
 
 from tunesmith_simulator import world as worlds
+from tunesmith_simulator.capacity import CapacityPool
 from tunesmith_simulator.courses import Courses
 from tunesmith_simulator.faults import Fault
 from tunesmith_simulator.happenings import TimelineEntry
 from tunesmith_simulator.pace import Durations, Pace
 from tunesmith_simulator.prices import BillingRules, Prices
 from tunesmith_simulator.regions import Driver, Region
+from tunesmith_simulator.repair_policy import RepairPolicy
 from tunesmith_simulator.virtual_clock import FIRST_DAY, VirtualClock
 from tunesmith_simulator.world import Account, World
 
@@ -38,9 +40,13 @@ class _Part(BaseModel):
 
 
 class AccountEntry(_Part):
-    """A customer's API key and what it may do. Two keys of one customer are two entries with the same projects."""
+    """A customer's API key and what it may do. Two keys of one customer are two entries with the same projects.
+
+    ``organization`` is who pays; by default the account's name.
+    """
 
     name: str
+    organization: str | None = None
     key: SecretStr
     projects: Annotated[tuple[str, ...], Field(min_length=1)]
     role: Literal["Admin", "Editor"] = "Admin"
@@ -57,13 +63,27 @@ class DriverEntry(_Part):
 
 
 class RegionEntry(_Part):
-    """A region: free GPUs by type, drivers, and the partitions that clusters and lone volumes land in."""
+    """A region: free GPUs by type, drivers, and the partitions that clusters and lone volumes land in.
+
+    ``preemptible_stock`` is what may be had until somebody else needs it, apart from ``stock``.
+    """
 
     name: str
     stock: dict[GpuType, NonNegativeInt]
+    preemptible_stock: dict[GpuType, NonNegativeInt] = {}
     drivers: tuple[DriverEntry, ...]
     cluster_partition: str = "a"
     volume_partition: str = "a"
+
+
+class CapacityPoolEntry(_Part):
+    """GPUs that a project has set aside in a region."""
+
+    id: str
+    project: str
+    region: str
+    gpu_type: GpuType
+    gpus: NonNegativeInt
 
 
 class ClockEntry(_Part):
@@ -82,9 +102,11 @@ class Scenario(_Part):
 
     accounts: Annotated[tuple[AccountEntry, ...], Field(min_length=1)]
     regions: Annotated[tuple[RegionEntry, ...], Field(min_length=1)]
+    capacity_pools: tuple[CapacityPoolEntry, ...] = ()
     durations: Durations = Durations()
     speed: float = Field(default=1, gt=0)
     prices: Prices = Prices()
+    repair: RepairPolicy = RepairPolicy()
     billing: BillingRules = BillingRules()
     seed: int | None = None
     clock: ClockEntry | None = None
@@ -103,8 +125,16 @@ class Scenario(_Part):
         world = World(
             regions={entry.name: _region(entry) for entry in self.regions},
             stock={(entry.name, gpu): free for entry in self.regions for gpu, free in entry.stock.items()},
+            preemptible_stock={
+                (entry.name, gpu): free for entry in self.regions for gpu, free in entry.preemptible_stock.items()
+            },
+            pools={
+                entry.id: CapacityPool(entry.id, entry.project, entry.region, entry.gpu_type, entry.gpus)
+                for entry in self.capacity_pools
+            },
             pace=Pace(durations=self.durations, speed=self.speed),
             prices=self.prices,
+            repair_policy=self.repair,
             billing=self.billing,
             courses=self.courses,
         )
@@ -121,6 +151,7 @@ class Scenario(_Part):
                 projects=entry.projects,
                 may_change_clusters=entry.role == "Admin",
                 has_credit=entry.has_credit,
+                organization=entry.organization or entry.name,
             )
             for entry in self.accounts
         }

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from tunesmith_simulator import clusters, machines, volumes
+from tunesmith_simulator import capacity, clusters, remediations, volumes
+from tunesmith_simulator.alerts import Alert
+from tunesmith_simulator.capacity import CapacityPool, StockKey
 from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.courses import NO_COURSES, Courses
+from tunesmith_simulator.machines import NodePhase, Source
 from tunesmith_simulator.pace import Pace, rescaled
 from tunesmith_simulator.phases import SETTLED, ClusterPhase
 from tunesmith_simulator.prices import FROM_ORDER_TO_END, BillingRules, Prices
 from tunesmith_simulator.refusals import not_found
 from tunesmith_simulator.regions import Region
+from tunesmith_simulator.remediations import Remediation
+from tunesmith_simulator.repair_policy import RepairPolicy
 from tunesmith_simulator.volumes import Volume, VolumeStatus
-
-StockKey = tuple[str, str]
-"""Region name and GPU type."""
 
 
 class ReportedChange(Protocol):
@@ -90,6 +92,7 @@ class Account:
     projects: tuple[str, ...]
     may_change_clusters: bool = True
     has_credit: bool = True
+    organization: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,11 @@ class World:
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     wakes: Mapping[str, datetime] = field(default_factory=dict)
+    remediations: Mapping[str, Remediation] = field(default_factory=dict)
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
+    preemptible_stock: Mapping[StockKey, int] = field(default_factory=dict)
+    pools: Mapping[str, CapacityPool] = field(default_factory=dict)
+    repair_policy: RepairPolicy = field(default_factory=RepairPolicy)
     billing: BillingRules = FROM_ORDER_TO_END
     courses: Courses = NO_COURSES
     planned: tuple[Planned, ...] = ()
@@ -161,12 +169,24 @@ class World:
         """The world with this cluster in it, anew or changed; the stock follows what it holds."""
         before = self.clusters.get(cluster.cluster_id)
         key = (cluster.order.region, cluster.order.gpu_type)
-        taken = cluster.held_gpus - (before.held_gpus if before else 0)
-        return replace(
+        taken = {source: cluster.held_from(source) - (before.held_from(source) if before else 0) for source in Source}
+        reclaimed = capacity.reclaimed_gpus(cluster) - (capacity.reclaimed_gpus(before) if before else 0)
+        world = replace(
             self,
             clusters={**self.clusters, cluster.cluster_id: cluster},
-            stock={**self.stock, key: self.stock.get(key, 0) - taken} if taken else self.stock,
-        )._with_wake(cluster.cluster_id, clusters.next_change_at(cluster, self.volume_available_at(cluster)))
+            stock=capacity.without(self.stock, key, taken[Source.STANDARD]),
+            preemptible_stock=capacity.without(self.preemptible_stock, key, taken[Source.PREEMPTIBLE] + reclaimed),
+            pools=capacity.drawn(self.pools, cluster.order.capacity_pool_id, taken[Source.CAPACITY_POOL]),
+        )._with_cluster_wake(cluster)
+        return world.with_hope(key) if taken[Source.PREEMPTIBLE] < 0 else world
+
+    def with_hope(self, key: StockKey) -> "World":
+        """The world after preemptible GPUs of ``key`` came free: clusters that miss some look again."""
+        world = self
+        for cluster in self.clusters.values():
+            if cluster.missing_preemptible_gpus > 0 and (cluster.order.region, cluster.order.gpu_type) == key:
+                world = world._with_cluster_wake(cluster)
+        return world
 
     def with_volume(self, volume: Volume) -> "World":
         """The world with this volume in it, anew or changed."""
@@ -175,11 +195,34 @@ class World:
         attached_to = world.clusters.get(volume.attached_to or "")
         return world.with_cluster(attached_to) if attached_to else world
 
+    def with_remediation(self, remediation: Remediation) -> "World":
+        """The world with this repair in it, anew or changed."""
+        kept = {**self.remediations, remediation.remediation_id: remediation}
+        return replace(self, remediations=kept)._with_wake(remediation.remediation_id, remediation.due_at)
+
+    def with_repair_policy(self, policy: RepairPolicy) -> "World":
+        """The world in which the provider repairs nodes by itself by another policy."""
+        return replace(self, repair_policy=policy)
+
+    def with_alert(self, alert: Alert) -> "World":
+        """The world with this alert in it, anew or changed."""
+        return replace(self, alerts={**self.alerts, alert.alert_id: alert})
+
     def volume_available_at(self, cluster: Cluster) -> datetime | None:
         """When the shared volume of ``cluster`` could be mounted; None while it cannot."""
         volume = self.volumes.get(cluster.volume_id or "")
         ready = volume is not None and volume.status in {VolumeStatus.AVAILABLE, VolumeStatus.BOUND}
         return volume.since if volume is not None and ready else None
+
+    def _with_cluster_wake(self, cluster: Cluster) -> "World":
+        at = clusters.next_change_at(cluster, self.volume_available_at(cluster))
+        if capacity.can_be_evened_out(cluster, self.free_preemptible_gpus(cluster)):
+            at = min(at, cluster.since) if at else cluster.since
+        return self._with_wake(cluster.cluster_id, at)
+
+    def free_preemptible_gpus(self, cluster: Cluster) -> int:
+        """What could be added to a cluster of the GPUs that may be reclaimed."""
+        return self.preemptible_stock.get((cluster.order.region, cluster.order.gpu_type), 0)
 
     def _with_wake(self, identifier: str, at: datetime | None) -> "World":
         if self.wakes.get(identifier) == at:
@@ -214,6 +257,8 @@ def _settled(world: World, now: datetime) -> World:
             world = world.with_volume(volumes.advanced(world.volumes[identifier], now, world.pace))
         for identifier in (each for each in due if each in world.clusters):
             world = _with_cluster_advanced(world, world.clusters[identifier], now)
+        for identifier in (each for each in due if each in world.remediations):
+            world = _with_remediation_advanced(world, world.remediations[identifier], now)
     return world
 
 
@@ -229,6 +274,8 @@ def at_speed(world: World, speed: float, now: datetime) -> World:
         world = world.with_volume(volumes.replayed(volume, now, factor))
     for cluster in world.clusters.values():
         world = world.with_cluster(clusters.replayed(cluster, now, factor))
+    for remediation in world.remediations.values():
+        world = world.with_remediation(remediations.replayed(remediation, now, factor))
     return world
 
 
@@ -239,11 +286,11 @@ def control_plane_up(world: World, *, cluster_id: str, now: datetime, kube_confi
     return world.with_cluster(replace(cluster, control_plane_nodes=nodes, kube_config=kube_config))
 
 
-def nodes_up(world: World, *, cluster_id: str, now: datetime, host_names: frozenset[str]) -> World:
-    """What stands behind a cluster reports: these nodes run."""
+def nodes_up(world: World, *, cluster_id: str, now: datetime, boots: Mapping[str, int]) -> World:
+    """What stands behind a cluster reports: these nodes run, after so many restarts each."""
     cluster = world.clusters[cluster_id]
     nodes = tuple(
-        replace(node, up_at=now) if node.host_name in host_names and node.up_at is None else node
+        replace(node, up_at=now) if boots.get(node.host_name) == node.boots and node.up_at is None else node
         for node in cluster.gpu_nodes
     )
     return world.with_cluster(replace(cluster, gpu_nodes=nodes))
@@ -264,13 +311,6 @@ def backing_failed(world: World, *, cluster_id: str, now: datetime, error: str) 
     return world.with_cluster(replace(world.clusters[cluster_id], backing_error=f"{now.isoformat()}: {error}"))
 
 
-def node_failed(world: World, cluster_id: str, host_name: str, now: datetime) -> World:
-    """A running node of a cluster breaks."""
-    cluster = world.clusters[cluster_id]
-    nodes = tuple(machines.failed(node, now) if node.host_name == host_name else node for node in cluster.gpu_nodes)
-    return world.with_cluster(replace(cluster, gpu_nodes=nodes))
-
-
 def _within(account: Account, wanted: str | None, owner: str) -> bool:
     return owner in account.projects and wanted in {None, owner}
 
@@ -280,6 +320,11 @@ def _with_cluster_advanced(world: World, cluster: Cluster, now: datetime) -> Wor
     if cluster.phase in SETTLED and cluster.order.project_id in world.unpaid_projects:
         cluster = clusters.paused(cluster, cluster.since, world.pace)
     world = world.with_cluster(cluster)
+    if capacity.can_be_evened_out(cluster, world.free_preemptible_gpus(cluster)):
+        even = capacity.evened_out(cluster, world.free_preemptible_gpus(cluster), now, world.pace)
+        world = world.with_cluster(even)
+    world = _with_repairs_followed(world, cluster.cluster_id, now)
+    cluster = world.clusters[cluster.cluster_id]
     volume = world.volumes.get(cluster.volume_id or "")
     if volume is None or volume.attached_to != cluster.cluster_id:
         return world
@@ -289,3 +334,27 @@ def _with_cluster_advanced(world: World, cluster: Cluster, now: datetime) -> Wor
     if mounted_at is not None and volume.status is VolumeStatus.AVAILABLE:
         return world.with_volume(volumes.bound(volume, mounted_at))
     return world
+
+
+def _with_repairs_followed(world: World, cluster_id: str, now: datetime) -> World:
+    """The repairs of a cluster go on with its nodes, and what runs again, or is gone, no longer gives alarm."""
+    for remediation in list(world.remediations.values()):
+        if remediation.cluster_id == cluster_id and not remediation.over:
+            world = _with_remediation_advanced(world, remediation, now)
+    cluster = world.clusters[cluster_id]
+    for alert in list(world.alerts.values()):
+        if alert.cluster_id == cluster_id and alert.resolved_at is None:
+            node = cluster.node_of(alert.instance_id)
+            if node is None or cluster.gone_at or (node.phase is NodePhase.RUNNING and node.since > alert.started_at):
+                at = node.since if node is not None and not cluster.gone_at else now
+                world = world.with_alert(replace(alert, resolved_at=at))
+    return world
+
+
+def _with_remediation_advanced(world: World, remediation: Remediation, now: datetime) -> World:
+    cluster = world.clusters[remediation.cluster_id]
+    free = world.stock.get((cluster.order.region, cluster.order.gpu_type), 0)
+    moved, changed = remediations.advanced(remediation, cluster, now, world.pace, free)
+    if changed is not cluster:
+        world = world.with_cluster(changed)
+    return world if moved is remediation else world.with_remediation(moved)

@@ -26,9 +26,11 @@ class Request:
     message: str = ""
 
     @property
-    def grant(self) -> tuple[str, str, str]:
-        """What RBAC must allow for it: group, resource with its subresource, verb."""
-        return self.group, "/".join(filter(None, (self.resource, self.subresource))), self.verb
+    def grants(self) -> set[tuple[str, str, str]]:
+        """What RBAC must allow for it: group, resource with its subresource, verbs. An apply may create."""
+        what = "/".join(filter(None, (self.resource, self.subresource)))
+        verbs = {self.verb, "create"} if self.verb == "patch" and self.code == 201 else {self.verb}
+        return {(self.group, what, verb) for verb in verbs}
 
     @property
     def is_forbidden(self) -> bool:

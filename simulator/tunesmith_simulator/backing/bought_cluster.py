@@ -19,12 +19,15 @@ from tunesmith_devcluster.nodes import fault
 from tunesmith_devcluster.nodes.spec import NodeSpec
 from tunesmith_simulator import world as worlds
 from tunesmith_simulator.backing import Report
-from tunesmith_simulator.machines import GPUS_PER_NODE, NODE_CPUS, NODE_MEMORY_GIB
+from tunesmith_simulator.machines import GPUS_PER_NODE, NODE_CPUS, NODE_MEMORY_GIB, PREEMPTIBLE_PREFIX
 
 logger = logging.getLogger(__name__)
 
 DELETE_FIRST_ANNOTATION = "node.together.ai/delete-node-on-scale-down"
 """provider: a node with this annotation set to "true" leaves first on a scale-down; so does a cordoned one."""
+
+PREEMPTIBLE_LABEL = "together.ai/compute-class"
+"""provider: preemptible nodes carry this label with the value "preemptible"."""
 
 GPU_PRODUCTS = {
     "H100_SXM": "NVIDIA-H100-80GB-HBM3",
@@ -61,10 +64,12 @@ class WantedVolume:
 class Wanted:
     """What a cluster is to be: these nodes, of which the ``broken`` are dead; or, when ``ending``, nothing.
 
-    The ``standing`` are paused: they are off until they no longer are. ``missing_gpus`` are what nodes lack of eight.
+    ``boots`` says how often each node was started again. The ``standing`` are paused: they are off until they no longer
+    are. ``missing_gpus`` are what nodes lack of eight.
     """
 
     nodes: frozenset[str]
+    boots: Mapping[str, int]
     broken: frozenset[str]
     standing: frozenset[str]
     missing_gpus: Mapping[str, int]
@@ -87,6 +92,7 @@ class BoughtCluster:
         self._real: Devcluster | None = None
         self._volume: WantedVolume | None = None
         self._killed: set[str] = set()
+        self._boots: dict[str, int] = {}
         self._standing: set[str] = set()
         self._missing_gpus: dict[str, int] = {}
         self._thread = threading.Thread(target=self._run, name=f"cluster-{cluster_id}", daemon=True)
@@ -162,14 +168,25 @@ class BoughtCluster:
         present = set(real.node_names())
         if missing := sorted(wanted.nodes - present):
             real.add_nodes((self._spec(name) for name in missing), images=self._node_images)
+        for name in sorted(wanted.nodes):
+            self._start_again(real, name, wanted.boots[name])
         self._follow_missing_gpus(real, wanted)
-        self._tell(partial(worlds.nodes_up, host_names=wanted.nodes))
+        self._tell(partial(worlds.nodes_up, boots=wanted.boots))
         for name in wanted.broken - self._killed:
             fault.kill(real.node_directory(name))
             self._killed.add(name)
         self._follow_pauses(real, wanted)
         if leaving := sorted(present - wanted.nodes):
             real.remove_nodes(leaving)
+
+    def _start_again(self, real: Devcluster, name: str, boots: int) -> None:
+        """A restart ends the node and all its pods at once, and brings it back under its name."""
+        if boots > self._boots.get(name, 0):
+            fault.kill(real.node_directory(name))
+            fault.start(real.node_directory(name))
+            self._killed.discard(name)
+            self._missing_gpus.pop(name, None)
+        self._boots[name] = boots
 
     def _follow_pauses(self, real: Devcluster, wanted: Wanted) -> None:
         for name in wanted.standing - self._standing:
@@ -232,7 +249,12 @@ class BoughtCluster:
             gpu_product=self._gpu_product,
             cpus=NODE_CPUS,
             memory_gib=NODE_MEMORY_GIB,
+            labels=_labels(name),
         )
+
+
+def _labels(name: str) -> dict[str, str]:
+    return {PREEMPTIBLE_LABEL: "preemptible"} if name.startswith(PREEMPTIBLE_PREFIX) else {}
 
 
 def _persistent_volume(volume: WantedVolume, capacity: dict[str, str]) -> dict[str, object]:

@@ -95,6 +95,7 @@ class RealBacking:
         volume = world.volumes.get(cluster.volume_id or "")
         return Wanted(
             nodes=frozenset(node.host_name for node in cluster.gpu_nodes),
+            boots={node.host_name: node.boots for node in cluster.gpu_nodes},
             broken=frozenset(node.host_name for node in cluster.gpu_nodes if node.phase is NodePhase.FAILED),
             standing=frozenset(node.host_name for node in cluster.gpu_nodes if node.phase is NodePhase.PAUSED),
             missing_gpus={node.host_name: node.missing_gpus for node in cluster.gpu_nodes if node.missing_gpus},

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from tunesmith_simulator import machines
+from tunesmith_simulator import machines, repairs
+from tunesmith_simulator.alerts import AlertName, Signal
 from tunesmith_simulator.clusters import Cluster, NodeEvent
 from tunesmith_simulator.happenings.meant import BaseHappening, Touched, each_cluster, meant_clusters
 from tunesmith_simulator.machines import Node, NodePhase
@@ -39,13 +40,22 @@ class _OfNodes(BaseHappening):
 
 
 class FailNode(_OfNodes):
-    """Running nodes break."""
+    """Running nodes break; the health checks of the provider see why, and it may propose a repair."""
 
     what: Literal["fail_node"] = "fail_node"
+    alert: AlertName = AlertName.GPU_FALLEN_OFF_BUS
+    xid_code: str = ""
 
     def done(self, world: World, now: datetime) -> Touched:
         """The world with the nodes broken."""
-        return self._each_node(world, lambda node: _if_in(NodePhase.RUNNING, node, machines.failed, now))
+        signal = Signal(name=self.alert, xid_code=self.xid_code)
+        touched: list[str] = []
+        for cluster in meant_clusters(world, self.cluster):
+            for index, node in enumerate(cluster.gpu_nodes):
+                if self._means(index, node) and node.phase is NodePhase.RUNNING:
+                    world = repairs.node_breaks(world, cluster.cluster_id, node.host_name, signal, now)
+                    touched.append(node.host_name)
+        return world, tuple(touched)
 
 
 class RecoverNode(_OfNodes):
@@ -92,6 +102,10 @@ class Preempt(_OfNodes):
                 if any(node.host_name == host_name for node in cluster.gpu_nodes)
             )
             world = world.with_cluster(replace(cluster, events=(*cluster.events, *noticed)))
+            if noticed:
+                # They are taken back because somebody else needs them: nothing of their kind is free.
+                key = (cluster.order.region, cluster.order.gpu_type)
+                world = replace(world, preemptible_stock={**world.preemptible_stock, key: 0})
         return world, touched
 
 

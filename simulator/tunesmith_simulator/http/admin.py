@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from tunesmith_simulator import world as worlds
 from tunesmith_simulator.clusters import Cluster
-from tunesmith_simulator.http.g2_answers import time_text
 from tunesmith_simulator.http.record import RequestRecord
-from tunesmith_simulator.machines import Node, NodePhase
-from tunesmith_simulator.refusals import conflict, invalid, not_found
+from tunesmith_simulator.http.times import time_text
+from tunesmith_simulator.machines import Node
+from tunesmith_simulator.refusals import invalid, not_found
 from tunesmith_simulator.simulation import Simulation
 from tunesmith_simulator.volumes import Volume
 from tunesmith_simulator.world import World
@@ -33,7 +33,6 @@ def routes(simulation: Simulation, record: RequestRecord) -> list[web.RouteDef]:
         web.post("/admin/stock", api.set_stock),
         web.post("/admin/speed", api.set_speed),
         web.post("/admin/clusters/{cluster_id}/kubeconfig", api.set_kubeconfig),
-        web.post("/admin/clusters/{cluster_id}/nodes/{host_name}/fail", api.fail_node),
     ]
 
 
@@ -105,18 +104,6 @@ class _Admin:
         cluster = _living(world, request.match_info["cluster_id"])
         handed_out = base64.b64encode(body.kubeconfig.encode()).decode()
         self._simulation.become(world.with_cluster(replace(cluster, handed_out=handed_out)))
-        return await self.state(request)
-
-    async def fail_node(self, request: web.Request) -> web.Response:
-        world = self._simulation.world()
-        cluster_id, host_name = request.match_info["cluster_id"], request.match_info["host_name"]
-        cluster = _living(world, cluster_id)
-        node = next((each for each in cluster.gpu_nodes if each.host_name == host_name), None)
-        if node is None:
-            raise not_found("node", host_name)
-        if node.phase is not NodePhase.RUNNING:
-            raise conflict(f"node {host_name!r} is {node.phase.status}; only a running node can fail")
-        self._simulation.become(worlds.node_failed(world, cluster_id, host_name, self._simulation.clock()))
         return await self.state(request)
 
 

@@ -13,7 +13,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from tunesmith_simulator.faults import Fault
-from tunesmith_simulator.http import admin, admin_faults, g2
+from tunesmith_simulator.http import (
+    admin,
+    admin_capacity,
+    admin_faults,
+    admin_repairs,
+    g0,
+    g2,
+    identity,
+    remediation_routes,
+)
 from tunesmith_simulator.http.access import account_name, admit
 from tunesmith_simulator.http.fault_injection import FaultInjector, struck_by, was_cut
 from tunesmith_simulator.http.record import RecordedRequest, RequestRecord
@@ -47,7 +56,12 @@ def application(
     ]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
     app.add_routes(g2.routes(simulation))
+    app.add_routes(g0.routes(simulation))
+    app.add_routes(remediation_routes.routes(simulation))
+    app.add_routes(identity.routes())
     app.add_routes(admin.routes(simulation, record))
+    app.add_routes(admin_repairs.routes(simulation))
+    app.add_routes(admin_capacity.routes(simulation))
     app.add_routes(admin_faults.routes(simulation, injector))
     return app
 

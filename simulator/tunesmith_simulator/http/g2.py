@@ -1,26 +1,16 @@
 """The present dialect of the Instant Clusters API: ``/v1/compute/clusters``, ``.../storage/volumes``, ``/regions``."""
 
-from dataclasses import replace
-
 from aiohttp import web
 
 from tunesmith_simulator import desk
-from tunesmith_simulator.clusters import AddOn, Billing, ClusterOrder
 from tunesmith_simulator.http.access import account_of
+from tunesmith_simulator.http.bodies import body_of
 from tunesmith_simulator.http.g2_answers import cluster_json, region_json, volume_json
-from tunesmith_simulator.http.g2_requests import (
-    ChangedAddOn,
-    ClusterCreate,
-    ClusterUpdate,
-    VolumeCreate,
-    VolumeUpdate,
-    body_of,
-    given,
-)
-from tunesmith_simulator.refusals import invalid
-from tunesmith_simulator.regions import chosen_driver
+from tunesmith_simulator.http.g2_orders import changed_order, cluster_order, inline_volume, volume_order
+from tunesmith_simulator.http.g2_requests import ClusterCreate, ClusterUpdate, VolumeCreate, VolumeUpdate
+from tunesmith_simulator.order_rules import check_change
 from tunesmith_simulator.simulation import Simulation
-from tunesmith_simulator.world import Account, World
+from tunesmith_simulator.world import Account
 
 CLUSTERS = "/v1/compute/clusters"
 VOLUMES = "/v1/compute/clusters/storage/volumes"
@@ -55,8 +45,9 @@ class _G2:
 
     async def list_clusters(self, request: web.Request) -> web.Response:
         world = self._simulation.world()
-        seen = world.clusters_of(account_of(request), request.query.get("projectId"))
-        return web.json_response({"clusters": [cluster_json(cluster, world) for cluster in seen]})
+        account, now = account_of(request), self._simulation.clock()
+        seen = world.clusters_of(account, request.query.get("projectId"))
+        return web.json_response({"clusters": [cluster_json(cluster, world, account, now) for cluster in seen]})
 
     async def get_cluster(self, request: web.Request) -> web.Response:
         return self._cluster_answer(account_of(request), request.match_info["cluster_id"])
@@ -68,9 +59,9 @@ class _G2:
         world, cluster_id = desk.buy_cluster(
             world,
             self._simulation.visit(account),
-            _cluster_order(body, account, world),
+            cluster_order(body, account, world),
             volume_id=body.volume_id,
-            inline_volume=_inline_volume(body.shared_volume),
+            inline_volume=inline_volume(body.shared_volume),
         )
         self._simulation.become(world)
         return self._cluster_answer(account, cluster_id)
@@ -80,11 +71,15 @@ class _G2:
         body = await body_of(request, ClusterUpdate)
         leaving_first = await self._leaving_first(account, cluster_id, body.num_gpus)
         world = self._simulation.world()
-        order = _changed_order(world.cluster_of(account, cluster_id).order, body)
+        cluster = world.cluster_of(account, cluster_id)
+        order = changed_order(cluster.order, body)
+        check_change(cluster, order, body.num_gpus)
         visit = self._simulation.visit(account)
         world = desk.change_order(world, visit, cluster_id, order, body.reservation_end_time)
         if body.num_gpus is not None:
             world = desk.resize_cluster(world, visit, cluster_id, body.num_gpus, leaving_first=leaving_first)
+        if body.num_gpus is not None or body.num_capacity_pool_gpus is not None:
+            world = desk.draw_from_pool(world, visit, cluster_id)
         self._simulation.become(world)
         return self._cluster_answer(account, cluster_id)
 
@@ -109,7 +104,7 @@ class _G2:
             self._simulation.world(),
             self._simulation.visit(account),
             # A volume that is made alone outlives the clusters it meets, unless it was told not to.
-            _volume_order(body, independent=body.is_lifecycle_independent is not False),
+            volume_order(body, independent=body.is_lifecycle_independent is not False),
             beside_cluster_id=body.instance_cluster_id,
         )
         self._simulation.become(world)
@@ -137,93 +132,5 @@ class _G2:
 
     def _cluster_answer(self, account: Account, cluster_id: str) -> web.Response:
         world = self._simulation.world()
-        return web.json_response(cluster_json(world.cluster_of(account, cluster_id), world))
-
-
-def _cluster_order(body: ClusterCreate, account: Account, world: World) -> ClusterOrder:
-    _refuse_what_is_not_sold(body)
-    project_id = desk.project_for(account, body.project_id)
-    driver = chosen_driver(
-        desk.region_named(world, body.region),
-        version_id=body.nvidia_version_id,
-        cuda_version=body.cuda_version,
-        driver_version=body.nvidia_driver_version,
-    )
-    billing = Billing(body.billing_type)
-    reserved_by_default = body.num_gpus if billing is Billing.RESERVED else 0
-    tests = body.acceptance_tests_params
-    return ClusterOrder(
-        name=body.cluster_name,
-        project_id=project_id,
-        region=body.region,
-        gpu_type=body.gpu_type,
-        num_gpus=body.num_gpus,
-        num_reserved_gpus=reserved_by_default if body.num_reserved_gpus is None else body.num_reserved_gpus,
-        billing=billing,
-        driver=driver,
-        cluster_type=body.cluster_type or "KUBERNETES",
-        acceptance_tests=tests is None or tests.enabled is not False,
-        duration_days=body.duration_days,
-        starts_at=body.reservation_start_time,
-        ends_at=body.reservation_end_time,
-        install_traefik=body.install_traefik or False,
-        slurm_shm_size_gib=body.slurm_shm_size_gib,
-        cluster_config=given(body.cluster_config),
-        oidc_config=given(body.oidc_config),
-        add_ons=tuple(
-            AddOn(kind=add_on.add_on_type, name=add_on.name, config=given(add_on.config) or {})
-            for add_on in body.add_ons or ()
-        ),
-    )
-
-
-def _refuse_what_is_not_sold(order: ClusterCreate | ClusterUpdate) -> None:
-    """No region here sells preemptible GPUs, capacity pools or autoscaling; a silent yes would mislead the client."""
-    if order.num_preemptible_gpus:
-        raise invalid("num_preemptible_gpus: preemptible GPUs are not available in this region")
-    if order.num_capacity_pool_gpus or getattr(order, "capacity_pool_id", None):
-        raise invalid("capacity_pool_id: this account has no capacity pool")
-    if getattr(order, "auto_scale", None) or getattr(order, "auto_scale_max_gpus", None):
-        raise invalid("auto_scale: autoscaling is not available in this region")
-
-
-def _inline_volume(body: VolumeCreate | None) -> desk.VolumeOrder | None:
-    if body is None:
-        return None
-    if body.instance_cluster_id is not None:
-        raise invalid("shared_volume.instance_cluster_id: the cluster of an inline volume is the one being created")
-    # provider: an inline volume goes with its cluster unless it was made independent
-    return _volume_order(body, independent=body.is_lifecycle_independent is True)
-
-
-def _volume_order(body: VolumeCreate, *, independent: bool) -> desk.VolumeOrder:
-    return desk.VolumeOrder(
-        name=body.volume_name,
-        region=body.region,
-        size_tib=body.size_tib,
-        lifecycle_independent=independent,
-        project_id=body.project_id,
-    )
-
-
-def _changed_order(order: ClusterOrder, body: ClusterUpdate) -> ClusterOrder:
-    _refuse_what_is_not_sold(body)
-    if body.cluster_type not in {None, order.cluster_type}:
-        raise invalid(f"cluster_type cannot be changed from {order.cluster_type}")
-    if body.num_reserved_gpus is not None and order.billing is not Billing.RESERVED:
-        raise invalid("num_reserved_gpus is only applicable to billing type RESERVED")
-    return replace(
-        order,
-        num_reserved_gpus=order.num_reserved_gpus if body.num_reserved_gpus is None else body.num_reserved_gpus,
-        cluster_config=given(body.cluster_config) or order.cluster_config,
-        add_ons=_merged_add_ons(order.add_ons, body.add_ons or []),
-    )
-
-
-def _merged_add_ons(present: tuple[AddOn, ...], changes: list[ChangedAddOn]) -> tuple[AddOn, ...]:
-    """provider: each entry names an add-on that the cluster has, and its config is merged."""
-    configs = {change.name: given(change.config) or {} for change in changes}
-    unknown = configs.keys() - {add_on.name for add_on in present}
-    if unknown:
-        raise invalid(f"add_ons: the cluster has no add-on named {sorted(unknown)[0]!r}")
-    return tuple(replace(add_on, config={**add_on.config, **configs.get(add_on.name, {})}) for add_on in present)
+        cluster = world.cluster_of(account, cluster_id)
+        return web.json_response(cluster_json(cluster, world, account, self._simulation.clock()))

@@ -1,29 +1,31 @@
 """What the present dialect (``/v1/compute/...``) answers: the objects of the world in the words of the API."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tunesmith_simulator.clusters import AddOn, Billing, Cluster
-from tunesmith_simulator.machines import NODE_CPUS, NODE_MEMORY_GIB, Node
+from tunesmith_simulator.http.kube_configs import kube_config_for
+from tunesmith_simulator.http.remediation_answers import remediation_json
+from tunesmith_simulator.http.times import given_times, time_text
+from tunesmith_simulator.identifiers import derived_id
+from tunesmith_simulator.machines import GPUS_PER_NODE, NODE_CPUS, NODE_MEMORY_GIB, Node
 from tunesmith_simulator.regions import Region
 from tunesmith_simulator.volumes import Volume
-from tunesmith_simulator.world import World
+from tunesmith_simulator.world import Account, World
 
 Json = dict[str, Any]
 
-
-def time_text(time: datetime) -> str:
-    """A time as the API writes it."""
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+EVENTS_KEPT = timedelta(hours=72)
+"""provider: older lifecycle events are no longer told."""
 
 
-def cluster_json(cluster: Cluster, world: World) -> Json:
-    """A cluster, whole."""
+def cluster_json(cluster: Cluster, world: World, account: Account, now: datetime) -> Json:
+    """A cluster, whole, as ``account`` sees it at ``now``."""
     order = cluster.order
     answer: Json = {
         # provider: only add-ons that are enabled are returned
         "add_ons": [_add_on(add_on) for add_on in order.add_ons if add_on.enabled],
-        "allocated_preemptible_gpus": 0,
+        "allocated_preemptible_gpus": cluster.allocated_preemptible_gpus,
         "billing_type": order.billing.value,
         "cluster_id": cluster.cluster_id,
         "cluster_name": order.name,
@@ -32,13 +34,13 @@ def cluster_json(cluster: Cluster, world: World) -> Json:
         "control_plane_ready": cluster.control_plane_ready,
         "created_at": time_text(cluster.created_at),
         "cuda_version": order.driver.cuda_version,
-        "deleted_gpu_worker_nodes": [_gpu_node(node) for node in cluster.deleted_nodes],
-        "desired_preemptible_gpus": 0,
+        "deleted_gpu_worker_nodes": [_gpu_node(node, cluster, world) for node in cluster.deleted_nodes],
+        "desired_preemptible_gpus": order.num_preemptible_gpus,
         "gpu_type": order.gpu_type,
-        "gpu_worker_nodes": [_gpu_node(node) for node in cluster.gpu_nodes],
+        "gpu_worker_nodes": [_gpu_node(node, cluster, world) for node in cluster.gpu_nodes],
         "install_traefik": order.install_traefik,
-        # The provider fills it once the control plane answers; empty means not yet.
-        "kube_config": cluster.told_kube_config,
+        "is_in_substrate": True,
+        "kube_config": kube_config_for(cluster, account),
         "node_lifecycle_events": [
             {
                 "message": event.message,
@@ -47,8 +49,10 @@ def cluster_json(cluster: Cluster, world: World) -> Json:
                 "timestamp": time_text(event.time),
             }
             for event in cluster.events
+            if event.time > now - EVENTS_KEPT
         ],
-        "num_capacity_pool_gpus": 0,
+        "machine_cluster_id": derived_id(cluster.cluster_id, "machines"),
+        "num_capacity_pool_gpus": order.num_capacity_pool_gpus,
         "num_cpu_workers": 0,
         "num_gpus": cluster.num_gpus,
         "num_reserved_gpus": order.num_reserved_gpus,
@@ -61,6 +65,8 @@ def cluster_json(cluster: Cluster, world: World) -> Json:
         "project_id": order.project_id,
         "region": order.region,
         "status": cluster.status,
+        "ums_org_id": f"org-{account.organization}",
+        "ums_project_id": order.project_id,
         "volumes": [volume_json(world.volumes[cluster.volume_id])] if cluster.volume_id else [],
     }
     return answer | _said_only_when_known(cluster)
@@ -96,6 +102,7 @@ def region_json(region: Region) -> Json:
 def _said_only_when_known(cluster: Cluster) -> Json:
     order = cluster.order
     optional: Json = {
+        "capacity_pool_id": order.capacity_pool_id,
         "cluster_config": order.cluster_config,
         "duration_hours": order.duration_days * 24 if order.duration_days else None,
         "first_ready_at": time_text(cluster.first_ready_at) if cluster.first_ready_at else None,
@@ -130,9 +137,18 @@ def _control_plane_node(node: Node) -> Json:
     }
 
 
-def _gpu_node(node: Node) -> Json:
+def _gpu_node(node: Node, cluster: Cluster, world: World) -> Json:
+    latest = max(
+        (each for each in world.remediations.values() if each.instance_id == node.instance_id),
+        key=lambda each: each.created_at,
+        default=None,
+    )
     answer: Json = {
+        "auto_remediation_enabled": world.repair_policy.proposes,
+        "ephemeral_storage": "10Ti",
         "host_name": node.host_name,
+        "ib_hca_count": GPUS_PER_NODE,
+        "ib_hca_type": "mlx5_ib",
         "instance_id": node.instance_id,
         "marked_for_deletion": node.marked_for_deletion,
         "memory_gib": NODE_MEMORY_GIB,
@@ -140,10 +156,16 @@ def _gpu_node(node: Node) -> Json:
         "node_id": node.node_id,
         "num_cpu_cores": NODE_CPUS,
         "num_gpus": node.num_gpus,
+        "nvswitch_count": 4,
+        "nvswitch_type": "NVSwitch",
         "phase_transitions": _node_history(node),
         "status": node.phase.status,
     }
-    return answer | ({"deleted_at": time_text(node.deleted_at)} if node.deleted_at else {})
+    if latest is not None:
+        answer["latest_remediation"] = remediation_json(latest, world)
+    if cluster.order.cluster_type == "SLURM":
+        answer["slurm_worker_hostname"] = f"{node.host_name}.slurm-compute.slurm"
+    return answer | given_times(deleted_at=node.deleted_at)
 
 
 def _node_history(node: Node) -> list[Json]:

@@ -1,26 +1,16 @@
 """What clients may send in the present dialect (``/v1/compute/...``), checked strictly: unknown fields are refused."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Literal
 
-from aiohttp import web
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
-
-from tunesmith_simulator.refusals import invalid
+from tunesmith_simulator.http.bodies import Sent, Time
 from tunesmith_simulator.scenario import GpuType
 
-Time = Annotated[datetime, AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC))]
 
-
-class _Sent(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _Enabled(_Sent):
+class _Enabled(Sent):
     enabled: bool | None = None
 
 
-class _StartupScripts(_Sent):
+class _StartupScripts(Sent):
     controller_epilog: str | None = None
     controller_prolog: str | None = None
     extra_slurm_conf: str | None = None
@@ -30,7 +20,7 @@ class _StartupScripts(_Sent):
     worker_prolog: str | None = None
 
 
-class ClusterConfig(_Sent):
+class ClusterConfig(Sent):
     """The components that the provider installs."""
 
     load_balancer: Literal["NONE", "TRAEFIK", "NGINX", "ISTIO"]
@@ -44,7 +34,7 @@ class ClusterConfig(_Sent):
     ssh_ca_enabled: bool | None = None
 
 
-class AddOnConfig(_Sent):
+class AddOnConfig(Sent):
     """An add-on's settings."""
 
     dashboard: _Enabled | None = None
@@ -53,7 +43,7 @@ class AddOnConfig(_Sent):
     slurm_web: _Enabled | None = None
 
 
-class NewAddOn(_Sent):
+class NewAddOn(Sent):
     """An add-on of a new cluster."""
 
     add_on_type: str
@@ -61,14 +51,14 @@ class NewAddOn(_Sent):
     config: AddOnConfig | None = None
 
 
-class ChangedAddOn(_Sent):
+class ChangedAddOn(Sent):
     """A change to an add-on, which is named."""
 
     name: str
     config: AddOnConfig | None = None
 
 
-class OidcConfig(_Sent):
+class OidcConfig(Sent):
     """People's access to the cluster."""
 
     client_id: str
@@ -80,7 +70,7 @@ class OidcConfig(_Sent):
     ca_cert: str | None = None
 
 
-class AcceptanceTests(_Sent):
+class AcceptanceTests(Sent):
     """The tests before Ready."""
 
     dcgm_diag_level: (
@@ -96,7 +86,7 @@ class AcceptanceTests(_Sent):
     storage_skipped: bool | None = None
 
 
-class VolumeCreate(_Sent):
+class VolumeCreate(Sent):
     """A volume, made alone or inline with a cluster."""
 
     region: str
@@ -107,14 +97,14 @@ class VolumeCreate(_Sent):
     project_id: str | None = None
 
 
-class VolumeUpdate(_Sent):
+class VolumeUpdate(Sent):
     """A volume's new size; its id is in the body."""
 
     volume_id: str
     size_tib: int | None = None
 
 
-class ClusterCreate(_Sent):
+class ClusterCreate(Sent):
     """A new cluster."""
 
     billing_type: Literal["RESERVED", "ON_DEMAND", "SCHEDULED_CAPACITY"]
@@ -147,7 +137,7 @@ class ClusterCreate(_Sent):
     volume_id: str | None = None
 
 
-class ClusterUpdate(_Sent):
+class ClusterUpdate(Sent):
     """A change to a cluster; what is absent stays."""
 
     add_ons: list[ChangedAddOn] | None = None
@@ -158,21 +148,3 @@ class ClusterUpdate(_Sent):
     num_preemptible_gpus: int | None = None
     num_reserved_gpus: int | None = None
     reservation_end_time: Time | None = None
-
-
-Body = TypeVar("Body", bound=_Sent)
-
-
-async def body_of(request: web.Request, kind: type[Body]) -> Body:
-    """The request's JSON body. Raises RefusedError that names the first field that is wrong."""
-    try:
-        return kind.model_validate_json(await request.read() or b"{}")
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise invalid(f"{field}: {first['msg']}" if field else first["msg"]) from None
-
-
-def given(part: BaseModel | None) -> dict[str, Any] | None:
-    """What a part of a request says, without what it left out."""
-    return None if part is None else part.model_dump(exclude_none=True)

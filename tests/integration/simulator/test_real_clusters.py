@@ -1,85 +1,18 @@
 """A cluster bought from the simulator is a real Kubernetes: nodes, volume, kubeconfig; and nothing is left of it."""
 
 import asyncio
-import base64
 import os
 import signal
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 import together
+from tests.integration.simulator.bought import ORDER, api_of, processes_that_mention, ready_nodes, until
 
-from tunesmith_devcluster.kubeconfig import KubernetesApi
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.backing.bought_cluster import DELETE_FIRST_ANNOTATION
 from tunesmith_simulator.process import SimulatorProcess
 from tunesmith_simulator.server import Simulator
-
-ORDER: dict[str, Any] = {
-    "billing_type": "ON_DEMAND",
-    "cluster_name": "training",
-    "gpu_type": "H100_SXM",
-    "num_gpus": 16,
-    "region": "us-central-8",
-    "cuda_version": "12.8",
-    "nvidia_driver_version": "570",
-    "shared_volume": {
-        "region": "us-central-8",
-        "size_tib": 2,
-        "volume_name": "training-data",
-        "is_lifecycle_independent": True,
-    },
-}
-
-
-@pytest.fixture
-async def simulator(tmp_path):
-    async with Simulator(scenarios.named("demo"), state_directory=tmp_path) as running:
-        yield running
-    assert processes_that_mention(tmp_path) == []
-
-
-@pytest.fixture
-async def client(simulator):
-    async with together.AsyncTogether(
-        api_key=simulator.key, base_url=simulator.url, max_retries=0, _strict_response_validation=True
-    ) as strict:
-        yield strict
-
-
-def processes_that_mention(directory: Path) -> list[str]:
-    """Command lines of running processes that name a directory."""
-    lines = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            lines.append(file.read_bytes().replace(b"\0", b" ").decode())
-        except OSError:  # the process has ended meanwhile
-            continue
-    return [line for line in lines if str(directory) in line]
-
-
-async def until(client, cluster_id: str, condition) -> Any:
-    async with asyncio.timeout(300):
-        while not condition(cluster := await client.clusters.retrieve(cluster_id)):
-            await asyncio.sleep(0.2)
-    return cluster
-
-
-def api_of(cluster: Any, directory: Path) -> KubernetesApi:
-    file = directory / f"{cluster.cluster_id}.kubeconfig"
-    file.write_bytes(base64.b64decode(cluster.kube_config))
-    return KubernetesApi(file)
-
-
-def ready_nodes(api: KubernetesApi) -> dict[str, str]:
-    """Ready nodes with their allocatable GPUs."""
-    return {
-        node["metadata"]["name"]: node["status"]["allocatable"]["nvidia.com/gpu"]
-        for node in api.get("/api/v1/nodes")["items"]
-        if any(each["type"] == "Ready" and each["status"] == "True" for each in node["status"]["conditions"])
-    }
 
 
 async def test_a_bought_cluster_is_used_scaled_broken_and_given_back(simulator, client, tmp_path):

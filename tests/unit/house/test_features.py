@@ -20,7 +20,7 @@ def rows(table: Path) -> list[tuple[str, str]]:
 
 
 @cache
-def tests_of(path: Path) -> frozenset[str]:
+def functions_of(path: Path) -> frozenset[str]:
     """The test functions of a file; those that are skipped do not count."""
     found = [
         node
@@ -43,7 +43,7 @@ def test_every_row_names_tests_that_exist(table: Path):
         named = TEST.findall(shown_by)
         assert named, f"nothing shows: {feature}"
         for path, name in named:
-            assert name in tests_of(ROOT / path), f"{path}::{name} of: {feature}"
+            assert name in functions_of(ROOT / path), f"{path}::{name} of: {feature}"
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)

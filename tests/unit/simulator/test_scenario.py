@@ -1,6 +1,10 @@
 """A scenario file says everything that is played, and a wrong one is refused in words."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.scenario import ScenarioError
@@ -51,3 +55,16 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_key_is_not_in_the_scenarios_text():
     assert "secret-key" not in repr(scenarios.parsed(SMALLEST))
+
+
+def test_the_examples_of_the_guide_can_be_played(tmp_path):
+    page = Path(__file__).parents[3] / "docs" / "guide" / "simulator-provider.md"
+    parts = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)]
+    file = tmp_path / "scenario.yaml"
+    file.write_text(yaml.safe_dump({key: value for part in parts for key, value in part.items()}))
+    scenario = scenarios.load(file)
+    world = scenario.world()
+    assert world.repair_policy.proposes
+    assert world.pools["pool-acme"].free_gpus == 64
+    assert world.preemptible_stock == {("us-central-8", "H100_SXM"): 64}
+    assert {account.organization for account in scenario.accounts_by_key().values()} == {"acme", "penniless"}
