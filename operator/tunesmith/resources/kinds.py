@@ -105,8 +105,10 @@ GPU_CLUSTER = Kind(
         _READY,
         _REASON,
         Column("Cost/H", ".status.cost.hourlyUSD", description="US dollars an hour."),
-        Column("Spent", ".status.cost.computeUSD", description="US dollars over its life, for certain."),
         _AGE,
+        Column(
+            "Spent", ".status.cost.computeUSD", priority=_WIDE, description="US dollars over its life, for certain."
+        ),
         Column("Idle-USD", ".status.cost.idleUSD", priority=_WIDE, description="The part spent while nothing used it."),
         Column("Uncertain", ".status.cost.uncertainUSD", priority=_WIDE, description="What may come on top."),
         Column("ID", ".status.clusterID", priority=_WIDE, description="The provider's id."),
