@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from tunesmith.cloud.gate import Gates
+from tunesmith.controllers.bought import Provider
 from tunesmith.controllers.feed import run_feed
 from tunesmith.controllers.intake import Intake
 from tunesmith.controllers.kube_actions import KubeActions
@@ -23,7 +25,7 @@ from tunesmith.controllers.ports import Ports, SystemClock
 from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.controllers.refusal import refusal_of
-from tunesmith.controllers.registry import Provider, Registered, register
+from tunesmith.controllers.registry import Registered, register
 from tunesmith.controllers.runtime import Pace, Runtime
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.client import Kube
@@ -34,6 +36,7 @@ from tunesmith.kube.lease import Lease
 from tunesmith.kube.remote import RemoteClusters, RemotePorts
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Installation
+from tunesmith.serving.audit_log import configure_audit
 from tunesmith.serving.logs import Redactor, configure_logging
 from tunesmith.serving.metrics import Metrics, Readings
 from tunesmith.serving.server import HttpServer
@@ -49,6 +52,7 @@ async def run(settings: Settings, kubeconfig: Path | None) -> None:
     """Run until SIGTERM. Returns after the lease was given back; raises whatever made it impossible to go on."""
     redactor = Redactor()
     configure_logging(redactor, settings.log_level)
+    configure_audit(redactor, settings.audit_path)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _current_task().cancel)
     async with AsyncExitStack() as ends:
         operator = await _Operator.assemble(settings, kubeconfig, redactor, ends)
@@ -79,7 +83,11 @@ class _Operator:
         queue = WorkQueue(clock.monotonic, random.random)
         intake = Intake(cache, queue)
         state = _State()
-        metrics = Metrics(Readings(lambda: queue.depth, lambda: queue.in_flight, lambda: state.leading, cache.list))
+        gates = Gates()
+        metrics = Metrics(
+            Readings(lambda: queue.depth, lambda: queue.in_flight, lambda: state.leading, cache.list, gates.breakers)
+        )
+        gates.waited = metrics.cloud_held
         kube = await open_local(kubeconfig, metrics.kube_request)
         ends.push_async_callback(kube.close)
         server = HttpServer(
@@ -107,7 +115,10 @@ class _Operator:
         installation = await _installation(kube, settings)
         ports = Ports(cache, kube, remotes, installation, intake.wake, clock, redactor.remember, redactor.redacted)
         key = ApiKeyFile(settings.api_key_file)
-        registered = register(ports, Provider(settings.base_url, settings.project_id, key.read, metrics.cloud_request))
+        provider = Provider(
+            settings.base_url, settings.project_id, key.read, metrics.cloud_request, gates, settings.api_generation
+        )
+        registered = register(ports, provider)
         reconciler = Reconciler(
             cache=cache,
             intake=intake,

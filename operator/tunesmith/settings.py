@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import logging
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tunesmith.cloud.generations import ApiGeneration
 from tunesmith.planning.circumstances import Installation
 from tunesmith.planning.deadlines import Stage
 from tunesmith.planning.price_table import BilledFrom, BilledUntil, BillingRules, Prices, price_table
@@ -35,6 +37,7 @@ class Settings(BaseSettings):
     jobs_namespace: str = "tunesmith-jobs"
 
     base_url: str = "https://api.together.ai/v1"
+    api_generation: ApiGeneration = ApiGeneration.G2
     api_key_file: Path | None = None
     project_id: str | None = None
     credential_namespaces: tuple[str, ...] | None = None
@@ -65,6 +68,7 @@ class Settings(BaseSettings):
     pod_name: str = ""  # part of the lease's identity; empty: the machine's name
     listen_address: str = "127.0.0.1"
     listen_port: int = Field(default=8080, ge=0, le=65535)
+    audit_path: Path | None = None  # None: standard output
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     allow_loopback: bool = False  # for developers: provider and bought clusters on this machine
 
@@ -85,12 +89,19 @@ class Settings(BaseSettings):
         url = urlsplit(self.base_url)
         if not url.hostname or url.username or url.password or url.query or url.fragment:
             raise ValueError("TUNESMITH_BASE_URL must be a URL of scheme, host, port and path only")
-        if self.allow_loopback and url.scheme == "http" and _is_loopback(url.hostname):
+        if any(character.isspace() for character in self.base_url) or not url.hostname.isascii():
+            raise ValueError("TUNESMITH_BASE_URL must name its host in plain letters")
+        if self.allow_loopback and _is_loopback(url.hostname) and url.scheme in {"http", "https"}:
             return self
         if url.scheme != "https":
             raise ValueError(
                 "TUNESMITH_BASE_URL must begin with https://, because the API key is sent there. "
                 "A simulator on this machine is allowed with TUNESMITH_ALLOW_LOOPBACK=true."
+            )
+        if _is_no_place_for_a_key(url.hostname):
+            raise ValueError(
+                "TUNESMITH_BASE_URL must not point at this machine, at a link-local address or at an address in an "
+                "unusual spelling, because the API key is sent there"
             )
         return self
 
@@ -158,6 +169,36 @@ class ApiKeyFile:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return _address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return _last_label(host) == "localhost"
+
+
+def _is_no_place_for_a_key(host: str) -> bool:
+    """Loopback, link-local (where clouds keep their metadata), unspecified, multicast, and disguised addresses.
+
+    Private addresses may be: a company's own gateway has one.
+    """
+    try:
+        address = _address(host)
+    except ValueError:
+        last = _last_label(host)
+        return last == "localhost" or re.fullmatch(r"\d+|0x[0-9a-f]*", last) is not None
+    return (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_unspecified
+        or address.is_multicast
+        or (address.is_reserved and not address.is_private)
+    )
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address, an IPv4 one also when it is mapped into IPv6. Raises ValueError for a name."""
+    address = ipaddress.ip_address(host)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _last_label(host: str) -> str:
+    return host.lower().rstrip(".").rsplit(".", 1)[-1]

@@ -1,13 +1,10 @@
 """What the admin API is sent and answers about faults, happenings, the clock and the ledger; the client shares it."""
 
-from decimal import Decimal
-from fractions import Fraction
-
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeFloat
 
 from tunesmith_simulator.faults import ArmedFault, Fault
 from tunesmith_simulator.happenings import AnyHappening
-from tunesmith_simulator.ledger import Charge, Entry, Ledger, dollars, totals
+from tunesmith_simulator.ledger import Charge, Entry, Ledger, decimal_text, totals
 from tunesmith_simulator.pace import Seconds
 
 
@@ -121,9 +118,9 @@ class ChargeState(_Words):
                 "from": charge.begins,
                 "until": charge.until,
                 "units": charge.units,
-                "usd_per_unit_hour": _text(dollars(charge.usd_per_unit_hour)),
-                "unit_hours": _text(dollars(charge.unit_hours)),
-                "usd": _text(dollars(charge.usd)),
+                "usd_per_unit_hour": decimal_text(charge.usd_per_unit_hour),
+                "unit_hours": decimal_text(charge.unit_hours),
+                "usd": decimal_text(charge.usd),
                 "upfront": charge.upfront,
             }
         )
@@ -148,8 +145,8 @@ class EntryState(_Words):
             object_id=entry.object_id,
             name=entry.name,
             project_id=entry.project_id,
-            usd=_text(dollars(entry.usd)),
-            usd_per_hour=_text(dollars(entry.usd_per_hour)),
+            usd=decimal_text(entry.usd),
+            usd_per_hour=decimal_text(entry.usd_per_hour),
             intervals=tuple(map(ChargeState.of, entry.charges)),
         )
 
@@ -168,9 +165,9 @@ class LedgerState(_Words):
         """In the words of the API."""
         return cls(
             as_of=book.as_of,
-            usd=_text(dollars(book.usd)),
-            usd_per_hour=_text(dollars(sum((entry.usd_per_hour for entry in book.entries), start=Fraction(0)))),
-            usd_by_kind={kind: _text(dollars(usd)) for kind, usd in totals(book).items()},
+            usd=decimal_text(book.usd),
+            usd_per_hour=decimal_text(book.usd_per_hour),
+            usd_by_kind={kind: decimal_text(usd) for kind, usd in totals(book).items()},
             objects=tuple(EntryState.of(entry) for entry in book.entries),
         )
 
@@ -180,9 +177,3 @@ class LedgerState(_Words):
             if each.object_id == object_id:
                 return each
         raise KeyError(object_id)
-
-
-def _text(number: Decimal) -> str:
-    """A decimal number without zeros that say nothing, and never with an exponent."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

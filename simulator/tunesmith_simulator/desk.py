@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunesmith_simulator import clusters, machines, volumes
-from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder, NodeEvent, ReservedStep
+from tunesmith_simulator.cluster_orders import Billing, ClusterOrder
+from tunesmith_simulator.clusters import Cluster, NodeEvent, ReservedStep
 from tunesmith_simulator.machines import GPUS_PER_NODE, STANDARD_PREFIX, Node, NodePhase, Source, new_node
 from tunesmith_simulator.order_rules import check_components, check_gpu_count, check_name, check_order, check_size
 from tunesmith_simulator.phases import SETTLED
@@ -143,7 +144,7 @@ def draw_from_pool(world: World, visit: Visit, cluster_id: str) -> World:
     before = cluster
     for node in machines_of_it:
         source = Source.CAPACITY_POOL if node in from_pool else Source.STANDARD
-        cluster = cluster.with_node(replace(node, source=source))
+        cluster = cluster.with_node(machines.moved(node, source, visit.now))
     more = cluster.held_from(Source.CAPACITY_POOL) - before.held_from(Source.CAPACITY_POOL)
     pool = world.pools.get(cluster.order.capacity_pool_id or "")
     if more > (pool.free_gpus if pool else 0):

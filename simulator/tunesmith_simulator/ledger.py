@@ -14,7 +14,8 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby, pairwise
 
-from tunesmith_simulator.clusters import Billing, Cluster
+from tunesmith_simulator.cluster_orders import Billing
+from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.machines import Node, NodePhase, Source
 from tunesmith_simulator.phases import PAUSED, ClusterPhase
 from tunesmith_simulator.prices import HOURS_PER_MONTH
@@ -29,8 +30,8 @@ ON_DEMAND, PREEMPTIBLE, RESERVED, STORAGE = "on_demand", "preemptible", "reserve
 class Charge:
     """So much of something at one rate, between two moments; ``units`` are GPUs, or TiB of storage.
 
-    ``upfront``: the whole of it was due when it began, also while ``until`` lies in the future. ``ongoing``: it goes on
-    after ``until``. ``usd_per_unit_hour`` is exact, as is what is computed from it.
+    ``upfront``: the whole of it was due when it began, also while ``until`` lies in the future.
+    ``usd_per_unit_hour`` is exact, as is what is computed from it.
     """
 
     kind: str
@@ -39,7 +40,6 @@ class Charge:
     units: int
     usd_per_unit_hour: Fraction
     upfront: bool = False
-    ongoing: bool = False
 
     @property
     def unit_hours(self) -> Fraction:
@@ -54,23 +54,21 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object's charges, in the order in which they began."""
+    """One object's charges, in the order in which they began; beside what was paid upfront, it goes on to cost
+    ``usd_per_hour``.
+    """
 
     kind: str
     object_id: str
     name: str
     project_id: str
     charges: tuple[Charge, ...]
+    usd_per_hour: Fraction
 
     @property
     def usd(self) -> Fraction:
         """What it has cost."""
         return sum((charge.usd for charge in self.charges), Fraction(0))
-
-    @property
-    def usd_per_hour(self) -> Fraction:
-        """What it goes on to cost in an hour, beside what was paid upfront."""
-        return sum((each.units * each.usd_per_unit_hour for each in self.charges if each.ongoing), Fraction(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +82,11 @@ class Ledger:
     def usd(self) -> Fraction:
         """All dollars."""
         return sum((entry.usd for entry in self.entries), Fraction(0))
+
+    @property
+    def usd_per_hour(self) -> Fraction:
+        """What everything goes on to cost in an hour, beside what was paid upfront."""
+        return sum((entry.usd_per_hour for entry in self.entries), Fraction(0))
 
     def usd_of(self, kind: str) -> Fraction:
         """All dollars of one kind of charge."""
@@ -114,6 +117,12 @@ def dollars(amount: Fraction, places: int = 12) -> Decimal:
     return Decimal(round(amount * 10**places)).scaleb(-places)
 
 
+def decimal_text(amount: Fraction) -> str:
+    """A sum as a decimal string with twelve places at most, without zeros that say nothing, never with an exponent."""
+    text = f"{dollars(amount):f}"
+    return text.rstrip("0").rstrip(".")
+
+
 def _cluster_entry(cluster: Cluster, world: World, now: datetime) -> Entry:
     order, prices = cluster.order, world.prices
     standard = _spans(cluster, world, Source.STANDARD)
@@ -134,7 +143,10 @@ def _cluster_entry(cluster: Cluster, world: World, now: datetime) -> Entry:
         *_prepaid(cluster, world, now),
     ]
     charges.sort(key=lambda charge: charge.begins)
-    return Entry("cluster", cluster.cluster_id, order.name, order.project_id, tuple(charges))
+    on_demand_per_hour = beyond_reserved(now) * Fraction(prices.on_demand(order.gpu_type))
+    preemptible_per_hour = taken_back_at_will(now) * Fraction(prices.preemptible(order.gpu_type))
+    per_hour = on_demand_per_hour + preemptible_per_hour
+    return Entry("cluster", cluster.cluster_id, order.name, order.project_id, tuple(charges), per_hour)
 
 
 def _volume_entry(volume: Volume, world: World, now: datetime) -> Entry:
@@ -142,11 +154,12 @@ def _volume_entry(volume: Volume, world: World, now: datetime) -> Entry:
     rate = Fraction(world.prices.storage_tib_month_usd) / HOURS_PER_MONTH
     edges = [*(step.time for step in volume.sizes), ends]
     charges = tuple(
-        Charge(STORAGE, begins, until, step.size_tib, rate, ongoing=until == now and volume.gone_at is None)
+        Charge(STORAGE, begins, until, step.size_tib, rate)
         for step, (begins, until) in zip(volume.sizes, pairwise(edges), strict=True)
         if begins < until
     )
-    return Entry("volume", volume.volume_id, volume.name, volume.project_id, charges)
+    per_hour = Fraction(0) if volume.gone_at else rate * volume.size_tib
+    return Entry("volume", volume.volume_id, volume.name, volume.project_id, charges, per_hour)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +187,19 @@ def _spans(cluster: Cluster, world: World, source: Source) -> list[_Span]:
         if begins is not None and replaced is not None:
             # The two are there together for a while; one place is charged once.
             begins = max(begins, _until(replaced, cluster, world))
-        if node.source is source and begins is not None and begins < until:
-            spans.append(_Span(begins, until, node.num_gpus))
+        if begins is not None:
+            spans += [span for span in _of_source(node, source, begins, until) if span.begins < span.until]
     return spans
+
+
+def _of_source(node: Node, source: Source, begins: datetime, until: datetime) -> list[_Span]:
+    """The parts of a node's time in which it was taken from ``source``."""
+    parts = []
+    for former in node.former_sources:
+        parts.append((former.source, begins, min(max(begins, former.until), until)))
+        begins = max(begins, former.until)
+    parts.append((node.source, begins, until))
+    return [_Span(start, end, node.num_gpus) for of, start, end in parts if of is source]
 
 
 def _begins(node: Node, cluster: Cluster, world: World) -> datetime | None:
@@ -227,9 +250,7 @@ def _metered(
     for units, group in groupby(pieces, key=lambda piece: piece[0]):
         same = list(group)
         if units:
-            begins, until = same[0][1], same[-1][2]
-            ongoing = until == now and units_at(now) == units
-            charges.append(Charge(kind, begins, until, units, Fraction(rate), ongoing=ongoing))
+            charges.append(Charge(kind, same[0][1], same[-1][2], units, Fraction(rate)))
     return charges
 
 

@@ -52,6 +52,14 @@ NEXT = {
 
 
 @dataclass(frozen=True, slots=True)
+class FormerSource:
+    """A machine was taken from ``source`` until ``until``."""
+
+    source: Source
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class NodeTransition:
     """A node came into ``phase`` at ``time``."""
 
@@ -83,6 +91,7 @@ class Node:
     preempted: bool = False
     slowness: float = 1
     missing_gpus: int = 0
+    former_sources: tuple[FormerSource, ...] = ()
 
     @property
     def phase(self) -> NodePhase:
@@ -142,6 +151,13 @@ def rebooting(node: Node, at: datetime, pace: Pace, *, backed: bool) -> Node:
     """A machine that is started again in place; what stands behind it must come up again."""
     again = replace(node, boots=node.boots + 1, up_at=None if backed else at)
     return _entered(again, NodePhase.BOOTING, at, pace)
+
+
+def moved(node: Node, source: Source, at: datetime) -> Node:
+    """The machine as it is when it is taken from another source from ``at`` on."""
+    if source is node.source:
+        return node
+    return replace(node, source=source, former_sources=(*node.former_sources, FormerSource(node.source, at)))
 
 
 def recovered(node: Node, at: datetime) -> Node:

@@ -7,7 +7,8 @@ documentation.
 import re
 from datetime import datetime
 
-from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder
+from tunesmith_simulator.cluster_orders import Billing, ClusterOrder
+from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.machines import GPUS_PER_NODE
 from tunesmith_simulator.refusals import invalid
 from tunesmith_simulator.regions import Region

@@ -51,14 +51,6 @@ class Prices(BaseModel):
         reached = [least for least in tiers if least <= days]
         return tiers[max(reached)] if reached else self.on_demand(gpu_type)
 
-    def gpus_per_hour(self, gpu_type: str, num_gpus: int) -> Decimal:
-        """Dollars an hour for ``num_gpus`` of ``gpu_type`` on demand."""
-        return self.on_demand(gpu_type) * num_gpus
-
-    def storage_per_hour(self, size_tib: int) -> Decimal:
-        """Dollars an hour for ``size_tib`` of shared storage."""
-        return self.storage_tib_month_usd * size_tib / HOURS_PER_MONTH
-
 
 class BillingRules(BaseModel):
     """From when until when a GPU is charged. The provider documents neither; a scenario chooses.

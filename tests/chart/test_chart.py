@@ -53,6 +53,8 @@ def test_what_is_rendered_is_valid_kubernetes(render: Render, values: Path, vers
         ("installationID=TooLong", "installationID"),
         ("image.digest=latest", "digest"),
         ("provider.baseURL=file:///etc/passwd", "baseURL"),
+        ("provider.apiGeneration=G1", "apiGeneration"),
+        ("audit.path=audit.jsonl", "path"),
         ("logLevel=LOUD", "logLevel"),
     ],
 )
@@ -89,7 +91,7 @@ def test_the_pod_meets_the_restricted_standard(render: Render, values: Path) -> 
         "capabilities": {"drop": ["ALL"]},
     }
     assert not any(pod.get(field) for field in ("hostNetwork", "hostPID", "hostIPC"))
-    assert all(set(volume) <= {"name", "emptyDir", "secret"} for volume in pod["volumes"])
+    assert all(set(volume) <= {"name", "emptyDir", "secret", "persistentVolumeClaim"} for volume in pod["volumes"])
     assert {"startupProbe", "livenessProbe", "readinessProbe", "resources"} <= set(container)
     assert not container["image"].endswith(":latest")
 
@@ -160,3 +162,19 @@ def test_the_chart_says_which_version_of_the_operator_it_installs() -> None:
     project = (CHART.parents[1] / "pyproject.toml").read_text()
     (version,) = re.findall(r'^version = "(.*)"$', project, re.MULTILINE)
     assert chart["appVersion"] == version
+
+
+@every_values
+def test_deletion_protection_is_the_api_servers_own_for_everything_that_bills(render: Render, values: Path) -> None:
+    objects = render(values)
+    policy, binding = the(objects, "ValidatingAdmissionPolicy"), the(objects, "ValidatingAdmissionPolicyBinding")
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["operations"], rule["resources"]) == (["DELETE"], ["gpuclusters", "sharedvolumes"])
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    assert binding["spec"]["validationActions"] == ["Deny"]
+
+
+def test_deletion_protection_by_the_api_server_can_be_left_out(render: Render) -> None:
+    kinds = {rendered["kind"] for rendered in render(None, "--set", "deletionProtection.enabled=false")}
+    assert not {kind for kind in kinds if kind.startswith("ValidatingAdmission")}

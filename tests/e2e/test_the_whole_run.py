@@ -5,6 +5,7 @@ from tests.e2e.conftest import KEY
 from tests.e2e.kstatus import intended, kstatus
 from tests.e2e.recorder import KINDS
 
+from tunesmith.cloud.audit_reading import read_audit
 from tunesmith.resources.reasons import Reason
 from tunesmith_demo.stage import OPERATOR_NAMESPACE
 
@@ -130,10 +131,16 @@ def test_the_api_key_is_nowhere(world):
     told = [repr(it) for kind in (*KINDS, "Event") for it in world.recorder.versions(kind)]
     assert told
     assert not any(KEY in each for each in told)
-    logs = world.operator_logs()
+    logs = [log.read_text(errors="replace") for log in world.operator_logs()]
     assert logs
-    assert not any(KEY in log.read_text(errors="replace") for log in logs)
+    assert not any(KEY in log for log in logs)  # tracebacks and audit lines too: they go to the same file
     assert KEY not in world.metrics()
+
+
+def test_every_write_to_the_provider_is_in_the_audit_log_with_its_resource(world):
+    writes = read_audit(line for log in world.operator_logs() for line in log.read_text(errors="replace").splitlines())
+    assert {"create", "delete"} <= {write.line.verb for write in writes}
+    assert all(write.line.resource.uid for write in writes)
 
 
 def test_every_event_has_a_reason_that_is_explained(world):

@@ -19,7 +19,7 @@ from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.controllers.shared_volume import SharedVolumeController
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.errors import KubeError
-from tunesmith.kube.kinds import GPU_CLUSTER, SHARED_VOLUME
+from tunesmith.kube.kinds import FINE_TUNE_JOB, GPU_CLUSTER, SHARED_VOLUME
 from tunesmith.planning.circumstances import Installation
 
 INSTALLATION = Installation(id="prod01", create_window_seconds=30, settle_seconds=200, absence_interval_seconds=20)
@@ -77,7 +77,7 @@ class OperatorProcess:
 
     def _list(self):
         """Everything once; from here on the feed tells what changes."""
-        for kind in (GPU_CLUSTER, SHARED_VOLUME):
+        for kind in (GPU_CLUSTER, SHARED_VOLUME, FINE_TUNE_JOB):
             found = [raw for (name, _, _), raw in self.world.kube.objects.items() if name == kind.kind]
             self.cache.replace(kind.kind, found, str(10**9) if not found else found[0]["metadata"]["resourceVersion"])
             for raw in found:

@@ -171,6 +171,17 @@ class PlayedKube:
     async def merge_patch(self, kind, namespace, name, patch):
         return await self._written("merge_patch", kind, namespace, name, patch)
 
+    async def delete(self, kind, namespace, name, **_):
+        await self.world.between()
+        gone = self.world.kube.objects.get((kind.kind, namespace, name))
+        await self.world.kube.delete(kind, namespace, name)
+        if gone is not None and kind.kind in {"GPUCluster", "SharedVolume"}:
+            self.world.changed(gone, deleted=True)
+        await self.world.between()
+        if self.world.fails(0.02):
+            raise unreachable("delete", "the answer was lost")
+        return gone is not None
+
     async def _asked(self, verb, *arguments):
         await self.world.between()
         if self.world.fails(0.01):

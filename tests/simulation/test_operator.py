@@ -12,6 +12,7 @@ from tests.simulation.operator_process import OperatorProcess
 from tests.simulation.played import CrashError, World
 
 SPEC = {"region": "us-central-8", "gpuType": "H100_SXM", "nodes": 1, "volumeRef": {"name": "data"}}
+LONG_QUIET = {**SPEC, "idle": {"warnAfterSeconds": 86400}}  # the warning of idleness would be one write more
 RESOURCES = (("GPUCluster", "a"), ("GPUCluster", "b"), ("SharedVolume", "data"))
 
 
@@ -76,7 +77,7 @@ class Simulation:
         self.world.chance.shuffle(names)
         for kind, name in names:
             volume = {"region": "us-central-8", "sizeTiB": 1, "deletionPolicy": "Delete"}
-            self.world.give(kind, name, volume if kind == "SharedVolume" else SPEC)
+            self.world.give(kind, name, volume if kind == "SharedVolume" else LONG_QUIET)
 
     def gone(self):
         """Nothing is left of what the user gave."""

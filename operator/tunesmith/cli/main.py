@@ -1,4 +1,4 @@
-"""The command `tunesmith`: runs the operator, or says its version."""
+"""The command `tunesmith`: runs the operator, reads its audit log, or says its version."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from tunesmith.cli.audit import audit
 from tunesmith.cli.cost import cost
 from tunesmith.cli.environment import kubeconfig_of_environment
 from tunesmith.main import run as run_operator
@@ -35,6 +36,9 @@ def run(kubeconfig: Path | None) -> None:
         click.echo(f"The settings cannot be used:\n{_problems(error)}", err=True)
         sys.exit(2)
     asyncio.run(run_operator(settings, kubeconfig or kubeconfig_of_environment()))
+
+
+main.add_command(audit)
 
 
 @main.command(name="version")

@@ -47,6 +47,8 @@ class Account:
         self._lists = ProviderView()
         self._apart = _Apart()
         self._listing = asyncio.Lock()
+        self._failures = 0
+        self._last_failure: Failure | None = None
         self._listing_remediations: dict[str, asyncio.Lock] = {}
 
     def view(self) -> ProviderView:
@@ -104,17 +106,28 @@ class Account:
         return made.id
 
     async def _list(self, not_before: float) -> None:
+        """One list at a time. Whoever waited for one shares how it ended, so a dead provider holds up nobody twice."""
+        failed_before = self._failures
         async with self._listing:
             already = self._lists.begun
             if already is not None and already >= not_before:
                 return  # the list that was in flight when we came serves us too
-            begun = self._monotonic()
-            clusters, volumes = await asyncio.gather(self.cloud.list_clusters(), self.cloud.list_volumes())
-            regions = self._lists.regions
-            if not isinstance(regions, Known) or begun - regions.as_of >= REGIONS_SECONDS:
-                regions = await self._regions(regions, begun)
-            self._lists = ProviderView(Known(clusters, begun), Known(volumes, begun), regions)
-            self._drop_superseded(begun)
+            if self._failures != failed_before and self._last_failure is not None:
+                raise CloudError(self._last_failure)
+            try:
+                await self._list_now()
+            except CloudError as error:
+                self._failures, self._last_failure = self._failures + 1, error.failure
+                raise
+
+    async def _list_now(self) -> None:
+        begun = self._monotonic()
+        clusters, volumes = await asyncio.gather(self.cloud.list_clusters(), self.cloud.list_volumes())
+        regions = self._lists.regions
+        if not isinstance(regions, Known) or begun - regions.as_of >= REGIONS_SECONDS:
+            regions = await self._regions(regions, begun)
+        self._lists = ProviderView(Known(clusters, begun), Known(volumes, begun), regions)
+        self._drop_superseded(begun)
 
     async def _regions(
         self, before: Known[tuple[Region, ...]] | Unknown, begun: float

@@ -22,6 +22,8 @@ LONGEST_WAIT_SECONDS = 10.0
 """Who would have to wait longer for a pause to end is told so at once, and comes again by itself."""
 
 NO_ANSWER = frozenset({ErrorClass.UNAVAILABLE, ErrorClass.AMBIGUOUS})
+ASKS_FOR_A_PAUSE = NO_ANSWER | {ErrorClass.RATE_LIMITED}
+"""A `Retry-After` with anything else, such as missing stock, is about that one request and holds nobody else."""
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class Gate:
                 extra={"seconds": round(self.breaker.seconds_left, 1)},
             )
         wish = None if failure is None else failure.failure.retry_after_seconds
-        if wish is not None:
+        if failure is not None and wish is not None and failure.failure.error in ASKS_FOR_A_PAUSE:
             self._held_until = max(self._held_until, self._monotonic() + wish)
             self._waited(wish)
 
@@ -96,18 +98,23 @@ class Gates:
         self,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         waited: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._monotonic = monotonic
-        self._waited = waited
+        self._sleep = sleep
+        self.waited = waited
         self._gates: dict[str, Gate] = {}
 
     def of(self, fingerprint: str) -> Gate:
         """The gate of a credential, made at its first use."""
         if fingerprint not in self._gates:
-            self._gates[fingerprint] = Gate(monotonic=self._monotonic, waited=self._waited)
+            self._gates[fingerprint] = Gate(monotonic=self._monotonic, sleep=self._sleep, waited=self._tell)
         return self._gates[fingerprint]
 
     def breakers(self) -> Mapping[str, int]:
         """How many credentials have their breaker in which state."""
         return Counter(str(gate.breaker.state) for gate in self._gates.values())
+
+    def _tell(self, seconds: float) -> None:
+        self.waited(seconds)

@@ -186,6 +186,8 @@ class Transport:
                 text=content.decode(errors="replace"),
                 retry_after=response.headers.get("retry-after"),
             )
+        if request.method == "GET" and not content:
+            raise unclear(request)
         try:
             return json.loads(content or b"null")
         except (ValueError, RecursionError):

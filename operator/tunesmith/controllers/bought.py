@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
 from tunesmith.cloud.accounts import Accounts
 from tunesmith.cloud.credentials import ApiCredential
-from tunesmith.cloud.g2 import G2Cloud
 from tunesmith.cloud.gate import Gates
+from tunesmith.cloud.generations import ApiGeneration, cloud_of
 from tunesmith.cloud.interface import Cloud
 from tunesmith.cloud.transport import Observer, Transport
 from tunesmith.controllers.cloud_view import CloudView
@@ -31,22 +31,36 @@ class Bought:
     region_keeper: RegionKeeper
 
 
-def bought(
-    ports: Ports,
-    base_url: str,
-    installation_key: Callable[[], SecretStr | None],
-    project_id: str | None = None,
-    *,
-    observer: Observer | None = None,
-) -> Bought:
-    """The controllers, over the provider at `base_url` (with or without the trailing `/v1`)."""
-    gates = Gates()
+@dataclass(frozen=True)
+class Provider:
+    """How the provider is reached, and with which credential of the installation.
+
+    `base_url` comes with or without the trailing `/v1`. No resource has a say in any of this.
+    """
+
+    base_url: str
+    project_id: str | None
+    api_key: Callable[[], SecretStr | None]
+    observer: Observer | None = None
+    gates: Gates = field(default_factory=Gates)
+    generation: ApiGeneration = ApiGeneration.G2
+
+
+def bought(ports: Ports, provider: Provider) -> Bought:
+    """The controllers, over the provider."""
 
     def make_cloud(credential: ApiCredential) -> Cloud:
-        gate = gates.of(credential.fingerprint)
-        return G2Cloud(Transport(base_url, credential, gate=gate, observer=observer, monotonic=time.monotonic))
+        transport = Transport(
+            provider.base_url,
+            credential,
+            gate=provider.gates.of(credential.fingerprint),
+            observer=provider.observer,
+            monotonic=time.monotonic,
+        )
+        return cloud_of(provider.generation, transport)
 
-    clouds = CloudView(ports, Accounts(make_cloud, monotonic=ports.clock.monotonic), installation_key, project_id)
+    accounts = Accounts(make_cloud, monotonic=ports.clock.monotonic)
+    clouds = CloudView(ports, accounts, provider.api_key, provider.project_id)
     return Bought(
         GPUClusterController(ports, clouds),
         SharedVolumeController(ports, clouds),

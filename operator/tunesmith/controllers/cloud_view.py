@@ -14,7 +14,6 @@ from tunesmith.cloud.accounts import Account, Accounts, no_credential
 from tunesmith.cloud.audit import Purpose, acting_for
 from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.cloud.errors import CloudError
-from tunesmith.controllers.context import working_on
 from tunesmith.controllers.controller import ActionFailed, Key
 from tunesmith.controllers.ports import Ports
 from tunesmith.kube.errors import KubeError
@@ -94,6 +93,11 @@ class CloudView:
         """The process's clock, in seconds."""
         return self._ports.clock.monotonic()
 
+    def purpose(self, eyes: Eyes, action: Action, key: Key, uid: str) -> Purpose:
+        """For whom, why and at what price the audit log says that this is done."""
+        price = usd_per_hour(action, eyes.view, self._ports.installation.prices)
+        return Purpose(key.kind, key.namespace, key.name, uid, intent_of(action), price)
+
     async def act(self, eyes: Eyes, memory: PurchaseMemory, action: Action) -> tuple[PurchaseMemory, object]:
         """One request to the provider that is not a purchase; the memory after it, and the outcome's value."""
         if isinstance(action, HoldIntent):
@@ -102,8 +106,7 @@ class CloudView:
         if eyes.account is None:
             raise ActionFailed(no_credential().failure)
         try:
-            with acting_for(self._purpose(eyes, action)):
-                return await self._request(eyes.account, memory, action)
+            return await self._request(eyes.account, memory, action)
         except CloudError as error:
             raise ActionFailed(error.failure) from error
 
@@ -112,10 +115,9 @@ class CloudView:
         if eyes.account is None:
             return no_credential().failure
         try:
-            with acting_for(self._purpose(eyes, action)):
-                if isinstance(action, BuyCluster):
-                    return await eyes.account.buy_cluster(action.order, deadline=action.deadline)
-                return await eyes.account.buy_volume(action.order, deadline=action.deadline)
+            if isinstance(action, BuyCluster):
+                return await eyes.account.buy_cluster(action.order, deadline=action.deadline)
+            return await eyes.account.buy_volume(action.order, deadline=action.deadline)
         except CloudError as error:
             return error.failure
 
@@ -145,13 +147,6 @@ class CloudView:
             case _:
                 raise TypeError(f"{type(action).__name__} is not a request to the provider")
         return memory.with_write(self._ports.clock.monotonic()), None
-
-    def _purpose(self, eyes: Eyes, action: Action) -> Purpose:
-        """For whom the audit log says that this is done: the resource that this task's pass is about."""
-        work = working_on.get()
-        key, uid = (Key("", "", ""), "") if work is None else (work.key, work.uid)
-        price = usd_per_hour(action, eyes.view, self._ports.installation.prices)
-        return Purpose(key.kind, key.namespace, key.name, uid, intent_of(action), price)
 
     async def _from_secret(self, namespace: str, name: str, project_id: str | None) -> Eyes:
         try:
@@ -196,10 +191,11 @@ class PurchaseMemories:
 
 @dataclass(frozen=True)
 class Remembered:
-    """The memory of one resource among all."""
+    """The memory of one resource among all. `uid` is for the audit log."""
 
     memories: PurchaseMemories
     key: Key
+    uid: str = ""
 
     def get(self, monotonic: float) -> PurchaseMemory:
         """What is remembered."""
@@ -220,6 +216,11 @@ async def carry_out(
     if isinstance(decided_with, Credential) and eyes.credential != decided_with:
         message = "The credential changed while the decision was made; it is decided again."
         raise ActionFailed(Failure(ErrorClass.NOT_SENT, message))
+    with acting_for(clouds.purpose(eyes, action, remembered.key, remembered.uid)):
+        return await _carried_out(clouds, eyes, remembered, action)
+
+
+async def _carried_out(clouds: CloudView, eyes: Eyes, remembered: Remembered, action: Action) -> object:
     memory = remembered.get(clouds.monotonic())
     if not isinstance(action, BuyCluster | BuyVolume):
         memory, value = await clouds.act(eyes, memory, action)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import SecretStr
-
-from tunesmith.controllers.bought import bought
+from tunesmith.controllers.bought import Provider, bought
 from tunesmith.controllers.catalog_model import BUNDLED, BundledCatalog, CatalogModelController
 from tunesmith.controllers.controller import Controller, Key, KeyWorker
 from tunesmith.controllers.fine_tune_job import FineTuneJobController
@@ -27,19 +24,9 @@ class Registered:
     first_keys: tuple[Key, ...] = ()
 
 
-@dataclass(frozen=True)
-class Provider:
-    """How the provider is reached with the installation's own credential."""
-
-    base_url: str
-    project_id: str | None
-    api_key: Callable[[], SecretStr | None]
-    observer: Callable[[str, str, str, float], None]  # method, collection, outcome, seconds
-
-
 def register(ports: Ports, provider: Provider) -> Registered:
     """Make every controller. Must be called where an event loop runs."""
-    paid = bought(ports, provider.base_url, provider.api_key, provider.project_id, observer=provider.observer)
+    paid = bought(ports, provider)
     pools = PoolController(ports)
     follower = ProgressFollower(ports.remotes.kube_for, ports.wake, ports.clock, ports.redacted)
     return Registered(

@@ -59,7 +59,8 @@ class SharedVolumeController:
             return None
         key = Key(self.kind, seen.resource.metadata.namespace or "", seen.resource.metadata.name)
         eyes = await self._eyes(seen.resource)
-        return await carry_out(self._clouds, eyes, seen.credential, Remembered(self._memories, key), action)
+        remembered = Remembered(self._memories, key, seen.resource.metadata.uid)
+        return await carry_out(self._clouds, eyes, seen.credential, remembered, action)
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
         """The clusters that name it: they wait for its election, its id, or its end."""

@@ -11,22 +11,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from tunesmith.planning.cluster_choice import all_choices
 from tunesmith.planning.cluster_observation import ClusterObservation
+from tunesmith.planning.cluster_order import BILLING_WORDS
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster import GPUClusterSpec
-from tunesmith.resources.gpu_cluster_parts import BillingType, ClusterType
+from tunesmith.resources.gpu_cluster_parts import ClusterType
 from tunesmith.resources.gpu_cluster_parts import Installation as Installed
 from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time
 
-BILLING_WORDS = {
-    BillingType.ON_DEMAND: "ON_DEMAND",
-    BillingType.RESERVED: "RESERVED",
-    BillingType.SCHEDULED_CAPACITY: "SCHEDULED_CAPACITY",
-}
 CLUSTER_TYPE_WORDS = {ClusterType.KUBERNETES: "KUBERNETES", ClusterType.SLURM: "SLURM"}
 SIZE = "spec.nodes"
 MOST_NAMED = 8
@@ -87,12 +84,11 @@ Row = tuple[str, str, str]
 
 def _fixed(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:
     """What can only be put right by another cluster."""
-    spec, choice, driver = seen.spec, seen.status.choice, seen.spec.driver
+    spec, driver = seen.spec, seen.spec.driver
+    choice = seen.choice if seen.choice in all_choices(spec) else all_choices(spec)[0]
     adopted = spec.adopt is not None
-    region = spec.region if choice is None or choice.region is None else choice.region
-    gpu_type = spec.gpu_type if choice is None or choice.gpu_type is None else choice.gpu_type
-    yield from _row("spec.region", region, cluster.region)
-    yield from _row("spec.gpuType", gpu_type, cluster.gpu_type)
+    yield from _row("spec.region", choice.region, cluster.region)
+    yield from _row("spec.gpuType", choice.gpu_type, cluster.gpu_type)
     yield from _row("spec.projectID", spec.project_id, cluster.project_id)
     yield from _row("status.providerName", None if adopted else seen.status.provider_name, cluster.name)
     yield from _row("spec.clusterType", CLUSTER_TYPE_WORDS[spec.cluster_type], cluster.cluster_type)

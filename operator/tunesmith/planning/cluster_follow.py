@@ -15,6 +15,7 @@ from tunesmith.planning.cluster_tests import tests_failed_as_asked
 from tunesmith.planning.deadlines import Stage, allowed_seconds, latest, seconds_left, stage_of
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.provider import Phase, ProviderCluster
+from tunesmith.planning.reservation import begins_later, reservation_of
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import ConditionStatus, find_condition
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
@@ -50,6 +51,10 @@ def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
     facts, status = standing(seen, cluster), as_seen(seen, cluster)
     if tests_failed_as_asked(seen, cluster):
         return stalled(seen, Reason.TESTS_FAILED, facts["AcceptanceTested"].message, status=status, verdicts=facts)
+    begins = begins_later(seen, cluster)
+    if begins is not None:
+        message = facts["Provisioned"].message
+        return working(seen, Reason.SCHEDULED, message, status=status, verdicts=facts, again=begins)
     stage, since = stage_of(cluster), _building_since(seen, cluster)
     left = seconds_left(seen.around, stage, since)
     if left > 0:
@@ -148,8 +153,13 @@ def _gpus_missing(seen: ClusterObservation, since: datetime | None) -> ClusterDe
 
 
 def _building_since(seen: ClusterObservation, cluster: ProviderCluster) -> datetime | None:
-    """The provider's own time first; without one, since when this resource has known that it is not done."""
-    return _provider_since(cluster) or cluster.created or holds_since(seen, "Provisioned", holds=False)
+    """The provider's own time first; without one, since when this resource has known that it is not done.
+
+    What was paid for ahead is not late before its time has begun.
+    """
+    since = _provider_since(cluster) or cluster.created or holds_since(seen, "Provisioned", holds=False)
+    paid = reservation_of(seen, cluster)
+    return since if paid is None or since is None else latest(since, paid.start_time)
 
 
 def _provider_since(cluster: ProviderCluster) -> datetime | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
+from tunesmith.planning.cluster_choice import ClusterChoice, Unfit, fit, next_choice, present_choice, unfit
 from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.naming import ProviderName
@@ -16,6 +17,7 @@ from tunesmith.planning.provider import GPUS_PER_NODE, Credential, ProviderClust
 from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
 from tunesmith.resources.gpu_cluster import CONDITIONS, GPUCluster, GPUClusterSpec
+from tunesmith.resources.gpu_cluster_parts import BillingType
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.reasons import Reason
 
@@ -35,6 +37,8 @@ REFUSALS = frozenset(
         Reason.CREDENTIALS_REFUSED,
         Reason.NO_CREDIT,
         Reason.PROVIDER_REFUSED,
+        Reason.DRIVER_MISSING,
+        Reason.VOLUME_IN_ANOTHER_PARTITION,
     }
 )
 """What condition Provisioned says after the provider refused an order for certain."""
@@ -153,6 +157,34 @@ class ClusterObservation:
     def bought(self) -> ProviderCluster | None:
         """The cluster whose id is recorded, when the provider shows it."""
         return None if self.status.cluster_id is None else self.provider.cluster(self.status.cluster_id)
+
+    @property
+    def choice(self) -> ClusterChoice:
+        """Where and what: as it was bought, else as the intent says, else as it is tried next."""
+        following = next_choice(self.fit_choices, self.status.out_of_stock)
+        return present_choice(self.spec, self.status, following)
+
+    @property
+    def fit_choices(self) -> tuple[ClusterChoice, ...]:
+        """The choices that may be bought, in the order in which they are tried."""
+        return fit(self.spec, self.provider.regions, *self._volume_at)
+
+    @property
+    def unfit_choices(self) -> tuple[Unfit, ...]:
+        """The choices that cannot be bought, and why."""
+        return unfit(self.spec, self.provider.regions, *self._volume_at)
+
+    @property
+    def _volume_at(self) -> tuple[str | None, tuple[str, ...]]:
+        return (None, ()) if self.volume is None else (self.volume.name, self.volume.regions)
+
+    @property
+    def prepaid(self) -> bool:
+        """It is paid ahead, by the spec or by the provider's word: giving it back early gives no money back."""
+        if self.spec.billing.type is not BillingType.ON_DEMAND:
+            return True
+        found = self.bought
+        return found is not None and (found.billing_type != "ON_DEMAND" or found.reserved_gpus > 0)
 
     @property
     def wanted_nodes(self) -> int:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tunesmith.planning.actions import SetFinalizer
-from tunesmith.planning.circumstances import Known
 from tunesmith.planning.cluster_account import bought_now
+from tunesmith.planning.cluster_changes import components_hash
+from tunesmith.planning.cluster_choice import ClusterChoice, Unfit
 from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, NamedVolume, quietly, stalled, working
+from tunesmith.planning.cluster_order import cluster_order
+from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, why_this_choice
 from tunesmith.planning.cluster_status import as_seen, standing
-from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, Failure
-from tunesmith.planning.drivers import DriverChoice, choose_driver
-from tunesmith.planning.orders import BuyCluster, ClusterOrder, VolumeOrder
+from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
+from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.ownership import IN_USE_FINALIZER
-from tunesmith.planning.provider import Credential, Phase, ProviderCluster, Region
+from tunesmith.planning.provider import Credential, Phase, ProviderCluster
 from tunesmith.planning.purchase import (
     CloseIntent,
     HoldIntent,
@@ -24,6 +26,7 @@ from tunesmith.planning.purchase import (
     OpenIntent,
     Pause,
     Post,
+    PurchaseMemory,
     may_have_been_posted,
     next_step,
 )
@@ -35,26 +38,6 @@ from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time
 
 ClusterDecision = Decision[GPUClusterStatus]
-
-WAITS_BY_ITSELF = frozenset({ErrorClass.OUT_OF_STOCK, ErrorClass.RATE_LIMITED})
-"""Refusals that pass without anybody's doing; after the others somebody must do something."""
-
-_REASONS = {
-    ErrorClass.OUT_OF_STOCK: Reason.OUT_OF_STOCK,
-    ErrorClass.RATE_LIMITED: Reason.RATE_LIMITED,
-    ErrorClass.UNAUTHENTICATED: Reason.CREDENTIALS_REFUSED,
-    ErrorClass.FORBIDDEN: Reason.CREDENTIALS_REFUSED,
-    ErrorClass.NO_CREDIT: Reason.NO_CREDIT,
-}
-
-_WAY_OUT = {
-    ErrorClass.OUT_OF_STOCK: "It is tried again after a growing pause.",
-    ErrorClass.RATE_LIMITED: "It is tried again after a pause.",
-    ErrorClass.UNAUTHENTICATED: "Put a valid API key into the credential's Secret.",
-    ErrorClass.FORBIDDEN: "Give the API key the right to buy in this project, or use another key.",
-    ErrorClass.NO_CREDIT: "Settle the account at the provider.",
-}
-_CHECK_SPEC = "Compare `spec` with what the provider offers (kubectl get gpuregions) and make the resource again."
 
 
 def found_by_name(seen: ClusterObservation) -> ClusterDecision | None:
@@ -70,24 +53,38 @@ def found_by_name(seen: ClusterObservation) -> ClusterDecision | None:
 
 
 def choice_is_wrong(seen: ClusterObservation) -> ClusterDecision | None:
-    """Region, GPU type and driver are held against the provider's own list before money is spent."""
-    if seen.status.cluster_id is not None or not isinstance(seen.provider.regions, Known):
+    """Region, GPU type, driver and the volume's region are compared with what there is before money is spent."""
+    if seen.status.cluster_id is not None:
         return None
-    regions = {region.name: region for region in seen.provider.regions.value}
-    region = regions.get(seen.spec.region or "")
-    if region is None:
-        offers = ", ".join(f"'{name}'" for name in sorted(regions)) or "none"
-        return stalled(
-            seen,
-            Reason.REGION_UNKNOWN,
-            f"The provider has no region '{seen.spec.region}'. It has: {offers}. "
-            "`spec.region` is immutable: make the resource again with one of these.",
-        )
-    if seen.spec.gpu_type not in region.gpu_types:
-        return _type_not_in_region(seen, region, tuple(regions.values()))
-    if isinstance(_driver(seen), str):
-        return stalled(seen, Reason.DRIVER_UNKNOWN, str(_driver(seen)))
-    return None
+    left_out = seen.unfit_choices
+    answer = _no_choice_is_left(seen, left_out) if not seen.fit_choices else quietly(seen)
+    if seen.intent is None:
+        return None if seen.fit_choices else answer
+    if all(each.choice != seen.choice for each in left_out):
+        return None
+    return _give_up_the_order(seen, seen.intent, answer)
+
+
+def _no_choice_is_left(seen: ClusterObservation, left_out: tuple[Unfit, ...]) -> ClusterDecision:
+    message = " ".join(each.message for each in left_out)
+    if len(left_out) > 1:
+        message = f"None of the {len(left_out)} choices can be bought. {message}"
+    if left_out[0].reason in {Reason.REGION_UNKNOWN, Reason.GPU_TYPE_UNAVAILABLE}:
+        message += " `spec.region` and `spec.gpuType` are immutable: make the resource again, or add `alternatives`."
+    return stalled(seen, left_out[0].reason, message)
+
+
+def start_is_past(seen: ClusterObservation) -> ClusterDecision | None:
+    """Time that has begun cannot be bought any more; the provider sells it ahead."""
+    start = seen.spec.billing.start_time
+    if seen.status.cluster_id is not None or start is None or start > seen.around.now:
+        return None
+    message = (
+        f"`spec.billing.startTime` is {format_time(start)}, which has passed, and nothing is bought. It cannot be "
+    )
+    message += "changed: make the resource again with a later time."
+    answer = stalled(seen, Reason.START_IN_THE_PAST, message)
+    return answer if seen.intent is None else _give_up_the_order(seen, seen.intent, answer)
 
 
 def credential_must_stay(seen: ClusterObservation) -> ClusterDecision | None:
@@ -122,13 +119,6 @@ def _volume_says_wait(seen: ClusterObservation, name: str) -> ClusterDecision | 
     if volume.trouble is not None or volume.deleting:
         why = volume.trouble or "it is being deleted"
         return _waiting(seen, f"SharedVolume '{name}' cannot be attached: {why}")
-    if volume.regions and seen.spec.region not in volume.regions:
-        return stalled(
-            seen,
-            Reason.VOLUME_IN_ANOTHER_REGION,
-            f"SharedVolume '{name}' is for {', '.join(volume.regions)}, the cluster for '{seen.spec.region}'. "
-            "A volume attaches only in its own region: name another volume or region.",
-        )
     if volume.volume_id is not None:
         return _waits_for_holder(seen, name, volume.volume_id, volume.bound_to)
     return _waits_for_election(seen, volume)
@@ -178,7 +168,10 @@ def buy(seen: ClusterObservation) -> ClusterDecision | None:
     """Intent, look, buy: never twice."""
     if seen.status.cluster_id is not None:
         return None
-    match next_step(seen.intent, seen.memory, seen.provider.begun, seen.around):
+    rest = resting(seen)
+    if rest is not None:
+        return rest
+    match next_step(seen.intent, _rested(seen.memory), seen.provider.begun, seen.around):
         case LookFirst(not_before):
             return quietly(seen, LookAtProvider(not_before))
         case OpenIntent():
@@ -193,14 +186,22 @@ def buy(seen: ClusterObservation) -> ClusterDecision | None:
             return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
 
 
+def _rested(memory: PurchaseMemory) -> PurchaseMemory:
+    """Out of stock, the pause is the one that stands in the status (see `resting`), not the protocol's own."""
+    last = memory.last_refusal
+    if last is None or last.error is not ErrorClass.OUT_OF_STOCK:
+        return memory
+    return replace(memory, last_refused=None, last_refusal=None)
+
+
 def record(
     seen: ClusterObservation, cluster: ProviderCluster, *, duplicates: tuple[ProviderCluster, ...] = ()
 ) -> ClusterDecision:
     """Write down that this cluster is ours."""
     named = ", ".join(f"'{other.name}' ({other.id})" for other in duplicates)
-    events = [
-        EventNote(EventType.NORMAL, Reason.BOUGHT, f"Cluster '{cluster.name}' ({cluster.id}) belongs to this resource.")
-    ]
+    why = why_this_choice(seen, ClusterChoice(cluster.region, cluster.gpu_type))
+    text = f"Cluster '{cluster.name}' ({cluster.id}) belongs to this resource.{why}"
+    events = [EventNote(EventType.NORMAL, Reason.BOUGHT, text)]
     recorded = seen.resource.model_copy(update={"status": _with_bought(seen, cluster.id, cluster.name, cluster)})
     seen = replace(seen, resource=recorded)
     verdicts = standing(seen, cluster)
@@ -225,63 +226,47 @@ def record_id(seen: ClusterObservation, made_id: str) -> ClusterDecision:
     if cluster is not None:
         return record(seen, cluster)
     name = seen.intent.name if seen.intent is not None else str(seen.name)
+    text = f"Cluster '{name}' ({made_id}) belongs to this resource.{why_this_choice(seen, seen.choice)}"
     return working(
         seen,
         Reason.PROVISIONING,
         f"Cluster '{name}' ({made_id}) is bought; the provider is building it.",
         status=_with_bought(seen, made_id, name, None),
-        events=(EventNote(EventType.NORMAL, Reason.BOUGHT, f"Cluster '{name}' ({made_id}) belongs to this resource."),),
-    )
-
-
-def refused(seen: ClusterObservation, refusal: Failure, *, again: float | None = None) -> ClusterDecision:
-    """The provider said no for certain: nothing was bought, and the intent is closed."""
-    reason = _REASONS.get(refusal.error, Reason.PROVIDER_REFUSED)
-    message = f"{refusal.message} Nothing was bought. {_WAY_OUT.get(refusal.error, _CHECK_SPEC)}"
-    tell = working if refusal.error in WAITS_BY_ITSELF else stalled
-    events: tuple[EventNote, ...] = ()
-    if reason_of(seen.status.conditions, "Provisioned") != reason:
-        events = (EventNote(EventType.WARNING, reason, message),)
-    return tell(
-        seen,
-        reason,
-        message,
-        status=seen.status.model_copy(update={"create_intent": None}),
-        verdicts={"Provisioned": Verdict(False, reason, message)},
-        events=events,
-        again=again if again is not None else 0.0,
+        events=(EventNote(EventType.NORMAL, Reason.BOUGHT, text),),
     )
 
 
 def _open_intent(seen: ClusterObservation) -> ClusterDecision:
-    around, credential = seen.around, seen.credential
+    around, credential, choice = seen.around, seen.credential, seen.choice
     if not isinstance(credential, Credential):
         raise ValueError("a purchase is decided only with a credential")
     intent = ClusterCreateIntent(
         name=str(seen.name),
         nonce=around.fresh_nonce,
         started_time=around.now,
-        region=seen.spec.region,
-        gpu_type=seen.spec.gpu_type,
+        region=choice.region,
+        gpu_type=choice.gpu_type,
         project_id=credential.project_id,
         credential_fingerprint=credential.fingerprint,
     )
-    status = seen.status.model_copy(
-        update={"create_intent": intent, "provider_name": intent.name, "incarnation": seen.name.incarnation}
-    )
+    written = {
+        "create_intent": intent,
+        "provider_name": intent.name,
+        "incarnation": seen.name.incarnation,
+        "components_hash": components_hash(seen.spec),
+    }
     hold = HoldIntent(around.fresh_nonce, around.monotonic)
-    if seen.memory.last_refusal is not None:  # the reason that people read stays until something better is known
-        again = seen.memory.last_refusal
-        kept = refused(seen, again)
-        after = kept.status.model_copy(update={"create_intent": intent, "provider_name": intent.name})
-        return Decision(status=after, actions=(hold,))
-    message = f"Buying {seen.wanted_nodes} nodes of '{seen.spec.gpu_type}' in '{seen.spec.region}' as '{intent.name}'."
+    kept = still_as_refused(seen)
+    if kept is not None:
+        return Decision(status=kept.status.model_copy(update=written), actions=(hold,))
+    nodes = "1 node" if seen.wanted_nodes == 1 else f"{seen.wanted_nodes} nodes"
+    message = f"Buying {nodes} of {choice} as '{intent.name}'."
     return working(
         seen,
         Reason.BUYING,
         message,
         hold,
-        status=status,
+        status=seen.status.model_copy(update=written),
         verdicts={"Provisioned": Verdict(False, Reason.BUYING, message)},
     )
 
@@ -289,58 +274,24 @@ def _open_intent(seen: ClusterObservation) -> ClusterDecision:
 def _post(seen: ClusterObservation, deadline: float) -> ClusterDecision:
     if seen.intent is None:
         raise ValueError("nothing is posted without an intent")
-    order = _order(seen, seen.intent.name)
+    order = cluster_order(seen, seen.intent.name)
     return quietly(seen, BuyCluster(order=order, nonce=seen.intent.nonce, deadline=deadline))
-
-
-def _order(seen: ClusterObservation, name: str) -> ClusterOrder:
-    choice, volume = _driver(seen), seen.volume
-    driver = choice if isinstance(choice, DriverChoice) else DriverChoice()
-    project = seen.credential.project_id if isinstance(seen.credential, Credential) else None
-    inline = None
-    if volume is not None and volume.volume_id is None and volume.order_name is not None:
-        inline = VolumeOrder(volume.order_name, seen.spec.region or "", volume.size_tib, project)
-    return ClusterOrder(
-        name=name,
-        region=seen.spec.region or "",
-        gpu_type=seen.spec.gpu_type or "",
-        gpus=seen.wanted_gpus,
-        driver_version_id=driver.version_id,
-        cuda_version=driver.cuda_version,
-        driver_version=driver.driver_version,
-        project_id=project,
-        volume_id=None if volume is None else volume.volume_id,
-        new_volume=inline,
-    )
-
-
-def _driver(seen: ClusterObservation) -> DriverChoice | str:
-    regions = seen.provider.regions
-    known = regions.value if isinstance(regions, Known) else ()
-    region = next((each for each in known if each.name == seen.spec.region), None)
-    wish = seen.spec.driver
-    if wish is None:
-        return choose_driver(region)
-    return choose_driver(
-        region, version_id=wish.version_id, cuda_version=wish.cuda_version, driver_version=wish.driver_version
-    )
 
 
 def _with_bought(
     seen: ClusterObservation, cluster_id: str, name: str, cluster: ProviderCluster | None
 ) -> GPUClusterStatus:
     parsed = cluster.parsed_name if cluster is not None else seen.name
-    gpu_type = (cluster.gpu_type if cluster is not None else seen.spec.gpu_type) or seen.spec.gpu_type
+    choice = seen.choice if cluster is None else ClusterChoice(cluster.region, cluster.gpu_type)
     credential = seen.credential
     update: dict[str, object] = {
         "cluster_id": cluster_id,
         "provider_name": name,
         "incarnation": parsed.incarnation if parsed is not None else seen.name.incarnation,
         "create_intent": None,
-        "choice": Choice(
-            region=(cluster.region if cluster is not None else seen.spec.region) or seen.spec.region,
-            gpu_type=gpu_type,
-        ),
+        "choice": Choice(region=choice.region, gpu_type=choice.gpu_type),
+        "out_of_stock": (),
+        "next_try_time": None,
         "provider_status": cluster.status if cluster is not None else None,
         "cost": bought_now(seen, cluster),
     }
@@ -375,14 +326,3 @@ def _waits_for_holder(
     if volume is not None and not volume.is_usable:
         return _waiting(seen, f"The provider has SharedVolume '{name}' as '{volume.status}'.")
     return None
-
-
-def _type_not_in_region(seen: ClusterObservation, region: Region, regions: tuple[Region, ...]) -> ClusterDecision:
-    others = sorted(each.name for each in regions if seen.spec.gpu_type in each.gpu_types)
-    where = f"It is offered in {', '.join(others)}." if others else "No region offers it."
-    return stalled(
-        seen,
-        Reason.GPU_TYPE_UNAVAILABLE,
-        f"Region '{region.name}' has no '{seen.spec.gpu_type}', only {', '.join(region.gpu_types) or 'none'}. {where} "
-        "`spec.region` and `spec.gpuType` are immutable: make the resource again.",
-    )

@@ -12,6 +12,7 @@ from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.kube_facts import MANAGED_BY, MANAGED_BY_LABEL
 from tunesmith.planning.provider import AttachedVolume
+from tunesmith.planning.slurm import is_slurm
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.reasons import Reason
@@ -103,7 +104,7 @@ def not_reachable(seen: ClusterObservation) -> ClusterDecision | None:
 
 def not_set_up(seen: ClusterObservation) -> ClusterDecision | None:
     """The jobs' namespace, and one claim for each attached volume, made once and never deleted by a job."""
-    if isinstance(seen.inside, Unknown) or seen.bought is None:
+    if isinstance(seen.inside, Unknown) or seen.bought is None or is_slurm(seen.spec):
         return None
     labels = seen.inside.value.namespace_labels
     if labels is None or any(labels.get(key) != value for key, value in NAMESPACE_LABELS.items()):

@@ -10,6 +10,7 @@ from tunesmith.planning.cluster_tests import tested
 from tunesmith.planning.idle import idle_since, idle_verdict
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
+from tunesmith.planning.reservation import ends_soon, reservation_of, waits_for_its_time
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
 from tunesmith.resources.reasons import Reason
@@ -24,6 +25,7 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
             "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
+            "reservation": reservation_of(seen, cluster),
             "idle_since": idle_since(seen, cluster),
         }
     )
@@ -52,6 +54,9 @@ def is_being_built(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
 def provisioned(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     """Whether the provider has built it. The message names its phase and since when, and so moves only with it."""
     if is_being_built(seen, cluster):
+        scheduled = waits_for_its_time(seen, cluster)
+        if scheduled is not None:
+            return scheduled
         phase = cluster.latest_phase
         since = f" since {format_time(phase.time.replace(microsecond=0))}" if phase is not None else ""
         return Verdict(False, Reason.PROVISIONING, f"The provider is building the cluster: '{cluster.status}'{since}.")
@@ -62,7 +67,7 @@ def provisioned(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     if cluster.phase is Phase.PAUSED:
         message = f"The provider has built cluster '{cluster.name}' and stopped it ('{cluster.status}')."
         return Verdict(True, Reason.STOPPED_BY_PROVIDER, message)
-    return Verdict(True, Reason.BOUGHT, f"The provider has built cluster '{cluster.name}'.")
+    return ends_soon(seen, cluster) or Verdict(True, Reason.BOUGHT, f"The provider has built cluster '{cluster.name}'.")
 
 
 def counted(seen: ClusterObservation) -> str:

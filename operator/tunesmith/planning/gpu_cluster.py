@@ -7,6 +7,7 @@ from dataclasses import replace
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.budget import mark_passed, over_budget, too_dear_to_buy, within_budget
 from tunesmith.planning.cluster_account import accounted
+from tunesmith.planning.cluster_changes import asks_for_changes, changes_are_pending
 from tunesmith.planning.cluster_deletion import being_deleted
 from tunesmith.planning.cluster_follow import (
     acceptance_tests_failed,
@@ -30,6 +31,7 @@ from tunesmith.planning.cluster_purchase import (
     credential_must_stay,
     found_by_name,
     record,
+    start_is_past,
     waits_for_volume,
 )
 from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, not_set_up
@@ -65,6 +67,8 @@ from tunesmith.planning.provider import Credential, Phase
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.reacquire import answering_reacquire
 from tunesmith.planning.release import being_released, released
+from tunesmith.planning.reservation import is_over, over_message, with_reservation_news
+from tunesmith.planning.slurm import what_is_different
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
@@ -80,7 +84,7 @@ PREEMPTIBLE_INTERVAL_SECONDS = 5.0  # the provider warns of an eviction minutes 
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
-    decision = seen_lately(seen, with_news(seen, _answer(seen)))
+    decision = seen_lately(seen, with_news(seen, with_reservation_news(seen, _answer(seen))))
     return within_budget(seen, accounted(seen, decision, asked=mark_passed(seen)))
 
 
@@ -102,11 +106,13 @@ def _answer(seen: ClusterObservation) -> ClusterDecision:
         outside_hours,
         predecessor_found,
         choice_is_wrong,
+        start_is_past,
         credential_must_stay,
         waits_for_volume,
         too_dear_to_buy,
         buy,  # intent, look, buy: never twice
         lost_from_provider,
+        ended_as_agreed,
         deleted_outside,
         expired,
         over_budget,
@@ -116,11 +122,13 @@ def _answer(seen: ClusterObservation) -> ClusterDecision:
         kubeconfig_missing,
         not_reachable,
         not_set_up,
+        asks_for_changes,
         wrong_size,
         acceptance_tests_failed,
         nodes_not_usable,  # Ready means usable
         degraded,
         schedule_cannot_stop_it,
+        changes_are_pending,
         otherwise=in_order,
     )
 
@@ -254,6 +262,17 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
     return working(seen, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
 
 
+def ended_as_agreed(seen: ClusterObservation) -> ClusterDecision | None:
+    """The provider ends a prepaid cluster at the end of its time: nobody deleted it outside."""
+    cluster = seen.bought
+    if cluster is None or cluster.phase is not Phase.DELETING or not is_over(seen):
+        return None
+    message = over_message(seen)
+    return working(
+        seen, Reason.RESERVATION_ENDED, message, status=as_seen(seen, cluster), verdicts=standing(seen, cluster)
+    )
+
+
 def deleted_outside(seen: ClusterObservation) -> ClusterDecision | None:
     """Somebody else is deleting the cluster: that is news, not a repair."""
     cluster = seen.bought
@@ -279,7 +298,7 @@ def in_order(seen: ClusterObservation) -> ClusterDecision:
     cluster = seen.bought
     if cluster is None:
         raise ValueError("a cluster is in order only when the provider shows it")
-    message = counted(seen)
+    message = counted(seen) + what_is_different(seen.spec)
     events: tuple[EventNote, ...] = ()
     if seen.status.first_ready_time is None:
         ready = seen.status.model_copy(update={"first_ready_time": seen.around.now})
@@ -318,7 +337,7 @@ def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> fl
 
 def is_lost(seen: ClusterObservation) -> bool:
     """It was written down before that the cluster vanished."""
-    return reason_of(seen.status.conditions, "Ready") == Reason.GONE
+    return reason_of(seen.status.conditions, "Provisioned") in {Reason.GONE, Reason.RESERVATION_ENDED}
 
 
 def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
@@ -326,6 +345,8 @@ def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
         f"Cluster '{cluster_id}' is gone from the provider, and this resource did not delete it. Nothing is bought in "
         "its place: set `spec.recreatePolicy` to 'WhenGone' to buy another on demand, or delete this resource."
     )
+    if is_over(seen):
+        return _ended(seen)
     events: tuple[EventNote, ...] = ()
     if not is_lost(seen):
         events = (EventNote(EventType.WARNING, Reason.GONE, message),)
@@ -340,4 +361,20 @@ def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
             "NodesHealthy": Verdict(None, Reason.GONE, message),
         },
         events=events,
+    )
+
+
+def _ended(seen: ClusterObservation) -> ClusterDecision:
+    message = over_message(seen)
+    return stalled(
+        seen,
+        Reason.RESERVATION_ENDED,
+        message,
+        status=without_what_is_gone(seen),
+        verdicts={
+            "Provisioned": Verdict(False, Reason.RESERVATION_ENDED, message),
+            "Drifted": Verdict(False, Reason.RESERVATION_ENDED, message),
+            "NodesHealthy": Verdict(None, Reason.RESERVATION_ENDED, message),
+        },
+        events=(EventNote(EventType.WARNING, Reason.RESERVATION_ENDED, message),),
     )

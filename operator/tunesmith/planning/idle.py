@@ -16,7 +16,7 @@ from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.provider import Phase, ProviderCluster
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.conditions import find_condition
-from tunesmith.resources.gpu_cluster_parts import BillingType
+from tunesmith.resources.gpu_cluster_parts import BillingType, ClusterType
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time, parse_time
@@ -62,7 +62,9 @@ def use_of(seen: ClusterObservation, cluster: ProviderCluster) -> Use:
     for fact, kind in ((seen.wanting_jobs, "job"), (seen.gpu_pods, "pod")):
         if isinstance(fact, Known) and fact.value:
             return InUse(Reason.CLUSTER_IN_USE, f"Used by {_named(kind, fact.value)}.")
-    if seen.status.first_ready_time is None or cluster.phase not in {Phase.READY, Phase.DEGRADED, Phase.IN_PROGRESS}:
+    if seen.spec.cluster_type is ClusterType.SLURM or cluster.cluster_type == "SLURM":
+        return Unseen(Reason.USE_UNKNOWN, "What runs under Slurm is not seen from outside, so it never counts as idle.")
+    if not _runs(seen, cluster):
         return Unseen(Reason.NOT_MEASURED, f"Whether '{cluster.name}' is idle is measured while it runs.")
     unknown = [fact for fact in (seen.wanting_jobs, seen.gpu_pods, seen.nodes) if isinstance(fact, Unknown)]
     real = next((fact for fact in unknown if not isinstance(fact, NotYet)), None)
@@ -143,6 +145,13 @@ def delete_after_seconds(seen: ClusterObservation) -> int | None:
     if seen.spec.billing.type is not BillingType.ON_DEMAND or seen.spec.adopt is not None:
         return None
     return seen.around.installation.idle_delete_after_seconds
+
+
+def _runs(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
+    """The provider has built it and has not stopped it. It need not be Ready: one that never is bills as well."""
+    if cluster.phase is Phase.IN_PROGRESS:
+        return seen.status.first_ready_time is not None
+    return cluster.phase in {Phase.READY, Phase.DEGRADED}
 
 
 def _kept_alive(seen: ClusterObservation) -> InUse | None:

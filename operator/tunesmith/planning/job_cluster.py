@@ -10,6 +10,7 @@ from tunesmith.planning.attempt import OWNER_KIND
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
+from tunesmith.planning.slurm import is_slurm
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job_running import PlacementType
@@ -45,7 +46,23 @@ def cluster_not_ready(seen: JobObservation) -> JobDecision | None:
     if seen.cluster is None:
         message = f"There is no GPUCluster '{seen.cluster_name}' in this namespace. Create it; the job waits."
         return _waits_for_it(seen, "ClusterNotFound", message)
-    return _without_its_storage(seen, seen.cluster) or _without_pods(seen, seen.cluster)
+    return (
+        _runs_slurm(seen, seen.cluster) or _without_its_storage(seen, seen.cluster) or _without_pods(seen, seen.cluster)
+    )
+
+
+def _runs_slurm(seen: JobObservation, cluster: GPUCluster) -> JobDecision | None:
+    """Slurm gives out the nodes of such a cluster; pods beside it would be given GPUs that it counts as its own."""
+    if not is_slurm(cluster.spec):
+        return None
+    message = (
+        f"GPUCluster '{cluster.metadata.name}' runs Slurm, which gives out its nodes itself. Name a cluster of "
+        "`clusterType` 'Kubernetes', or train there through Slurm."
+    )
+    verdict = Verdict(False, "SlurmCluster", message)
+    return stalled(
+        seen, "Invalid", "SlurmCluster", message, verdicts={**accepted_verdicts(seen), "ClusterReady": verdict}
+    )
 
 
 def _without_its_storage(seen: JobObservation, cluster: GPUCluster) -> JobDecision | None:

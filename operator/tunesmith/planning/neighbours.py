@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from tunesmith.planning.cluster_choice import all_choices
 from tunesmith.planning.cluster_observation import REFUSALS, InsideFacts, JobUse, NamedVolume
 from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.ownership import PAUSED_ANNOTATION, Claim, is_paused
@@ -28,7 +29,7 @@ def named_volume(volume: SharedVolume) -> NamedVolume:
     intent = volume.status.create_intent
     return NamedVolume(
         name=volume.metadata.name,
-        regions=tuple(region for region in (volume.spec.region, *volume.spec.regions) if region),
+        regions=_regions(volume),
         size_tib=volume.spec.size_tib or 1,
         volume_id=volume.status.volume_id,
         order_name=intent.name if intent is not None else None,
@@ -45,7 +46,7 @@ def naming_clusters(raws: Iterable[Raw], volume_name: str) -> tuple[NamingCluste
         NamingCluster(
             name=cluster.metadata.name,
             uid=cluster.metadata.uid,
-            region=cluster.spec.region or "",
+            regions=_regions_of_purchase(cluster),
             created=cluster.metadata.creation_timestamp,
             deleting=cluster.metadata.is_being_deleted,
             buying=cluster.status.create_intent is not None,
@@ -133,8 +134,24 @@ def inside_facts(
     )
 
 
+def _regions(volume: SharedVolume) -> tuple[str, ...]:
+    """Where a cluster must be to have it: where it lies once it is made, before that where it may be made."""
+    if volume.status.volume_id is not None and volume.status.region:
+        return (volume.status.region,)
+    return tuple(region for region in (volume.spec.region, *volume.spec.regions) if region)
+
+
+def _regions_of_purchase(cluster: GPUCluster) -> tuple[str, ...]:
+    """Where the cluster is, or is being bought, or may be bought."""
+    status = cluster.status
+    for named in (status.choice if status.cluster_id is not None else None, status.create_intent):
+        if named is not None and named.region:
+            return (named.region,)
+    return tuple(dict.fromkeys(choice.region for choice in all_choices(cluster.spec)))
+
+
 def _is_lost(cluster: GPUCluster) -> bool:
-    return reason_of(cluster.status.conditions, "Ready") == Reason.GONE
+    return reason_of(cluster.status.conditions, "Provisioned") in {Reason.GONE, Reason.RESERVATION_ENDED}
 
 
 def _is_held_up(cluster: GPUCluster) -> bool:

@@ -44,7 +44,7 @@ class Waits:
 def bought_again(seen: ClusterObservation, given_back: Release) -> Again | None:
     """What asks for the cluster now, if anything does."""
     wish = _wish(seen)
-    if wish is not None and (at := asked_at(wish)) is not None and at <= seen.around.now:
+    if is_wanted_now(seen):
         return Again(f"It is bought again, as the annotation '{REACQUIRE_ANNOTATION}' asks.", wish)
     if given_back.reason not in BY_ITSELF:
         return None
@@ -71,6 +71,13 @@ def until_bought_again(seen: ClusterObservation, given_back: Release) -> Waits:
         _say_what_comes_by_itself(seen, said, seconds)
     said.append(f"Set the annotation '{REACQUIRE_ANNOTATION}' to the time of now to have it again.")
     return Waits(" ".join(said), min(seconds, default=None))
+
+
+def is_wanted_now(seen: ClusterObservation) -> bool:
+    """The user's annotation asks for the cluster, and was not answered yet."""
+    wish = _wish(seen)
+    at = None if wish is None else asked_at(wish)
+    return at is not None and at <= seen.around.now
 
 
 def wanted_outside_hours(seen: ClusterObservation, closed_since: datetime | None) -> bool:

@@ -15,12 +15,12 @@ from tunesmith.planning.cluster_observation import ClusterObservation, quietly, 
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.giving_back import Ending, give_back, is_going
+from tunesmith.planning.idle import InUse, use_of
 from tunesmith.planning.incarnation import after_absence, kubeconfig_left
 from tunesmith.planning.ownership import PROTECTION_ANNOTATION, is_protected, was_restored
 from tunesmith.planning.provider import Phase
-from tunesmith.planning.reacquire import bought_again, until_bought_again
+from tunesmith.planning.reacquire import REACQUIRE_ANNOTATION, bought_again, is_wanted_now, until_bought_again
 from tunesmith.planning.verdict import Verdict
-from tunesmith.resources.gpu_cluster_parts import BillingType, Reacquire
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus, Release
 from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
@@ -66,19 +66,11 @@ def not_releasable(seen: ClusterObservation) -> str | None:
     """Why the cluster stays whatever idle, expiry, schedule and budget say; None: it may be given back."""
     if seen.spec.management_policy is ManagementPolicy.OBSERVE:
         return "It is only watched (`spec.managementPolicy`)."
-    if is_prepaid(seen):
+    if seen.prepaid:
         return "It is prepaid, so giving it back early saves nothing."
     if is_protected(seen.resource.metadata):
         return f"Its annotation '{PROTECTION_ANNOTATION}' keeps it."
     return None
-
-
-def is_prepaid(seen: ClusterObservation) -> bool:
-    """Paid for in advance, by the spec or by what the provider says of it."""
-    if seen.spec.billing.type is not BillingType.ON_DEMAND:
-        return True
-    cluster = seen.bought
-    return cluster is not None and (cluster.billing_type != "ON_DEMAND" or cluster.reserved_gpus > 0)
 
 
 def being_released(seen: ClusterObservation) -> ClusterDecision | None:
@@ -138,11 +130,10 @@ def _why_withdrawn(seen: ClusterObservation) -> str | None:
         return None
     if seen.jobs:
         return f"job '{min(job.name for job in seen.jobs)}' was admitted to it meanwhile."
-    wants_jobs = seen.spec.idle is not None and seen.spec.idle.reacquire is Reacquire.WHEN_JOB_WAITS
-    if reason is ReleaseReason.IDLE and wants_jobs and not isinstance(seen.waiting_jobs, Unknown):
-        first = min(seen.waiting_jobs.value, default=None)
-        return None if first is None else f"job '{first}' waits for it."
-    return None
+    if is_wanted_now(seen):
+        return f"its annotation '{REACQUIRE_ANNOTATION}' asks for it."
+    use = use_of(seen, seen.bought) if reason is ReleaseReason.IDLE and seen.bought is not None else None
+    return f"it is not idle any more. {use.message}" if isinstance(use, InUse) else None
 
 
 def _waits(seen: ClusterObservation) -> ClusterDecision | None:

@@ -36,7 +36,7 @@ class NamingCluster:
 
     name: str
     uid: str
-    region: str
+    regions: tuple[str, ...]
     created: datetime | None = None
     deleting: bool = False
     buying: bool = False

@@ -193,7 +193,7 @@ def _elect(seen: VolumeObservation) -> VolumeDecision:
 
 
 def _may_make_it(seen: VolumeObservation, cluster: NamingCluster) -> bool:
-    return cluster.may_be_elected and cluster.region == seen.spec.region
+    return cluster.may_be_elected and seen.spec.region in cluster.regions
 
 
 def _recall(seen: VolumeObservation, message: str) -> VolumeDecision:

@@ -78,6 +78,21 @@ def _on_demand_only(path: str, *, absent: str, is_absent: Callable[[Any], bool])
     )
 
 
+def _fewer_than_nodes(name: str, attribute: str, *, or_all: bool) -> Rule:
+    """provider: at least one standard node stays beside preemptible ones."""
+    sign, words = ("<=", "not be more than `nodes`") if or_all else ("<", "be fewer than `nodes`: one stays standard")
+
+    def holds(spec: Any) -> bool:
+        count = getattr(spec.billing, attribute)
+        return count is None or spec.nodes is None or count < spec.nodes + or_all
+
+    return Rule(
+        cel=f"!has(self.billing.{name}) || !has(self.nodes) || self.billing.{name} {sign} self.nodes",
+        message=f"`billing.{name}` must {words}.",
+        holds=holds,
+    )
+
+
 class GPUClusterSpec(Part):
     """What is wanted of the cluster."""
 
@@ -244,6 +259,23 @@ class GPUClusterSpec(Part):
             ),
             holds=lambda spec: spec.billing.preemptible_nodes is None or spec.project_id is not None,
             reason="FieldValueRequired",
+        ),
+        Rule(
+            cel="!has(self.billing.preemptibleNodes) || self.clusterType == 'Kubernetes'",
+            message="`billing.preemptibleNodes` must not be set with `clusterType` 'Slurm'.",
+            holds=lambda spec: spec.billing.preemptible_nodes is None or spec.cluster_type is ClusterType.KUBERNETES,
+            reason="FieldValueForbidden",
+        ),
+        _fewer_than_nodes("preemptibleNodes", "preemptible_nodes", or_all=False),
+        _fewer_than_nodes("reservedNodes", "reserved_nodes", or_all=True),
+        Rule(
+            cel="!has(self.billing.capacityPool) || !has(self.nodes) || self.billing.capacityPool.nodes <= self.nodes",
+            message="`billing.capacityPool.nodes` must not be more than `nodes`.",
+            holds=lambda spec: (
+                spec.billing.capacity_pool is None
+                or spec.nodes is None
+                or spec.billing.capacity_pool.nodes <= spec.nodes
+            ),
         ),
         _on_demand_only(
             "idle.deleteAfterSeconds",

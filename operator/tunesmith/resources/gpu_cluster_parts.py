@@ -136,6 +136,13 @@ class Billing(Part):
             holds=lambda billing: (billing.start_time is None) == (billing.end_time is None),
         ),
         Rule(
+            cel="!has(self.startTime) || !has(self.endTime) || timestamp(self.endTime) > timestamp(self.startTime)",
+            message="`endTime` must be later than `startTime`.",
+            holds=lambda billing: (
+                billing.start_time is None or billing.end_time is None or billing.end_time > billing.start_time
+            ),
+        ),
+        Rule(
             cel="self.type != 'OnDemand' || !has(self.reservedNodes)",
             message="`reservedNodes` must not be set when `type` is 'OnDemand'.",
             holds=lambda billing: billing.type is not BillingType.ON_DEMAND or billing.reserved_nodes is None,
@@ -196,9 +203,11 @@ class OIDC(Part):
     issuer_url: Annotated[URL, doc("The identity provider.")]
     client_id: Annotated[Line, doc("The client that tokens must be made for.")]
     username_claim: Annotated[Word, doc("The claim that names the user.")] = "sub"
-    username_prefix: Annotated[Word | None, doc("Put before user names.")] = None
+    username_prefix: Annotated[
+        Word | None, doc("Put before user names. Absent: 'oidc:', so that no token can name a user of the system.")
+    ] = None
     groups_claim: Annotated[Word, doc("The claim that names the groups.")] = "groups"
-    groups_prefix: Annotated[Word | None, doc("Put before group names.")] = None
+    groups_prefix: Annotated[Word | None, doc("Put before group names. Absent: 'oidc:'.")] = None
     ca_certificate: Annotated[
         LongText | None, doc("PEM certificate that signs the issuer's. Absent: the system's.")
     ] = None

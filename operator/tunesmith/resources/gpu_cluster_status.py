@@ -13,6 +13,21 @@ class ClusterCreateIntent(CreateIntent):
     gpu_type: Annotated[Line | None, doc("The GPU type that is asked for.")] = None
 
 
+class OutOfStock(StatusPart):
+    """A choice that the provider had no GPUs for when it was asked."""
+
+    region: Annotated[Line, doc("The region.")]
+    gpu_type: Annotated[Line, doc("The GPU type.")]
+    since_time: Annotated[Time | None, doc("Since when: the first of the answers in a row.")] = None
+
+
+class Reservation(StatusPart):
+    """The time that was paid for ahead, as the provider tells it."""
+
+    start_time: Annotated[Time | None, doc("When it begins.")] = None
+    end_time: Annotated[Time | None, doc("When the provider ends the cluster.")] = None
+
+
 class NodeCounts(StatusPart):
     """Nodes of the cluster."""
 
@@ -71,6 +86,22 @@ class GPUClusterStatus(Status):
     create_intent: Annotated[ClusterCreateIntent | None, doc("The purchase that is under way.")] = None
     provider_status: Annotated[Line | None, doc("The state in the provider's own words.")] = None
     choice: Annotated[Choice | None, doc("Which of the alternatives was bought.")] = None
+    out_of_stock: Annotated[
+        tuple[OutOfStock, ...],
+        doc("What was asked for and was out of stock, the newest answer last; empty once a cluster is bought."),
+        items(17, least=0),
+    ] = ()
+    next_try_time: Annotated[
+        Time | None, doc("When the provider is asked again, while everything is out of stock.")
+    ] = None
+    reservation: Annotated[Reservation | None, doc("The time that was paid for ahead; absent with 'OnDemand'.")] = None
+    components_hash: Annotated[
+        Word | None,
+        doc(
+            "Hash of `spec.components` as the provider was asked for last. What it does not report of them is asked "
+            "for once."
+        ),
+    ] = None
     nodes: Annotated[NodeCounts | None, doc("Nodes, as asked for and as they are.")] = None
     gpus: Annotated[GPUCounts | None, doc("GPUs, as asked for and as they are.")] = None
     selector: Annotated[Line | None, doc("Label selector of the cluster's pods, for the `/scale` subresource.")] = None

@@ -146,6 +146,24 @@ class Reason(StrEnum):
     PRICE_UNKNOWN = "PriceUnknown", "The installation knows no price for it."
 
     # GPUCluster
+    SCHEDULED = "Scheduled", "The cluster is paid for ahead; the provider builds it when its time begins."
+    START_IN_THE_PAST = (
+        "StartInThePast",
+        "The time that was to be paid for has begun or passed, so it cannot be bought. Make the resource again.",
+    )
+    RESERVATION_ENDS_IN_DAYS = "ReservationEndsInDays", "The paid time ends within seven days; save, extend or replace."
+    RESERVATION_ENDS_IN_A_DAY = "ReservationEndsInADay", "The paid time ends within 24 hours; save, extend or replace."
+    RESERVATION_ENDS_IN_AN_HOUR = (
+        "ReservationEndsInAnHour",
+        "The paid time ends within the hour; what is not saved is lost.",
+    )
+    RESERVATION_ENDED = "ReservationEnded", "The paid time is over, and the provider has ended the cluster."
+    CHANGE_REFUSED = "ChangeRefused", "The provider refuses a change of the spec; the cluster goes on as it is."
+    DRIVER_MISSING = "DriverMissing", "The provider wants another driver named. Set `spec.driver`."
+    VOLUME_IN_ANOTHER_PARTITION = (
+        "VolumeInAnotherPartition",
+        "The volume lies in another part of the region than the GPUs. Make it with its first cluster.",
+    )
     NAMED = "Named", "The finalizer and the name are written."
     CONNECTING = "Connecting", "The operator is connecting to the cluster's own Kubernetes; nothing was seen of it yet."
     CLUSTER_UNREACHABLE = "ClusterUnreachable", "The cluster's Kubernetes does not answer."
@@ -231,6 +249,7 @@ class Reason(StrEnum):
     STORAGE_MISMATCH = "StorageMismatch", "The job's SharedVolume is not the one of the cluster."
     STORAGE_NOT_FOUND = "StorageNotFound", "The SharedVolume or claim does not exist."
     CLUSTER_NOT_FOUND = "ClusterNotFound", "The GPUCluster does not exist."
+    SLURM_CLUSTER = "SlurmCluster", "The GPUCluster runs Slurm; jobs need one of `clusterType` 'Kubernetes'."
     CLUSTER_REQUESTED = "ClusterRequested", "The job's own GPUCluster is being made from its template."
     CLUSTER_RELEASED = "ClusterReleased", "The GPUCluster was given back, or is being; the message says what buys it."
     CLUSTER_DELETING = "ClusterDeleting", "The GPUCluster is being deleted."

@@ -26,6 +26,7 @@ class Readings:
     passes_in_flight: Callable[[], int]
     lease_held: Callable[[], bool]
     resources: Callable[[str], Iterable[Raw]]  # by kind
+    breakers: Callable[[], Mapping[str, int]] = dict  # credentials by the state of their circuit breaker
 
 
 class Metrics:
@@ -57,6 +58,11 @@ class Metrics:
             registry=self.registry,
             buckets=SECONDS,
         )
+        self._held = Counter(
+            "tunesmith_cloud_retry_after_seconds",
+            "Seconds for which the provider asked to be left alone (Retry-After), summed over credentials.",
+            registry=self.registry,
+        )
         self.registry.register(_Scraped(readings))
 
     def passed(self, kind: str, outcome: str, seconds: float) -> None:
@@ -73,6 +79,10 @@ class Metrics:
         """One request to the provider."""
         self._cloud.labels(method, collection, outcome).observe(seconds)
 
+    def cloud_held(self, seconds: float) -> None:
+        """The provider asked to be left alone for so long."""
+        self._held.inc(seconds)
+
 
 class _Scraped(Collector):
     def __init__(self, readings: Readings) -> None:
@@ -87,6 +97,15 @@ class _Scraped(Collector):
         yield self._clusters_by_phase()
         yield self._open_intents()
         yield from cost_families({kind: self._readings.resources(kind) for kind in ("GPUCluster", "SharedVolume")})
+        yield self._breakers()
+
+    def _breakers(self) -> GaugeMetricFamily:
+        text = "Credentials by the state of their circuit breaker: requests go, fail at once, or are tried again."
+        family = GaugeMetricFamily("tunesmith_cloud_breakers", text, labels=["state"])
+        counted = self._readings.breakers()
+        for state in ("Closed", "Open", "HalfOpen"):
+            family.add_metric([state], counted.get(state, 0))
+        return family
 
     def _clusters_by_phase(self) -> GaugeMetricFamily:
         text = "GPUClusters with a provider's id, by the provider's status: what is being paid for."

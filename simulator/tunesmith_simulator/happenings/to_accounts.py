@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import NonNegativeInt
 
 from tunesmith_simulator import clusters, volumes
-from tunesmith_simulator.clusters import Billing
+from tunesmith_simulator.cluster_orders import Billing
 from tunesmith_simulator.courses import NamedVolumeCourse
 from tunesmith_simulator.happenings.meant import BaseHappening, Touched, living, means
 from tunesmith_simulator.pace import Seconds
@@ -43,7 +43,7 @@ class Credit(BaseHappening):
         unpaid = world.unpaid_projects
         world = replace(world, unpaid_projects=unpaid - {self.project} if self.has_credit else unpaid | {self.project})
         change = clusters.resumed if self.has_credit else clusters.paused
-        touched: list[str] = []
+        touched = [self.project]
         for cluster in [each for each in living(world.clusters.values()) if each.order.project_id == self.project]:
             changed = change(cluster, now, world.pace)
             touched += [cluster.cluster_id] if changed is not cluster else []

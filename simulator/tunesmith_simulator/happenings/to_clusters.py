@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from tunesmith_simulator import clusters, way
-from tunesmith_simulator.clusters import Billing, Cluster
+from tunesmith_simulator.cluster_orders import Billing
+from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.courses import ClusterCourse, Course, PhaseName
 from tunesmith_simulator.happenings.meant import BaseHappening, Touched, each_cluster
 from tunesmith_simulator.kubeconfigs import HandedOut, handed_out

@@ -5,7 +5,6 @@ They need no key: the server listens on loopback only. No answer contains a key 
 
 import base64
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -15,6 +14,7 @@ from tunesmith_simulator import world as worlds
 from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.http.record import RequestRecord
 from tunesmith_simulator.http.times import time_text
+from tunesmith_simulator.ledger import decimal_text, ledger
 from tunesmith_simulator.machines import Node
 from tunesmith_simulator.refusals import invalid, not_found
 from tunesmith_simulator.simulation import Simulation
@@ -61,14 +61,17 @@ class _Admin:
 
     async def state(self, request: web.Request) -> web.Response:
         world = self._simulation.world()
-        clusters = [_cluster(cluster, world) for cluster in world.clusters.values()]
-        volumes = [_volume(volume, world) for volume in world.volumes.values()]
-        total = sum((Decimal(each["usd_per_hour"]) for each in [*clusters, *volumes]), Decimal(0))
+        book = ledger(world, self._simulation.clock())
+        rates = {entry.object_id: decimal_text(entry.usd_per_hour) for entry in book.entries}
+        clusters = [
+            _cluster(cluster) | {"usd_per_hour": rates[cluster.cluster_id]} for cluster in world.clusters.values()
+        ]
+        volumes = [_volume(volume) | {"usd_per_hour": rates[volume.volume_id]} for volume in world.volumes.values()]
         answer = {
             "time": time_text(self._simulation.clock()),
             "speed": world.pace.speed,
             "seed": self._simulation.seed,
-            "usd_per_hour": str(total),
+            "usd_per_hour": decimal_text(book.usd_per_hour),
             "accounts": [
                 {"name": account.name, "projects": account.projects} for account in self._simulation.accounts()
             ],
@@ -124,7 +127,7 @@ async def _body_of(request: web.Request, kind: type[Body]) -> Body:
         raise invalid(str(error)) from None
 
 
-def _cluster(cluster: Cluster, world: World) -> Json:
+def _cluster(cluster: Cluster) -> Json:
     order = cluster.order
     return {
         "cluster_id": cluster.cluster_id,
@@ -140,7 +143,6 @@ def _cluster(cluster: Cluster, world: World) -> Json:
         "volume_id": cluster.volume_id,
         "created_at": time_text(cluster.created_at),
         "gone_at": time_text(cluster.gone_at) if cluster.gone_at else None,
-        "usd_per_hour": str(world.prices.gpus_per_hour(order.gpu_type, cluster.held_gpus)),
         "backing_error": cluster.backing_error,
     }
 
@@ -155,8 +157,7 @@ def _node(node: Node) -> Json:
     }
 
 
-def _volume(volume: Volume, world: World) -> Json:
-    price = Decimal(0) if volume.gone_at else world.prices.storage_per_hour(volume.size_tib)
+def _volume(volume: Volume) -> Json:
     return {
         "volume_id": volume.volume_id,
         "volume_name": volume.name,
@@ -170,5 +171,4 @@ def _volume(volume: Volume, world: World) -> Json:
         "states": [{"status": step.status.value, "time": time_text(step.time)} for step in volume.history],
         "created_at": time_text(volume.created_at),
         "gone_at": time_text(volume.gone_at) if volume.gone_at else None,
-        "usd_per_hour": f"{price:.6f}",
     }

@@ -6,7 +6,7 @@ Its host answered under ``/api/v1``; the announcement wrote ``/v1``; both work h
 from aiohttp import web
 
 from tunesmith_simulator import desk
-from tunesmith_simulator.clusters import Billing, ClusterOrder
+from tunesmith_simulator.cluster_orders import Billing, ClusterOrder
 from tunesmith_simulator.http.access import account_of
 from tunesmith_simulator.http.bodies import body_of
 from tunesmith_simulator.http.g0_answers import cluster_json, region_json, short_cluster_json, volume_json

@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from tunesmith_simulator.clusters import AddOn, Billing, Cluster
+from tunesmith_simulator.cluster_orders import AddOn, Billing
+from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.http.kube_configs import kube_config_for
 from tunesmith_simulator.http.remediation_answers import remediation_json
 from tunesmith_simulator.http.times import given_times, time_text

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tunesmith_simulator import desk
-from tunesmith_simulator.clusters import AddOn, Billing, ClusterOrder
+from tunesmith_simulator.cluster_orders import AddOn, Billing, ClusterOrder
 from tunesmith_simulator.http.bodies import given
 from tunesmith_simulator.http.g2_requests import ChangedAddOn, ClusterCreate, ClusterUpdate, VolumeCreate
 from tunesmith_simulator.refusals import invalid

@@ -29,14 +29,17 @@ def a_free_port() -> int:
 
 
 @asynccontextmanager
-async def an_operator(cluster: Cluster, namespace: str, name: str, port: int, log: Path) -> AsyncIterator[Process]:
-    """`tunesmith run` in a process of its own; killed at the end if it still runs."""
+async def an_operator(
+    cluster: Cluster, namespace: str, name: str, port: int, log: Path, **settings: str
+) -> AsyncIterator[Process]:
+    """`tunesmith run` in a process of its own, with further settings; killed at the end if it still runs."""
     environment = {
         **os.environ,
         "TUNESMITH_OPERATOR_NAMESPACE": namespace,
         "TUNESMITH_POD_NAME": name,
         "TUNESMITH_LISTEN_PORT": str(port),
         "TUNESMITH_INSTALLATION_ID": "test01",
+        **{f"TUNESMITH_{key.upper()}": value for key, value in settings.items()},
     }
     program = Path(sys.executable).parent / "tunesmith"
     with log.open("ab") as output:

@@ -17,6 +17,11 @@ from tunesmith.resources.schema import camel_case
 ADOPT = {"clusterID": "c-1"}
 SCHEDULE = {"start": "0 8 * * *", "stop": "0 20 * * *"}
 RESERVED = {"type": "Reserved", "durationDays": 3}
+SCHEDULED = {
+    "type": "ScheduledCapacity",
+    "startTime": "2030-01-01T08:00:00+01:00",
+    "endTime": "2030-01-01T08:00:00Z",
+}
 S3 = {"bucket": "rows", "key": "train.jsonl"}
 PUBLISH_S3 = {"type": "S3", "s3": {"bucket": "results"}}
 CATALOG = {"type": "Catalog", "catalog": {"name": "x/y"}}
@@ -48,6 +53,42 @@ CREATE = [
         "`projectID` must be set",
         {"billing": {"preemptibleNodes": 1}},
         {"billing": {"preemptibleNodes": 1}, "projectID": "p"},
+    ),
+    (
+        "GPUCluster",
+        "`billing.preemptibleNodes` must not be set with",
+        {
+            "billing": {"preemptibleNodes": 1},
+            "projectID": "p",
+            "nodes": 2,
+            "clusterType": "Slurm",
+            "slurm": {"sharedMemoryGiB": 64},
+        },
+        {"billing": {"preemptibleNodes": 1}, "projectID": "p", "nodes": 2},
+    ),
+    (
+        "GPUCluster",
+        "`billing.preemptibleNodes` must be fewer than `nodes`",
+        {"billing": {"preemptibleNodes": 2}, "projectID": "p", "nodes": 2},
+        {"billing": {"preemptibleNodes": 2}, "projectID": "p", "nodes": 3},
+    ),
+    (
+        "GPUCluster",
+        "`billing.reservedNodes` must not be more than",
+        {"billing": {**RESERVED, "reservedNodes": 3}, "nodes": 2},
+        {"billing": {**RESERVED, "reservedNodes": 2}, "nodes": 2},
+    ),
+    (
+        "GPUCluster",
+        "`billing.capacityPool.nodes` must not be more",
+        {"billing": {"capacityPool": {"id": "pool", "nodes": 3}}, "nodes": 2},
+        {"billing": {"capacityPool": {"id": "pool", "nodes": 2}}, "nodes": 2},
+    ),
+    (
+        "GPUCluster",
+        "`endTime` must be later than",
+        {"billing": {**SCHEDULED, "endTime": SCHEDULED["startTime"]}},
+        {"billing": SCHEDULED},
     ),
     (
         "GPUCluster",

@@ -10,7 +10,8 @@ from typing import Any
 from tunesmith_simulator import desk
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator import world as worlds
-from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder
+from tunesmith_simulator.cluster_orders import Billing, ClusterOrder
+from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.courses import ClusterCourse, Courses, NamedVolumeCourse
 from tunesmith_simulator.desk import Behind, Visit, VolumeOrder
 from tunesmith_simulator.prices import BillingRules
@@ -23,12 +24,16 @@ PROJECT = "proj-acme"
 HOUR = 3600
 
 
+def stocked() -> World:
+    return replace(scenarios.named("default").world(BEGIN), preemptible_stock={(REGION, "H100_SXM"): 64})
+
+
 @dataclass
 class Played:
     """A world in which time passes when the test says so; everything is light."""
 
     now: datetime = BEGIN
-    world: World = field(default_factory=lambda: scenarios.named("default").world(BEGIN))
+    world: World = field(default_factory=stocked)
     _numbers: Any = field(default_factory=itertools.count)
 
     def with_courses(self, *courses: ClusterCourse | NamedVolumeCourse) -> "Played":

@@ -11,7 +11,7 @@ from tests.unit.simulator.builders import BEGIN, HOUR, PROJECT, REGION, Played
 
 from tunesmith_simulator import happenings as happen
 from tunesmith_simulator import world as worlds
-from tunesmith_simulator.clusters import Billing
+from tunesmith_simulator.cluster_orders import Billing
 from tunesmith_simulator.courses import ClusterCourse
 from tunesmith_simulator.desk import VolumeOrder
 from tunesmith_simulator.machines import NodePhase

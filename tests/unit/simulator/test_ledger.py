@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.simulator.builders import HOUR, PROJECT, REGION, Played
 
-from tunesmith_simulator import desk
+from tunesmith_simulator import desk, machines, repairs
 from tunesmith_simulator import happenings as happen
-from tunesmith_simulator.clusters import Billing, Cluster
+from tunesmith_simulator.cluster_orders import Billing
+from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.courses import ClusterCourse
 from tunesmith_simulator.desk import VolumeOrder
 from tunesmith_simulator.ledger import ON_DEMAND, PREEMPTIBLE, RESERVED, STORAGE, Ledger, dollars, ledger
 from tunesmith_simulator.machines import NodePhase, Source
 from tunesmith_simulator.refusals import RefusedError
+from tunesmith_simulator.remediations import RemediationMode
 
 RATE = Fraction("3.99")
 DAY = 24 * HOUR
@@ -86,22 +88,30 @@ def test_a_node_that_is_added_late_is_charged_from_when_it_runs_where_ready_coun
     assert [charge.begins for charge in book(world).of(cluster).charges][1] == added
 
 
-def test_a_node_that_takes_anothers_place_is_charged_once_the_other_has_left(world):
+@pytest.mark.parametrize("mode", ["REMEDIATION_MODE_VM_ONLY", "REMEDIATION_MODE_HOST_AWARE"])
+def test_a_node_that_is_replaced_is_charged_once(world, mode):
+    bought = world.buy(gpus=8)
+    world.wait(HOUR)
+    instance = world.cluster(bought).gpu_nodes[0].instance_id
+    world.world, _ = repairs.request_remediation(
+        world.world, world.visit(), bought, instance, mode=RemediationMode(mode), reason=""
+    )
+    world.wait(HOUR)
+    assert world.cluster(bought).gpu_nodes[0].replaces == instance
+    assert [charge.units for charge in book(world).of(bought).charges] == [8]
+    assert book(world).usd == 8 * RATE * 2
+
+
+def test_two_nodes_that_are_there_for_one_place_are_charged_as_one(world):
     bought = world.buy(gpus=8)
     world.wait(HOUR)
     cluster = world.cluster(bought)
     (old,) = cluster.gpu_nodes
-    successor = replace(
-        old,
-        instance_id="new",
-        host_name="new",
-        replaces=old.instance_id,
-        history=(replace(old.history[0], time=world.now),),
-    )
+    history = (replace(old.history[0], time=world.now),)
+    new = replace(old, instance_id="new", host_name="new", replaces=old.instance_id, history=history)
     leaving = replace(old, leaves_at=world.now + timedelta(minutes=10))
-    world.world = world.world.with_cluster(replace(cluster, gpu_nodes=(leaving, successor)))
+    world.world = world.world.with_cluster(replace(cluster, gpu_nodes=(leaving, new)))
     world.wait(HOUR)
-    assert [charge.units for charge in book(world).of(bought).charges] == [8]
     assert book(world).usd == 8 * RATE * 2
 
 
@@ -112,6 +122,7 @@ def test_paused_for_want_of_credit_is_not_charged(world):
     world.wait(5 * HOUR)
     assert book(world).of(cluster).usd_per_hour == 0
     world.happen(happen.Credit(project=PROJECT, has_credit=True))
+    assert book(world).of(cluster).usd_per_hour == 8 * RATE
     world.wait(HOUR)
     assert [charge.units for charge in book(world).of(cluster).charges] == [8, 8]
     assert book(world).usd == 8 * RATE * 2
@@ -157,13 +168,23 @@ def test_a_reservation_that_is_prolonged_costs_the_longer_term(world):
 
 
 def test_preemptible_nodes_have_a_price_of_their_own(world):
-    bought = world.buy(gpus=16)
-    cluster = world.cluster(bought)
-    cheap = replace(cluster.gpu_nodes[0], source=Source.PREEMPTIBLE)
-    world.world = world.world.with_cluster(replace(cluster, gpu_nodes=(cheap, *cluster.gpu_nodes[1:])))
+    cluster = world.buy(gpus=8, num_preemptible_gpus=16)
     world.wait(HOUR)
-    assert book(world).usd_of(PREEMPTIBLE) == 8 * Fraction("1.99")
-    assert book(world).usd_of(ON_DEMAND) == 8 * RATE
+    before = book(world).usd_of(ON_DEMAND), book(world).usd_of(PREEMPTIBLE)
+    world.wait(HOUR)
+    after = book(world).usd_of(ON_DEMAND), book(world).usd_of(PREEMPTIBLE)
+    assert (after[0] - before[0], after[1] - before[1]) == (8 * RATE, 16 * Fraction("1.99"))
+    assert book(world).of(cluster).usd_per_hour == 8 * RATE + 16 * Fraction("1.99")
+
+
+def test_a_node_is_not_charged_while_it_is_a_capacity_pools(world):
+    bought = world.buy(gpus=16)
+    world.wait(HOUR)
+    cluster = world.cluster(bought)
+    moved = machines.moved(cluster.gpu_nodes[0], Source.CAPACITY_POOL, world.now)
+    world.world = world.world.with_cluster(cluster.with_node(moved))
+    world.wait(HOUR)
+    assert book(world).usd == 16 * RATE + 8 * RATE
 
 
 def test_a_volume_is_charged_from_made_to_gone_by_the_steps_of_its_size(world):
@@ -209,29 +230,11 @@ def charged_now(cluster: Cluster, bill_from: str, bill_until: str, source: Sourc
 STEP = 10
 """Seconds between two looks; every duration and every move of these histories is a multiple."""
 
+MOVES = ["buy", "reserve", "grow", "shrink", "delete", "fail", "preempt", "out", "in", "volume", "grow_volume", "drop"]
 ACTS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [
-                "buy",
-                "reserve",
-                "grow",
-                "shrink",
-                "delete",
-                "fail",
-                "preempt",
-                "out",
-                "in",
-                "volume",
-                "grow_volume",
-                "drop",
-            ]
-        ),
-        st.integers(0, 3),
-        st.integers(0, 40),
-    ),
-    max_size=14,
+    st.tuples(st.sampled_from(MOVES), st.integers(0, 3), st.sampled_from([0, 3, 20, 70])), min_size=3, max_size=12
 )
+"""What is done, to which of those that are there, and how many looks pass after it."""
 
 
 def act(world: Played, what: str, which: int) -> None:
@@ -244,7 +247,7 @@ def act(world: Played, what: str, which: int) -> None:
         case "reserve":
             world.buy("r", gpus=16, billing=Billing.RESERVED, num_reserved_gpus=8, duration_days=1)
         case "grow" | "shrink" if one:
-            world.resize(one, 8 * (which + (3 if what == "grow" else 1)))
+            world.resize(one, 8 * (4 if what == "grow" else 1))
         case "delete" if one:
             world.delete(one)
         case "fail" if one:
@@ -262,7 +265,7 @@ def act(world: Played, what: str, which: int) -> None:
             world.world = desk.delete_volume(world.world, world.visit(), volumes[which % len(volumes)])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(ACTS, st.sampled_from(["Created", "Ready"]), st.sampled_from(["DeleteRequested", "Gone"]))
 def test_the_ledger_equals_what_is_counted_second_by_second(acts, bill_from, bill_until):
     world = Played().billed(bill_from, bill_until)
@@ -273,7 +276,7 @@ def test_the_ledger_equals_what_is_counted_second_by_second(acts, bill_from, bil
     world.world = replace(world.world, pace=pace.model_copy(update={"durations": durations}))
     counted = {ON_DEMAND: 0, PREEMPTIBLE: 0, STORAGE: 0}
     terms = Fraction(0)
-    for what, which, steps in [*acts, ("rest", 0, 120)]:
+    for what, which, steps in [("buy", 2, 70), *acts, ("rest", 0, 120)]:
         with suppress(RefusedError):
             act(world, what, which)
         for _ in range(steps):

@@ -19,7 +19,8 @@ from tunesmith_simulator import desk, phases, remediations, repairs, volumes
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator import world as worlds
 from tunesmith_simulator.alerts import Signal
-from tunesmith_simulator.clusters import Billing, Cluster, ClusterOrder
+from tunesmith_simulator.cluster_orders import Billing, ClusterOrder
+from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.desk import Behind, Visit, VolumeOrder
 from tunesmith_simulator.http.g2_answers import cluster_json, volume_json
 from tunesmith_simulator.http.remediation_answers import remediation_json

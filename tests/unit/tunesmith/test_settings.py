@@ -20,11 +20,38 @@ from tunesmith.settings import ApiKeyFile, Settings, derived_installation_id
         "ftp://api.together.ai",
         "http://127.0.0.1:8000",
         "https://api.together.ai/v1?x=1",
+        "https://api.together.ai/v1#x",
+        "https://api.together.ai /v1",
+        "https://\u0430pi.together.ai/v1",
+        "file:///etc/passwd",
+        "https://localhost/v1",
+        "https://a.localhost./v1",
+        "https://127.0.0.1/v1",
+        "https://127.8.9.10/v1",
+        "https://[::1]/v1",
+        "https://[::ffff:127.0.0.1]/v1",
+        "https://[::ffff:169.254.169.254]/v1",
+        "https://169.254.169.254/latest",
+        "https://[fe80::1]/v1",
+        "https://0.0.0.0/v1",
+        "https://[::]/v1",
+        "https://224.0.0.1/v1",
+        "https://2130706433/v1",
+        "https://0x7f000001/v1",
+        "https://0177.0.0.1/v1",
+        "https://127.1/v1",
     ],
 )
 def test_a_base_url_that_could_leak_the_key_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         Settings(base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.together.ai/v1", "https://10.1.2.3/v1", "https://gateway.corp.example:8443/together/v1"]
+)
+def test_the_provider_or_a_gateway_of_the_company_may_be_named(url: str) -> None:
+    assert Settings(base_url=url).base_url == url
 
 
 def test_a_simulator_on_this_machine_is_for_developers() -> None:

@@ -26,14 +26,21 @@ def a_gate(clock=lambda: 0.0, sleep=no_sleep, **parts):
 
 
 def a_transport(
-    answer, *, base_url="https://provider.test/v1", project_id="p-1", clock=lambda: 0.0, gate=None, tries=1, **parts
+    answer,
+    *,
+    base_url="https://provider.test/v1",
+    project_id="p-1",
+    clock=lambda: 0.0,
+    gate=None,
+    retries=None,
+    **parts,
 ):
     """Requests go to `answer(request) -> httpx.Response`."""
     return Transport(
         base_url,
         ApiCredential(SecretStr(KEY), project_id),
         gate=gate or a_gate(clock),
-        retries=ReadRetries(tries=tries, monotonic=clock, sleep=no_sleep),
+        retries=retries or ReadRetries(tries=1, monotonic=clock, sleep=no_sleep),
         monotonic=clock,
         http=httpx.MockTransport(answer),
         **parts,

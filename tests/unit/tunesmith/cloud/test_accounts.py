@@ -10,7 +10,7 @@ from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.cloud.errors import CloudError, error_of
 from tunesmith.planning.decision import ErrorClass
 from tunesmith.planning.orders import ClusterOrder
-from tunesmith.planning.provider import ProviderCluster, Region
+from tunesmith.planning.provider import ProviderCluster, Region, Remediation
 
 
 class PlayedCloud:
@@ -18,6 +18,7 @@ class PlayedCloud:
 
     def __init__(self):
         self.clusters, self.hidden, self.lists, self.failing = [], [], 0, False
+        self.repairs, self.repair_lists = [], 0
 
     async def list_clusters(self):
         self.lists += 1
@@ -31,6 +32,14 @@ class PlayedCloud:
 
     async def list_regions(self):
         return (Region("us-central-8", ("H100_SXM",)),)
+
+    async def list_remediations(self, cluster_id):
+        self.repair_lists += 1
+        await asyncio.sleep(0)
+        return tuple(self.repairs)
+
+    async def create_remediation(self, cluster_id, instance_id, mode, reason):
+        return Remediation("r-9", cluster_id, instance_id, mode, "PENDING")
 
     async def get_cluster(self, cluster_id):
         return next((c for c in (*self.clusters, *self.hidden) if c.id == cluster_id), None)
@@ -78,6 +87,18 @@ async def test_a_failed_list_leaves_the_last_clean_one():
     assert account.view() == before
 
 
+async def test_who_waited_for_a_list_that_failed_does_not_wait_for_another():
+    cloud = PlayedCloud()
+    cloud.failing = True
+    account = an_account(cloud)
+    ends = await asyncio.gather(*(account.look(100.0) for _ in range(50)), return_exceptions=True)
+    assert cloud.lists == 1
+    assert {end.failure.error for end in ends} == {ErrorClass.UNAVAILABLE}
+    cloud.failing = False
+    await account.look(100.0)
+    assert account.view().begun is not None
+
+
 async def test_what_was_just_bought_is_seen_although_the_list_lags():
     cloud = PlayedCloud()
     account = an_account(cloud)
@@ -101,3 +122,23 @@ def test_the_same_key_and_project_share_one_account():
     assert accounts.account(ApiCredential(SecretStr("k"), "p")) is one
     assert accounts.account(ApiCredential(SecretStr("k"), "q")) is not one
     assert accounts.account(ApiCredential(SecretStr("other"), "p")) is not one
+
+
+async def test_the_repairs_of_a_cluster_are_listed_once_for_all_who_look():
+    cloud = PlayedCloud()
+    cloud.repairs = [Remediation("r-1", "c-1", "i-1", "REBOOT_VM", "RUNNING")]
+    account = an_account(cloud)
+    await asyncio.gather(*(account.look_at_remediations("c-1", 100.0) for _ in range(20)))
+    assert cloud.repair_lists == 1
+    assert [each.id for each in account.view().remediations["c-1"].value] == ["r-1"]
+    await account.look_at_remediations("c-1", account.view().remediations["c-1"].as_of + 0.5)
+    assert cloud.repair_lists == 2
+
+
+async def test_a_repair_that_was_just_asked_for_is_seen_although_the_list_lags():
+    account = an_account(PlayedCloud())
+    await account.look(0.0)
+    await account.look_at_remediations("c-1", 0.0)
+    made = await account.repair_node("c-1", "i-1", "REBOOT_VM", "why")
+    assert account.view().remediations["c-1"].value == (made,)
+    assert "c-2" not in account.view().remediations

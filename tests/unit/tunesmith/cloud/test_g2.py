@@ -9,6 +9,7 @@ import pytest
 from tests.unit.canary import KEY
 from tests.unit.tunesmith.cloud.clouds import FAR, a_cloud, answering, failure_of
 
+from tunesmith.cloud import transport
 from tunesmith.cloud.errors import retry_after_seconds
 from tunesmith.cloud.limiter import RateLimiter
 from tunesmith.planning.decision import ErrorClass
@@ -140,6 +141,23 @@ async def test_an_inline_volume_outlives_its_cluster():
         "size_tib": 2,
         "is_lifecycle_independent": True,
     }
+
+
+async def test_a_provider_that_never_answers_is_given_up(monkeypatch):
+    monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.0)
+
+    async def answer(request):
+        await asyncio.Event().wait()
+
+    cloud = a_cloud(answer, request_seconds=0.01)
+    assert (await failure_of(cloud.list_clusters())).error is ErrorClass.UNAVAILABLE
+    assert (await failure_of(cloud.create_cluster(ORDER, deadline=FAR))).error is ErrorClass.AMBIGUOUS
+
+
+async def test_an_answer_without_end_is_given_up(monkeypatch):
+    monkeypatch.setattr(transport, "LONGEST_ANSWER_BYTES", 100)
+    cloud = a_cloud(lambda request: httpx.Response(200, text="[" * 1000))
+    assert (await failure_of(cloud.list_clusters())).error is ErrorClass.UNAVAILABLE
 
 
 async def test_absent_is_only_what_a_404_says():

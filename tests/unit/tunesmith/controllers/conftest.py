@@ -79,7 +79,10 @@ class MemoryKube:
         self._begin("merge_patch", kind.kind)
         stored = self._stored(kind, namespace, name)
         self._compare(stored, patch["metadata"])
-        return self.put({**stored, "metadata": {**stored["metadata"], **patch["metadata"]}})
+        meta = {**stored["metadata"], **patch["metadata"]}
+        changed = {**(stored["metadata"].get("annotations") or {}), **(patch["metadata"].get("annotations") or {})}
+        meta["annotations"] = {key: value for key, value in changed.items() if value is not None}
+        return self.put({**stored, "metadata": meta})
 
     async def json_patch(self, kind: ObjectKind, namespace: str | None, name: str, patch: list[dict[str, Any]]) -> Raw:
         self._begin("json_patch", kind.kind)

@@ -9,7 +9,9 @@ import pytest
 from pydantic import SecretStr
 from tests.unit.tunesmith.controllers.conftest import MemoryKube
 
-from tunesmith.controllers.bought import bought
+from tunesmith.cloud.audit import audit
+from tunesmith.cloud.audit_reading import read_audit
+from tunesmith.controllers.bought import Provider, bought
 from tunesmith.controllers.controller import Key
 from tunesmith.controllers.gpu_region import REGIONS_KEY
 from tunesmith.controllers.intake import Intake
@@ -20,6 +22,8 @@ from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.remote import RemoteView
 from tunesmith.planning.circumstances import Installation, Known, Prices
+from tunesmith.serving.audit_log import AuditHandler
+from tunesmith.serving.logs import Redactor
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.server import Simulator
 
@@ -53,6 +57,7 @@ class Operator:
     kube: MemoryKube = field(default_factory=MemoryKube)
     remotes: PlayedRemotes = field(default_factory=PlayedRemotes)
     events: list = field(default_factory=list)
+    clock: SystemClock = field(default_factory=SystemClock)
 
     def __post_init__(self):
         self.cache = Cache()
@@ -62,11 +67,11 @@ class Operator:
             absence_interval_seconds=0.2,
             prices=Prices({"H100_SXM": Decimal("3.99")}, Decimal("163.84")),
         )
-        clock = SystemClock()
+        clock = self.clock
         ports = Ports(
             self.cache, self.kube, self.remotes, installation, lambda key: None, clock, lambda secret: None, str
         )
-        self.costly = bought(ports, self.url, lambda: SecretStr(self.key) if self.key else None)
+        self.costly = bought(ports, Provider(self.url, None, lambda: SecretStr(self.key) if self.key else None))
         self.intake = Intake(self.cache, WorkQueue(clock.monotonic, random.random))
         self.reconciler = Reconciler(
             cache=self.cache,
@@ -137,6 +142,40 @@ async def test_a_cluster_is_bought_made_ready_and_given_back(provider):
     operator.delete(CLUSTER)
     await operator.until(lambda: operator.cache.get(*("GPUCluster", "ml", "train")) is None, CLUSTER)
     assert "Deleted" in operator.events
+
+
+async def test_what_is_bought_and_given_back_is_in_the_audit_log_with_its_resource_and_price(provider, tmp_path):
+    log = tmp_path / "audit.jsonl"
+    handler = AuditHandler(Redactor(), log)
+    audit.addHandler(handler)
+    level, _ = audit.level, audit.setLevel("INFO")
+    try:
+        operator = Operator(provider.url, provider.key)
+        operator.give("GPUCluster", "train", SPEC)
+        await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), CLUSTER)
+        bought_id = operator.status(CLUSTER)["clusterID"]
+        operator.delete(CLUSTER)
+        await operator.until(lambda: operator.cache.get(*("GPUCluster", "ml", "train")) is None, CLUSTER)
+    finally:
+        audit.removeHandler(handler)
+        audit.setLevel(level)
+    writes = read_audit(log.open())
+    created = next(write for write in writes if write.line.verb == "create")
+    deleted = next(write for write in writes if write.line.verb == "delete")
+    for write in (created, deleted):
+        assert (str(write.line.resource), write.line.id) == ("GPUCluster/ml/train", bought_id)
+        assert write.line.resource.uid
+        assert (write.outcome, write.line.usd_per_hour) == ("ok", "31.92")
+    assert created.line.intent.startswith("n")
+    assert provider.key not in log.read_text()
+
+
+async def test_a_key_that_is_rotated_is_used_without_a_restart(provider):
+    operator = Operator(provider.url, "wrong")
+    operator.give("GPUCluster", "train", SPEC)
+    await operator.until(lambda: operator.condition(CLUSTER).get("reason") == "CredentialsRefused", CLUSTER)
+    operator.key = provider.key
+    await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), CLUSTER)
 
 
 async def test_a_volume_is_made_with_its_first_cluster_and_goes_after_it(provider):

@@ -44,8 +44,8 @@ TABLE = [
     ({}, {"gpus": 12}, "spec.nodes", "1", "1 nodes and 4 GPUs"),
     ({}, {"desired_preemptible_gpus": 8}, "spec.billing.preemptibleNodes", "0", "1"),
     (
-        {"billing": {"preemptibleNodes": 2}, "projectID": "p-1"},
-        {"desired_preemptible_gpus": 8},
+        {"billing": {"preemptibleNodes": 2}, "projectID": "p-1", "nodes": 3},
+        {"desired_preemptible_gpus": 8, "gpus": 24},
         "spec.billing.preemptibleNodes",
         "2",
         "1",
@@ -137,7 +137,8 @@ def test_what_the_provider_does_not_say_or_says_more_exactly_is_no_drift(spec, f
 
 def test_an_alternative_that_was_bought_is_as_wanted():
     taken = bought_status(choice={"region": "eu-west-1", "gpuType": "H200_SXM"})
-    seen, cluster = looked_at({}, {"region": "eu-west-1", "gpu_type": "H200_SXM"}, status=taken)
+    spec = {"alternatives": [{"region": "eu-west-1", "gpuType": "H200_SXM"}]}
+    seen, cluster = looked_at(spec, {"region": "eu-west-1", "gpu_type": "H200_SXM"}, status=taken)
     assert drift(seen, cluster).holds is False
 
 
@@ -194,8 +195,9 @@ def test_under_observe_nothing_is_restored_so_every_difference_is_told():
 
 def test_with_preemptible_nodes_the_provider_is_looked_at_every_five_seconds(monkeypatch):
     monkeypatch.setattr(not_implemented, "FIELDS", {})
-    resource = a_cluster_resource(status=bought_status(), billing={"preemptibleNodes": 1}, projectID="p-1")
-    seen = a_running_cluster(resource=resource, view=a_view(a_provider_cluster(desired_preemptible_gpus=8)))
+    resource = a_cluster_resource(status=bought_status(), nodes=2, billing={"preemptibleNodes": 1}, projectID="p-1")
+    view = a_view(a_provider_cluster(gpus=16, desired_preemptible_gpus=8))
+    seen = a_running_cluster(resource=resource, view=view, ready_nodes=2)
     decision = decide(seen)
     assert reason(decision) == "InOrder"
     assert 4.5 <= decision.look_again_seconds <= 5.5

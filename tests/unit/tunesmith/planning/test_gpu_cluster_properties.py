@@ -22,6 +22,7 @@ from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.cluster_observation import InsideFacts, JobUse, NoCredential, StoredSecret
 from tunesmith.planning.cluster_setup import NAMESPACE_LABELS
 from tunesmith.planning.decision import ErrorClass, Failure
+from tunesmith.planning.giving_back import is_going
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.orders import BuyCluster, DeleteCluster
@@ -32,15 +33,28 @@ from tunesmith.resources.conditions import is_true
 OTHER = str(provider_name(installation_id="old", kind="GPUCluster", namespace="ml", name="train", uid="before"))
 INTENT = {"createIntent": {"name": str(NAME), "nonce": "n1", "startedTime": "2026-01-01T12:00:00Z"}}
 
+RELEASES = [
+    {"release": {"reason": why, "time": "2026-01-01T12:00:00Z"}} for why in ("Idle", "Expired", "Schedule", "Budget")
+]
+SCHEDULES = [{"start": "0 8 * * *", "stop": "0 20 * * *"}, {"start": "0 20 * * *", "stop": "0 8 * * *"}]
+
 resources = st.builds(
     a_cluster_resource,
     finalizer=st.booleans(),
     named=st.booleans(),
     deleting=st.booleans(),
-    status=st.sampled_from([{}, INTENT, bought_status(), bought_status(firstReadyTime="2026-01-01T11:30:00Z")]),
+    status=st.builds(
+        lambda status, release: {**status, **release},
+        st.sampled_from([{}, INTENT, bought_status(), bought_status(firstReadyTime="2026-01-01T11:30:00Z")]),
+        st.sampled_from([{}, {}, *RELEASES]),
+    ),
     nodes=st.integers(1, 3),
     adoptionPolicy=st.sampled_from(["Ask", "SameIdentity", "BuyNew"]),
     deletionPolicy=st.sampled_from(["Delete", "Retain"]),
+    recreatePolicy=st.sampled_from(["Never", "WhenGone"]),
+    idle=st.sampled_from([None, {"deleteAfterSeconds": 1, "reacquire": "WhenJobWaits"}]),
+    expireAfterSeconds=st.sampled_from([None, 60, 36000]),
+    schedule=st.sampled_from([None, *SCHEDULES, {"start": "0 25 * * *", "stop": "0 8 * * *"}]),
 )
 clusters = st.builds(
     a_provider_cluster,
@@ -78,13 +92,16 @@ memories = st.one_of(
     st.just(fresh.with_look("c-1", begun=950.0, present=False)),
 )
 observations = st.builds(
-    lambda resource, view, memory, monotonic, secret, inside, at, jobs, credential: replace(
+    lambda resource, view, memory, monotonic, secret, inside, at, jobs, credential, wanting, pods: replace(
         seen(resource, view, memory=memory, credential=credential),
         around=circumstances(monotonic),
         kubeconfig_secret=secret,
         inside=inside,
         nodes=at,
         jobs=jobs,
+        wanting_jobs=wanting,
+        waiting_jobs=wanting,
+        gpu_pods=pods,
     ),
     resources,
     views,
@@ -95,6 +112,7 @@ observations = st.builds(
     st.sampled_from([Unknown("."), nodes(1), nodes(2), nodes(3, ready=False)]),
     st.sampled_from([(), (JobUse("j", frozenset({"node-0"})),)]),
     st.sampled_from([Credential("key-1"), Credential("key-2"), NoCredential("CredentialsMissing", "."), Unknown(".")]),
+    *[st.sampled_from([Unknown("."), Known(frozenset(), 0.0), Known(frozenset({"ml/a"}), 0.0)])] * 2,
 )
 
 
@@ -109,6 +127,7 @@ def test_every_decision_keeps_the_rules(observation):
         assert not is_true(conditions, "Stalled")
     purchases = [action for action in actions if isinstance(action, BuyCluster)]
     if purchases:
+        assert observation.status.release is None
         assert observation.status.cluster_id is None
         assert not observation.resource.metadata.is_being_deleted
         assert observation.memory.mark.written is not None
@@ -119,9 +138,11 @@ def test_every_decision_keeps_the_rules(observation):
         )
     for action in actions:
         if isinstance(action, DeleteCluster):
-            assert observation.resource.metadata.is_being_deleted
+            release = observation.status.release
+            assert observation.resource.metadata.is_being_deleted or release is not None
             assert action.cluster_id == observation.status.cluster_id
-            assert not [job for job in observation.jobs if job.deleting_since is None]
+            staying = [job for job in observation.jobs if job.deleting_since is None]
+            assert not staying or release.reason in {"Expired", "Budget"} or is_going(observation)
 
 
 @settings(max_examples=300)

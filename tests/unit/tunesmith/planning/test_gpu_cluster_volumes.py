@@ -16,9 +16,11 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 
 from tunesmith.planning.cluster_observation import NamedVolume
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.neighbours import named_volume, naming_clusters
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.provider import AttachedVolume, ProviderVolume
 from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
+from tunesmith.resources.shared_volume import SharedVolume
 
 
 def volume_cluster(volume, **more):
@@ -83,3 +85,33 @@ def test_a_volume_that_another_cluster_holds_is_waited_for():
     held = a_provider_cluster("c-7", "other", volumes=(AttachedVolume("v-1", "ts-vol", 2, "bound"),))
     volume = NamedVolume("data", ("us-central-8",), 2, volume_id="v-1", order_name="ts-vol")
     assert reason(decide(volume_cluster(volume, view=a_view(held, begun=1001.0)))) == "VolumeInUse"
+
+
+def test_a_volume_that_is_made_binds_the_cluster_to_where_it_lies():
+    volume = SharedVolume.model_validate(
+        {
+            "apiVersion": "tunesmith.dev/v1alpha1",
+            "kind": "SharedVolume",
+            "metadata": {"name": "data", "namespace": "ml", "uid": "v"},
+            "spec": {"regions": ["us-central-8", "eu-west-1"], "sizeTiB": 1},
+        }
+    )
+    assert named_volume(volume).regions == ("us-central-8", "eu-west-1")
+    made = volume.status.model_copy(update={"volume_id": "v-1", "region": "eu-west-1"})
+    assert named_volume(volume.model_copy(update={"status": made})).regions == ("eu-west-1",)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, ("us-central-8", "eu-west-1")),
+        ({"createIntent": {**INTENT, "region": "eu-west-1"}}, ("eu-west-1",)),
+        ({"clusterID": "c-1", "choice": {"region": "eu-west-1", "gpuType": "H100_SXM"}}, ("eu-west-1",)),
+    ],
+)
+def test_a_cluster_with_alternatives_may_be_elected_in_each_of_their_regions_until_one_is_chosen(status, expected):
+    resource = a_cluster_resource(
+        volumeRef={"name": "data"}, alternatives=[{"region": "eu-west-1", "gpuType": "H100_SXM"}], status=status
+    )
+    (naming,) = naming_clusters([resource.model_dump(mode="json", by_alias=True, exclude_unset=True)], "data")
+    assert naming.regions == expected

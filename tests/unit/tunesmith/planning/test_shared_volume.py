@@ -57,7 +57,7 @@ def seen(resource=None, view=None, *, monotonic=MONOTONIC, memory=None, **more):
 
 
 def a_naming_cluster(name="train", uid="u-1", **more):
-    return NamingCluster(name=name, uid=uid, region=more.pop("region", "us-central-8"), **more)
+    return NamingCluster(name=name, uid=uid, regions=(more.pop("region", "us-central-8"),), **more)
 
 
 def at_provider(status="available", size=2, volume_id="v-1", name=str(NAME)):

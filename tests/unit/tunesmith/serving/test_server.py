@@ -11,7 +11,8 @@ from tunesmith.serving.server import HttpServer
 
 def some_metrics(*clusters: dict[str, object]) -> Metrics:
     resources = {"GPUCluster": clusters, "SharedVolume": ()}
-    return Metrics(Readings(lambda: 3, lambda: 1, lambda: True, lambda kind: resources[kind]))
+    breakers = {"Open": 1}
+    return Metrics(Readings(lambda: 3, lambda: 1, lambda: True, lambda kind: resources[kind], lambda: breakers))
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -40,6 +41,8 @@ async def test_metrics_tell_what_is_paid_for_and_what_is_intended() -> None:
     metrics.passed("GPUCluster", "settled", 0.01)
     metrics.kube_request("PATCH", "GPUCluster", "ok", 0.01)
     metrics.kube_request("GET", "GPUCluster", "ok", 0.01)
+    metrics.cloud_request("POST", "clusters", "OutOfStock", 0.01)
+    metrics.cloud_held(7.5)
     async with HttpServer("127.0.0.1", 0, registry=metrics.registry, ready=lambda: True) as server:
         _, text = await get(server.port, "/metrics")
     for line in (
@@ -47,6 +50,10 @@ async def test_metrics_tell_what_is_paid_for_and_what_is_intended() -> None:
         'tunesmith_open_intents{kind="GPUCluster"} 1.0',
         'tunesmith_kube_writes_total{kind="GPUCluster"} 1.0',
         'tunesmith_reconcile_seconds_count{kind="GPUCluster",outcome="settled"} 1.0',
+        'tunesmith_cloud_request_seconds_count{collection="clusters",method="POST",outcome="OutOfStock"} 1.0',
+        "tunesmith_cloud_retry_after_seconds_total 7.5",
+        'tunesmith_cloud_breakers{state="Open"} 1.0',
+        'tunesmith_cloud_breakers{state="Closed"} 0.0',
         "tunesmith_queue_depth 3.0",
         "tunesmith_lease_held 1.0",
     ):
