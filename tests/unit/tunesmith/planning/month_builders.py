@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from tests.unit.simulator.builders import Played
+from tests.unit.simulator.builders import PROJECT, Played
 from tests.unit.tunesmith.planning.cluster_builders import NAME, REGION, a_cluster_resource
 
 from tunesmith.planning.circumstances import Circumstances, Installation, Known
@@ -25,11 +25,12 @@ from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.http.g2_answers import cluster_json
 from tunesmith_simulator.ledger import ledger
 from tunesmith_simulator.machines import Node
+from tunesmith_simulator.world import Account
 
 
-def shown(cluster: Cluster, world) -> ProviderCluster:
+def shown(cluster: Cluster, world, now) -> ProviderCluster:
     """What the provider's answer tells, as facts."""
-    wire = cluster_json(cluster, world)
+    wire = cluster_json(cluster, world, Account(name="acme", projects=(PROJECT,)), now)
     return ProviderCluster(
         id=cluster.cluster_id,
         name=cluster.order.name,
@@ -105,7 +106,7 @@ class Kept:
     def _seen(self, deleting) -> ClusterObservation:
         monotonic = (self.world.now - self._begun) / timedelta(seconds=1)
         cluster = self.world.cluster(self.cluster_id)
-        listed = () if cluster.gone_at is not None else (shown(cluster, self.world.world),)
+        listed = () if cluster.gone_at is not None else (shown(cluster, self.world.world, self.world.now),)
         status = self.status.model_dump(by_alias=True, exclude_none=True, mode="json") if self.status else {}
         resource = a_cluster_resource(status=status, deleting=deleting, **self._spec)
         created = resource.metadata.model_copy(update={"creation_timestamp": self._begun})
