@@ -8,6 +8,8 @@ from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.circumstances import Circumstances, Installation, Known, Prices
 from tunesmith.planning.cluster_observation import ClusterObservation, InsideFacts, StoredSecret
 from tunesmith.planning.cluster_setup import NAMESPACE_LABELS
+from tunesmith.planning.decision import Outcome
+from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION
@@ -147,3 +149,12 @@ def lets_go(decision):
     assert isinstance(record, RecordUsage)
     assert isinstance(last, SetMetadata)
     return last
+
+
+def decide_with_its_record(observation):
+    """The decision, once the usage record that goes before it is written."""
+    decision = decide(observation)
+    if not any(isinstance(action, RecordUsage) for action in decision.actions):
+        return decision
+    outcomes = tuple(Outcome(action) for action in decision.actions)
+    return decide(replace(observation, around=replace(observation.around, outcomes=outcomes)))
