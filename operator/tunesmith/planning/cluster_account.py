@@ -83,7 +83,8 @@ def bought_now(seen: ClusterObservation, cluster: ProviderCluster | None) -> Cos
 def closed(seen: ClusterObservation, status: GPUClusterStatus) -> GPUClusterStatus:
     """The status once the provider shows the cluster no more: it ended at some time since it was counted last."""
     cost, looked = status.cost, _looked_at(seen)
-    held = account_of(cost).held
+    counted = account_of(cost).held
+    held = seen.wanted_gpus if counted is None else counted  # bought, and gone before it was ever shown
     if cost is None or cost.as_of_time is None or not held or looked is None or looked < cost.as_of_time:
         return status if cost is None or cost.hourly_usd is None else _with(status, _resting(cost))
     gone = Holding(cost.as_of_time, looked, gpus=Range(0, held), on_demand=Range(0, held))
