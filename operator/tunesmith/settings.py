@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunesmith.cloud.generations import ApiGeneration
-from tunesmith.planning.circumstances import Installation
+from tunesmith.planning.circumstances import Installation, RepairTimes
 from tunesmith.planning.deadlines import Stage
 from tunesmith.planning.price_table import BilledFrom, BilledUntil, BillingRules, Prices, price_table
 
@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     idle_warn_after_seconds: int = Field(default=1800, ge=1)
     idle_delete_after_seconds: int | None = Field(default=None, ge=1)
     phase_deadline_seconds: dict[Stage, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    repair_after_seconds: float = Field(default=600, ge=0)
+    repair_after_alert_seconds: float = Field(default=60, ge=0)
+    repair_replace_after_seconds: float = Field(default=600, ge=0)
+    repair_cooldown_seconds: float = Field(default=1800, ge=0)
     resync_seconds: float = Field(default=600, gt=0)
 
     default_prices: bool = True  # the published prices stand where none is set below; null takes one away
@@ -124,6 +128,12 @@ class Settings(BaseSettings):
             idle_warn_after_seconds=self.idle_warn_after_seconds,
             idle_delete_after_seconds=self.idle_delete_after_seconds,
             phase_deadline_seconds={stage.value: limit for stage, limit in self.phase_deadline_seconds.items()},
+            repair=RepairTimes(
+                after_seconds=self.repair_after_seconds,
+                after_alert_seconds=self.repair_after_alert_seconds,
+                replace_after_seconds=self.repair_replace_after_seconds,
+                cooldown_seconds=self.repair_cooldown_seconds,
+            ),
             prices=self.prices(),
             billing=BillingRules(self.billing_from, self.billing_until),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable
 
 from pydantic import Field
@@ -279,5 +278,5 @@ def decoded(kube_config: str) -> str:
     """provider: base64 of YAML; empty while there is none. What does not decode counts as not there yet."""
     try:
         return base64.b64decode(kube_config, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not ASCII, or not UTF-8 behind it
         return ""

@@ -28,6 +28,14 @@ class Refused(Unknown):
     """Unknown because looking would mean to trust what is not to be trusted; somebody must change that."""
 
 
+class Rejected(Unknown):
+    """Unknown because the other side answers, and does not accept the credentials: newer ones are needed."""
+
+
+class OtherCluster(Refused):
+    """Unknown because what answers is not the cluster that was bought."""
+
+
 @dataclass(frozen=True)
 class Known(Generic[Fact]):
     """A fact that was learned. `as_of` is on the process's monotonic clock (seconds): when the question was *begun*."""
@@ -43,6 +51,19 @@ class FailureRecord:
     count: int
     last_monotonic: float
     failure: Failure
+
+
+@dataclass(frozen=True)
+class RepairTimes:
+    """When broken nodes of bought clusters are repaired, in seconds.
+
+    `cooldown_seconds` is between two repairs of one node; provider: about 30 minutes.
+    """
+
+    after_seconds: float = 600
+    after_alert_seconds: float = 60
+    replace_after_seconds: float = 600
+    cooldown_seconds: float = 1800
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,7 @@ class Installation:
     phase_deadline_seconds: Mapping[str, int] = field(default_factory=dict)  # by stage; see planning/deadlines.py
     prices: Prices = field(default_factory=Prices)
     billing: BillingRules = field(default_factory=BillingRules)
+    repair: RepairTimes = field(default_factory=RepairTimes)
 
 
 @dataclass(frozen=True)

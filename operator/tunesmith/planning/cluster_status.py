@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from tunesmith.planning.circumstances import NotYet, Refused, Unknown
+from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.cluster_account import closed
 from tunesmith.planning.cluster_drift import drift
+from tunesmith.planning.cluster_kubeconfig_facts import kubeconfig_verdict
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_tests import tested
 from tunesmith.planning.idle import idle_since, idle_verdict
 from tunesmith.planning.kube_facts import NodeFact
+from tunesmith.planning.leaving import leaving_nodes
+from tunesmith.planning.node_health import suspects
+from tunesmith.planning.nodes_told import said_of_nodes
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
+from tunesmith.planning.repair_plan import repairs_recorded
 from tunesmith.planning.reservation import ends_soon, reservation_of, waits_for_its_time
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
@@ -19,12 +24,17 @@ from tunesmith.resources.timestamps import format_time
 
 def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterStatus:
     """The status with what the provider shows now. What it cost is cluster_account's."""
-    status = with_counts(seen).model_copy(
+    status = with_counts(seen)
+    status = status.model_copy(
         update={
+            "nodes": _with_kinds(status.nodes, cluster),
             "provider_status": cluster.status,
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
             "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
+            "suspect_nodes": suspects(seen),
+            "leaving_nodes": leaving_nodes(seen, cluster),
+            "repairs": repairs_recorded(seen, cluster),
             "reservation": reservation_of(seen, cluster),
             "idle_since": idle_since(seen, cluster),
         }
@@ -38,7 +48,7 @@ def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Ve
     """What is known of every condition of a bought cluster now. Every decision about one begins from this."""
     return {
         "Provisioned": provisioned(seen, cluster),
-        **_kubeconfig(seen, cluster),
+        **kubeconfig_verdict(seen, cluster),
         "NodesHealthy": _nodes(seen, cluster),
         "AcceptanceTested": tested(seen, cluster),
         "Drifted": drift(seen, cluster),
@@ -89,26 +99,20 @@ def _nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     if isinstance(seen.nodes, Unknown):
         return Verdict(None, Reason.CLUSTER_UNREACHABLE, f"Nothing is known of the nodes: {seen.nodes.why}")
     nodes, gpus = ready_nodes(seen.nodes.value), ready_gpus(seen.nodes.value)
-    if nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
-        return Verdict(True, Reason.NODES_READY, counted(seen))
+    reason, more = said_of_nodes(seen, cluster)
+    message = f"{counted(seen)} {more}".rstrip()
+    if reason is None and nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
+        return Verdict(True, Reason.NODES_READY, message)
     missing = Reason.GPUS_MISSING if nodes >= seen.wanted_nodes else Reason.NODES_NOT_READY
-    return Verdict(False, missing, counted(seen))
+    return Verdict(False, reason or missing, message)
 
 
-def _kubeconfig(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:
-    """Nothing while the Secret could not be read: what was known of it before still stands."""
-    if isinstance(seen.nodes, Refused):
-        return {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_REFUSED, seen.nodes.why)}
-    if isinstance(seen.kubeconfig_secret, Unknown) and not isinstance(seen.kubeconfig_secret, NotYet):
-        return {}
-    stored = None if isinstance(seen.kubeconfig_secret, Unknown) else seen.kubeconfig_secret.value
-    if stored is not None and seen.resource.metadata.uid in stored.owner_uids and stored.value:
-        text = f"The kubeconfig is in Secret '{seen.secret_name}'."
-        return {"KubeconfigAvailable": Verdict(True, Reason.KUBECONFIG_WRITTEN, text)}
-    if not cluster.kubeconfig:
-        text = "The provider has given no kubeconfig yet."
-        return {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_MISSING, text)}
-    return {}
+def _with_kinds(nodes: NodeCounts | None, cluster: ProviderCluster) -> NodeCounts | None:
+    """The counts, with how many of the nodes may be taken away and how many come from a capacity pool, if any."""
+    if nodes is None:
+        return None
+    kinds = {"preemptible": cluster.allocated_preemptible_gpus, "capacity_pool": cluster.capacity_pool_gpus}
+    return nodes.model_copy(update={kind: gpus // GPUS_PER_NODE or None for kind, gpus in kinds.items()})
 
 
 def ready_nodes(nodes: tuple[NodeFact, ...]) -> int:
@@ -138,7 +142,9 @@ def with_counts(seen: ClusterObservation) -> GPUClusterStatus:
 
 def without_what_is_gone(seen: ClusterObservation) -> GPUClusterStatus:
     """The status once the provider shows the cluster no more: nothing is counted, and nothing accrues."""
-    status = seen.status.model_copy(update={"provider_status": None, "nodes": None, "gpus": None})
+    status = seen.status.model_copy(
+        update={"provider_status": None, "nodes": None, "gpus": None, "suspect_nodes": (), "leaving_nodes": ()}
+    )
     return closed(seen, status)
 
 

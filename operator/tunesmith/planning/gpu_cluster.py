@@ -16,6 +16,7 @@ from tunesmith.planning.cluster_follow import (
     still_provisioning,
     stopped_by_provider,
 )
+from tunesmith.planning.cluster_kubeconfig import kubeconfig_missing, not_reachable, with_fresh_kubeconfig
 from tunesmith.planning.cluster_news import with_news
 from tunesmith.planning.cluster_observation import (
     ClusterObservation,
@@ -34,9 +35,10 @@ from tunesmith.planning.cluster_purchase import (
     start_is_past,
     waits_for_volume,
 )
-from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, not_set_up
-from tunesmith.planning.cluster_size import wrong_size
+from tunesmith.planning.cluster_setup import not_set_up
+from tunesmith.planning.cluster_size import wrong_size, wrong_size_being_built
 from tunesmith.planning.cluster_status import as_seen, counted, standing, without_what_is_gone
+from tunesmith.planning.cordon import no_longer_leaving
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import credential_can_tell
 from tunesmith.planning.idle import warned_of_idleness
@@ -55,6 +57,7 @@ from tunesmith.planning.looking import (
     leaving_interval_seconds,
     looking_again,
 )
+from tunesmith.planning.nodes_told import with_news_of_nodes
 from tunesmith.planning.ownership import (
     FINALIZER,
     NAME_ANNOTATION,
@@ -63,10 +66,12 @@ from tunesmith.planning.ownership import (
     was_restored,
     with_finalizer,
 )
+from tunesmith.planning.preemption import NOTICE_INTERVAL_SECONDS, has_preemptible_nodes
 from tunesmith.planning.provider import Credential, Phase
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.reacquire import answering_reacquire
 from tunesmith.planning.release import being_released, released
+from tunesmith.planning.repair import repair_next, repairs_unseen
 from tunesmith.planning.reservation import is_over, over_message, with_reservation_news
 from tunesmith.planning.slurm import what_is_different
 from tunesmith.planning.verdict import Verdict, reason_of
@@ -79,12 +84,12 @@ ClusterDecision = Decision[GPUClusterStatus]
 
 CALM = frozenset({Reason.IN_ORDER, Reason.RELEASED, Reason.OUTSIDE_SCHEDULE})
 """With these as the reason of Ready nothing is under way."""
-PREEMPTIBLE_INTERVAL_SECONDS = 5.0  # the provider warns of an eviction minutes ahead, in the cluster itself
 
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
-    decision = seen_lately(seen, with_news(seen, with_reservation_news(seen, _answer(seen))))
+    decision = with_reservation_news(seen, _answer(seen))
+    decision = seen_lately(seen, with_fresh_kubeconfig(seen, with_news_of_nodes(seen, with_news(seen, decision))))
     return within_budget(seen, accounted(seen, decision, asked=mark_passed(seen)))
 
 
@@ -117,11 +122,15 @@ def _answer(seen: ClusterObservation) -> ClusterDecision:
         expired,
         over_budget,
         stopped_by_provider,
+        wrong_size_being_built,
         still_provisioning,
         unused_too_long,
         kubeconfig_missing,
         not_reachable,
         not_set_up,
+        no_longer_leaving,
+        repairs_unseen,
+        repair_next,
         asks_for_changes,
         wrong_size,
         acceptance_tests_failed,
@@ -330,8 +339,8 @@ def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> fl
         return leaving_interval_seconds(seen.around.installation)
     calm = reason_of(decision.status.conditions, "Ready") in CALM
     wish = float(seen.spec.drift.interval_seconds)
-    if seen.spec.billing.preemptible_nodes is not None:
-        wish = min(wish, PREEMPTIBLE_INTERVAL_SECONDS)
+    if has_preemptible_nodes(seen):
+        wish = min(wish, NOTICE_INTERVAL_SECONDS)
     return wish if calm else min(wish, BUSY_INTERVAL_SECONDS)
 
 

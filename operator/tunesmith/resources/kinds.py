@@ -98,10 +98,10 @@ GPU_CLUSTER = Kind(
     model=gpu_cluster.GPUCluster,
     conditions=gpu_cluster.CONDITIONS,
     columns=(
-        Column("Type", ".spec.gpuType", description="The kind of GPU."),
+        Column("Type", ".status.choice.gpuType", description="The kind of GPU that was bought."),
         Column("Nodes", ".status.nodes.desired", "integer", description="Nodes that the provider was asked for."),
         Column("Ready-Nodes", ".status.nodes.ready", "integer", description="Nodes that are Ready."),
-        Column("Region", ".spec.region", description="Where it is."),
+        Column("Region", ".status.choice.region", description="Where it is."),
         _READY,
         _REASON,
         Column("Cost/H", ".status.cost.hourlyUSD", description="US dollars an hour."),

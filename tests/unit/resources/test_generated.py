@@ -109,6 +109,7 @@ FILLED: dict[str, Schema] = {
             "nodes": {"desired": 2, "ready": 2},
             "cost": {"hourlyUSD": "35.84", "computeUSD": "99.00", "idleUSD": "1.00", "uncertainUSD": "0.50"},
             "clusterID": "c-1",
+            "choice": {"region": "us-central-8", "gpuType": "H100_SXM"},
             "providerName": "ts-a-b",
         },
     },

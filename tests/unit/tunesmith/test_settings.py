@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from tunesmith.planning.deadlines import DEFAULT_SECONDS, Stage
 from tunesmith.settings import ApiKeyFile, Settings, derived_installation_id
 
 
@@ -136,3 +138,22 @@ def test_the_api_key_is_read_again_when_its_file_changes(tmp_path: Path) -> None
 
 def test_without_a_file_there_is_no_key() -> None:
     assert ApiKeyFile(None).read() is None
+
+
+def test_deadlines_of_stages_are_set_by_name_and_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_PHASE_DEADLINE_SECONDS", '{"subnet": 60}')
+    assert Settings().installation("abc123").phase_deadline_seconds == {"subnet": 60}
+    for wrong in ('{"polishing": 60}', '{"subnet": 0}'):
+        monkeypatch.setenv("TUNESMITH_PHASE_DEADLINE_SECONDS", wrong)
+        with pytest.raises(ValidationError):
+            Settings()
+
+
+def test_the_chart_and_the_guide_know_every_stage_with_its_default() -> None:
+    root = Path(__file__).parents[3]
+    schema = json.loads((root / "charts/tunesmith/values.schema.json").read_text())
+    named = schema["properties"]["provider"]["properties"]["phaseDeadlineSeconds"]["properties"]
+    assert set(named) == {stage.value for stage in Stage}
+    guide = (root / "docs/guide/bought-to-usable.md").read_text()
+    assert all(f"| `{stage.value}` | {seconds} |" in guide for stage, seconds in DEFAULT_SECONDS.items())
+    assert set(DEFAULT_SECONDS) == set(Stage)

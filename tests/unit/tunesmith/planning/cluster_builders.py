@@ -120,9 +120,10 @@ def a_running_cluster(*, gpus=8, ready_nodes=1, status=None, view=None, **more):
     )
     observation = seen(resource, view or a_view(a_provider_cluster(gpus=gpus), begun=more.get("monotonic", MONOTONIC)))
     facts = {
-        "kubeconfig_secret": Known(StoredSecret(frozenset({UID}), KUBECONFIG), MONOTONIC),
+        "kubeconfig_secret": Known(StoredSecret(frozenset({UID}), KUBECONFIG, "c-1"), MONOTONIC),
         "inside": Known(InsideFacts(namespace_labels=NAMESPACE_LABELS), MONOTONIC),
         "nodes": nodes(ready_nodes),
+        "pods": Known((), MONOTONIC),
     }
     monotonic = more.pop("monotonic", MONOTONIC)
     return replace(observation, around=circumstances(monotonic), **{**facts, **more})

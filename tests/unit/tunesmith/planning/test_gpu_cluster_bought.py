@@ -1,4 +1,4 @@
-"""A GPUCluster that is bought: what its status says in each phase, what is looked at and when, and its size."""
+"""A GPUCluster that is bought: what its status says in each phase, what is looked at and when."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,11 +21,10 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 
 from tunesmith.planning.actions import ApplyObject
 from tunesmith.planning.circumstances import Known, NotYet, Refused, Unknown
-from tunesmith.planning.cluster_observation import InsideFacts, JobUse, NamedVolume, StoredSecret
+from tunesmith.planning.cluster_observation import InsideFacts, NamedVolume, StoredSecret
 from tunesmith.planning.cluster_setup import NAMESPACE_LABELS
 from tunesmith.planning.decision import Outcome
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.orders import ChangeCluster
 from tunesmith.planning.provider import AttachedVolume
 from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
@@ -227,35 +226,3 @@ def test_cost_accrues_at_transitions_and_hourly_at_most():
 def test_an_old_list_is_renewed():
     decision = decide(a_running_cluster(view=a_view(a_provider_cluster(), begun=900.0)))
     assert isinstance(decision.actions[-1], LookAtProvider)
-
-
-# size
-
-
-def test_more_nodes_are_asked_for_by_their_target():
-    action = only(decide(a_running_cluster(spec={"nodes": 3})), ChangeCluster)
-    assert (action.cluster_id, action.changes.gpus) == ("c-1", 24)
-
-
-def test_idle_nodes_are_cordoned_before_fewer_are_asked_for():
-    decision = decide(a_running_cluster(gpus=16, nodes=nodes(2), jobs=(JobUse("j", frozenset({"node-0"})),)))
-    manifest = only(decision, ApplyObject).manifest
-    assert (manifest["metadata"]["name"], manifest["spec"]) == ("node-1", {"unschedulable": True})
-    cordoned = tuple(replace(node, cordoned=node.name == "node-1") for node in nodes(2).value)
-    held = a_running_cluster(gpus=16, nodes=Known(cordoned, 1.0), jobs=(JobUse("j", frozenset({"node-0"})),))
-    assert only(decide(held), ChangeCluster).changes.gpus == 8
-
-
-def test_never_below_what_admitted_jobs_hold():
-    jobs = (JobUse("j", frozenset({"node-0", "node-1"})),)
-    decision = decide(a_running_cluster(gpus=16, nodes=nodes(2), jobs=jobs))
-    assert reason(decision) == "ScaleDownWaits"
-    assert decision.actions == ()
-
-
-def test_a_size_that_somebody_else_changed_is_drift_and_is_restored():
-    status = bought_status(nodes={"desired": 1, "ready": 1}, firstReadyTime="2026-01-01T11:50:00Z")
-    cordoned = tuple(replace(node, cordoned=True) for node in nodes(2).value)
-    decision = decide(a_running_cluster(gpus=16, nodes=Known(cordoned, 1.0), status=status))
-    assert reason(decision, "Drifted") == "SizeChangedOutside"
-    only(decision, ChangeCluster)

@@ -164,7 +164,7 @@ def test_when_gone_buys_the_next_incarnation_but_only_after_the_rules_of_absence
 
 
 def test_what_a_vanished_cluster_left_here_goes_first():
-    mine = Known(StoredSecret(frozenset({UID}), KUBECONFIG, "s-1"), 1.0)
+    mine = Known(StoredSecret(frozenset({UID}), KUBECONFIG, "c-1", uid="s-1"), 1.0)
     assert only(decide(vanished("WhenGone", kubeconfig_secret=mine)), DeleteObject).kind == "Secret"
 
 

@@ -205,7 +205,7 @@ def test_a_released_resource_is_at_rest_and_holds_nothing_of_its_cluster():
 
 
 def test_the_kubeconfig_secret_goes_with_the_cluster():
-    mine = Known(StoredSecret(frozenset({UID}), KUBECONFIG, "s-1"), 1.0)
+    mine = Known(StoredSecret(frozenset({UID}), KUBECONFIG, "c-1", uid="s-1"), 1.0)
     action = only(decide(absent(1131.0, ONCE, kubeconfig_secret=mine)), DeleteObject)
     assert (action.kind, action.name, action.uid) == ("Secret", "train-kubeconfig", "s-1")
     foreign = Known(StoredSecret(frozenset({"else"}), KUBECONFIG), 1.0)
