@@ -15,16 +15,25 @@ SECONDS_APART = 20
 
 @dataclass(frozen=True)
 class Books:
-    """Both accounts of the same objects at about the same moment, in dollars."""
+    """Both accounts of the same objects at about the same moment, in dollars.
+
+    The operator says what is certain, and how much may come on top because the provider does not say when it bills.
+    """
 
     by_ledger: Decimal
-    by_status: Decimal
+    certain: Decimal
+    uncertain: Decimal
     dearest_hour: Decimal
 
     @property
     def agree(self) -> bool:
-        """They differ by no more than what the dearest hour costs in the time that the two clocks are apart."""
-        return abs(self.by_ledger - self.by_status) <= self.dearest_hour * SECONDS_APART / 3600 + CENT
+        """The ledger lies within what the statuses say, give or take the time that the two clocks are apart."""
+        slack = self.dearest_hour * SECONDS_APART / 3600 + CENT
+        return self.certain - slack <= self.by_ledger <= self.certain + self.uncertain + slack
+
+    def __str__(self) -> str:
+        doubt = f", at most {self.uncertain:.2f} more" if self.uncertain else ""
+        return f"{self.by_ledger:.2f} by the provider's ledger, {self.certain:.2f}{doubt} by the operator's statuses"
 
 
 def entries_of(ledger: LedgerState, ids: Collection[str]) -> tuple[EntryState, ...]:

@@ -15,7 +15,6 @@ SAVE_GRACE_SECONDS = 10
 
 VALUES: dict[str, Any] = {
     "trainer": {"allowedImages": ["tunesmith/paced-trainer:dev"]},
-    "provider": {"gpuHourUSD": {"H100_SXM": "3.99", "H200_SXM": "5.99", "B200_SXM": "8.19"}},
     "saveGraceSeconds": SAVE_GRACE_SECONDS,
     # With the chart's own times a broken node is watched for ten minutes before anything is done.
     "repair": {"afterSeconds": 4, "afterAlertSeconds": 2, "replaceAfterSeconds": 5, "cooldownSeconds": 5},

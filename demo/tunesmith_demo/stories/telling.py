@@ -73,9 +73,10 @@ class Telling(ABC):
         shown = [self.resource("GPUCluster"), self.resource("SharedVolume") if self.has_volume else None]
         told, _ = dollars(shown, datetime.now(UTC))
         ledger = self._ledger()
-        both = books.Books(books.usd(ledger), Decimal(told), books.dearest_hour(ledger))
-        self.say(f"dollars so far: {both.by_ledger:.2f} by the provider's ledger, {both.by_status:.2f} by the statuses")
-        promised(both.agree, f"ledger and statuses should agree; they say {both.by_ledger:.2f} and {both.by_status}")
+        doubts = (Decimal((each or {}).get("status", {}).get("cost", {}).get("uncertainUSD") or 0) for each in shown)
+        both = books.Books(books.usd(ledger), Decimal(told), sum(doubts, Decimal(0)), books.dearest_hour(ledger))
+        self.say(f"dollars so far: {both}")
+        promised(both.agree, f"ledger and statuses should agree; they say {both}")
 
     def give_back(self) -> None:
         """Delete what was declared; nothing of it is left at the provider, and nothing more was bought."""

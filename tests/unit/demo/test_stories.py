@@ -141,7 +141,24 @@ def test_dollars_and_minutes_are_those_of_the_ledger():
     assert books.dearest_hour(entries) == Decimal("63.84")
 
 
-@pytest.mark.parametrize(("by_status", "agree"), [("10.00", True), ("10.18", True), ("10.20", False), ("9.80", False)])
-def test_two_accounts_agree_when_they_are_less_than_their_clocks_apart(by_status, agree):
+@pytest.mark.parametrize(
+    ("certain", "uncertain", "agree"),
+    [
+        ("10.00", "0", True),
+        ("10.18", "0", True),
+        ("10.20", "0", False),
+        ("9.80", "0", False),
+        ("8.00", "2.00", True),
+        ("8.00", "1.50", False),
+    ],
+)
+def test_the_ledger_lies_within_what_the_statuses_say_and_the_time_between_the_clocks(certain, uncertain, agree):
     hour = Decimal("31.92")  # 17.7 cents in 20 seconds
-    assert books.Books(Decimal("10.00"), Decimal(by_status), hour).agree is agree
+    assert books.Books(Decimal("10.00"), Decimal(certain), Decimal(uncertain), hour).agree is agree
+
+
+def test_doubt_is_told_only_where_there_is_some():
+    sure = books.Books(Decimal("1.234"), Decimal("1.23"), Decimal(0), Decimal(1))
+    assert str(sure) == "1.23 by the provider's ledger, 1.23 by the operator's statuses"
+    unsure = books.Books(Decimal("1.234"), Decimal("1.00"), Decimal("0.50"), Decimal(1))
+    assert "1.00, at most 0.50 more by the operator's statuses" in str(unsure)
