@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 from tunesmith_demo.operator_process import kill_operator, operator_pid
@@ -9,8 +10,10 @@ from tunesmith_demo.promises import promised, until
 from tunesmith_demo.stories.telling import CLUSTER_SECONDS, Telling
 from tunesmith_simulator.faults import Delay
 
-HELD_SECONDS = 4.0
+HELD_SECONDS = 5.0
 """How long the provider thinks about the order: longer than the kill takes, shorter than the operator's `settle`."""
+ARRIVAL_SECONDS = 1.0
+"""The fault strikes with the first line of the request; by then the rest has come too."""
 RESTART_SECONDS = 90
 
 
@@ -31,6 +34,7 @@ class Crash(Telling):
                 CLUSTER_SECONDS,
                 lambda: f"no order was sent: {self.told('GPUCluster', 'Ready')}",
             )
+            time.sleep(ARRIVAL_SECONDS)
             killed = kill_operator(self.stage.cluster.server)
             self.check_nobody_knows()
         with self.view.step("the order takes effect although nobody is there; another process starts"):
