@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -91,7 +92,7 @@ class ManagementCluster:
         for file in sorted((ROOT / "crds").glob("*.yaml")):
             self.api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(file.read_text()))
         for kind in PLURALS:
-            until(lambda path=path_of(kind): self._serves(path), f"{kind} should be served")
+            until(partial(self._serves, path_of(kind)), f"{kind} should be served")
         self.make_namespace(OPERATOR_NAMESPACE)
 
     def _serves(self, path: str) -> bool:

@@ -101,6 +101,7 @@ def trial(management: ManagementCluster, provider: Provider, tmp_path: Path) -> 
     key = {"metadata": {"name": "key"}, "stringData": {"apiKey": "simulated-key-globex"}}
     management.api.post(f"{core}/secrets", key)
     management.api.post(f"{core}/configmaps", {"metadata": {"name": "rows"}, "data": {"training.jsonl": "{}\n"}})
+    print(time.time(), "start")
     with OperatorProcess(installed) as operator:
         management.forget_lease()
         yield Trial(management, operator)
@@ -124,6 +125,7 @@ def _everything_goes(management: ManagementCluster) -> None:
             except DevclusterError as error:
                 assert "404" in str(error), error
             management.api.delete(path)
+    print(time.time(), "taking away")
     own = {"GPUCluster", "SharedVolume", "FineTuneJob"}
     until(lambda: not any(management.items(kind) for kind in own), "all that was given should go", seconds=240)
 
