@@ -12,8 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -124,6 +124,14 @@ class ManagementCluster:
             raise
         return True
 
+    def annotate(self, kind: str, namespace: str | None, name: str, annotations: Mapping[str, str | None]) -> None:
+        """Annotate a resource; fine if it is gone."""
+        try:
+            self.api.merge_patch(path_of(kind, namespace, name), {"metadata": {"annotations": dict(annotations)}})
+        except DevclusterError as error:
+            if "answered 404 " not in str(error):
+                raise
+
     def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
         """The resource, or None."""
         path = path_of(kind, namespace, name)
@@ -221,22 +229,30 @@ class Installed:
 class OperatorProcess:
     """`tunesmith run`, or a program of the tests around it. Its log goes on in one file over all restarts."""
 
-    def __init__(self, installed: Installed, *, program: Sequence[str] = ("-c", PROGRAM)) -> None:
+    def __init__(
+        self,
+        installed: Installed,
+        *,
+        program: Sequence[str] = ("-c", PROGRAM),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = installed.directory / "operator.log"
         self.port = a_free_port()
         self._arguments = [sys.executable, *program, "run", "--kubeconfig", str(installed.kubeconfig)]
-        self._environment = installed.environment(self.port)
+        self._environment = installed.environment(self.port) | dict(variables or {})
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, **environment: str) -> None:
-        """Start it, with further variables for this time."""
+    def start(self) -> None:
+        """Start it, for the first time or again."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._arguments,
-                env=self._environment | environment,
+                env=self._environment,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
+                cwd=ROOT,
+                start_new_session=True,
             )
 
     def __enter__(self) -> Self:
@@ -261,11 +277,12 @@ class OperatorProcess:
         return self._process.poll()
 
     def kill(self) -> None:
-        """SIGKILL, if it still runs."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
+        """SIGKILL to it and to what it has forked, if they still run."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def metrics(self) -> str:
         """Its metrics as they are served; empty while nobody answers."""

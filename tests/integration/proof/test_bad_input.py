@@ -22,8 +22,6 @@ from tests.integration.proof.stage import (
     until,
 )
 
-from tunesmith_devcluster.errors import DevclusterError
-
 KINDS = ("GPUCluster", "SharedVolume", "FineTuneJob", "CatalogModel")
 NAMESPACE = "bad-input"
 NEEDED = {
@@ -101,7 +99,6 @@ def trial(management: ManagementCluster, provider: Provider, tmp_path: Path) -> 
     key = {"metadata": {"name": "key"}, "stringData": {"apiKey": "simulated-key-globex"}}
     management.api.post(f"{core}/secrets", key)
     management.api.post(f"{core}/configmaps", {"metadata": {"name": "rows"}, "data": {"training.jsonl": "{}\n"}})
-    print(time.time(), "start")
     with OperatorProcess(installed) as operator:
         management.forget_lease()
         yield Trial(management, operator)
@@ -117,15 +114,10 @@ def _everything_goes(management: ManagementCluster) -> None:
     for kind in KINDS:
         for found in management.items(kind):
             meta = found["metadata"]
-            path = path_of(kind, meta.get("namespace"), meta["name"])
-            marks = {"tunesmith.dev/paused": None, "tunesmith.dev/deletion-protection": None}
-            marks["tunesmith.dev/abandon"] = "true"
-            try:
-                management.api.merge_patch(path, {"metadata": {"annotations": marks}})
-            except DevclusterError as error:
-                assert "404" in str(error), error
-            management.api.delete(path)
-    print(time.time(), "taking away")
+            letting_go = {"tunesmith.dev/paused": None, "tunesmith.dev/deletion-protection": None}
+            letting_go["tunesmith.dev/abandon"] = "true"
+            management.annotate(kind, meta.get("namespace"), meta["name"], letting_go)
+            management.api.delete(path_of(kind, meta.get("namespace"), meta["name"]))
     own = {"GPUCluster", "SharedVolume", "FineTuneJob"}
     until(lambda: not any(management.items(kind) for kind in own), "all that was given should go", seconds=240)
 
