@@ -36,12 +36,6 @@ NAMESPACES = 20
 TICKS = os.sysconf("SC_CLK_TCK")
 DAY = "86400"
 NOT_ANSWERING = {"ClusterUnreachable", "Unreachable", "KubeconfigRefused", "KubeconfigMissing"}
-    "ClusterUnreachable",
-    "KubeconfigRefused",
-    "KubeconfigBroken",
-    "KubeconfigMissing",
-    "WaitingForKubeconfig",
-}
 
 
 @dataclass(frozen=True)
