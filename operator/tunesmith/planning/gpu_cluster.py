@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.budget import mark_passed, over_budget, too_dear_to_buy, within_budget
+from tunesmith.planning.cluster_account import accounted
 from tunesmith.planning.cluster_changes import asks_for_changes, changes_are_pending
 from tunesmith.planning.cluster_deletion import being_deleted
 from tunesmith.planning.cluster_follow import (
@@ -87,7 +89,8 @@ CALM = frozenset({Reason.IN_ORDER, Reason.RELEASED, Reason.OUTSIDE_SCHEDULE})
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
     decision = with_reservation_news(seen, _answer(seen))
-    return seen_lately(seen, with_fresh_kubeconfig(seen, with_news_of_nodes(seen, with_news(seen, decision))))
+    decision = seen_lately(seen, with_fresh_kubeconfig(seen, with_news_of_nodes(seen, with_news(seen, decision))))
+    return within_budget(seen, accounted(seen, decision, asked=mark_passed(seen)))
 
 
 def _answer(seen: ClusterObservation) -> ClusterDecision:
@@ -111,11 +114,13 @@ def _answer(seen: ClusterObservation) -> ClusterDecision:
         start_is_past,
         credential_must_stay,
         waits_for_volume,
+        too_dear_to_buy,
         buy,  # intent, look, buy: never twice
         lost_from_provider,
         ended_as_agreed,
         deleted_outside,
         expired,
+        over_budget,
         stopped_by_provider,
         wrong_size_being_built,
         still_provisioning,

@@ -23,6 +23,7 @@ from tunesmith.planning.ownership import (
 from tunesmith.planning.provider import Credential, ProviderVolume
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
+from tunesmith.planning.volume_account import accounted
 from tunesmith.planning.volume_deletion import being_deleted, credential_can_tell
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
 from tunesmith.planning.volume_purchase import (
@@ -45,30 +46,28 @@ BROKEN = frozenset({"failed", "access_revoked"})
 
 def decide(seen: VolumeObservation) -> VolumeDecision:
     """What to do next for one SharedVolume. Pure."""
-    return seen_lately(
+    decision = first_answer(
         seen,
-        first_answer(
-            seen,
-            paused,
-            being_deleted,
-            not_implemented_fields,
-            without_credential,
-            never_seen,
-            restored,
-            without_finalizer,
-            found_by_name,
-            predecessor_found,
-            region_is_wrong,
-            credential_must_stay,
-            made_with_a_cluster,  # elects the one cluster that may make it
-            buy,
-            lost_from_provider,
-            broken_at_provider,
-            still_made,
-            too_small,
-            otherwise=in_order,
-        ),
+        paused,
+        being_deleted,
+        not_implemented_fields,
+        without_credential,
+        never_seen,
+        restored,
+        without_finalizer,
+        found_by_name,
+        predecessor_found,
+        region_is_wrong,
+        credential_must_stay,
+        made_with_a_cluster,  # elects the one cluster that may make it
+        buy,
+        lost_from_provider,
+        broken_at_provider,
+        still_made,
+        too_small,
+        otherwise=in_order,
     )
+    return accounted(seen, seen_lately(seen, decision))
 
 
 def paused(seen: VolumeObservation) -> VolumeDecision | None:

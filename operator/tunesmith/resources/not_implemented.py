@@ -17,7 +17,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "GPUCluster": (
         "spec.managementPolicy",
         "spec.adopt",
-        "spec.budget",
     ),
     "SharedVolume": (
         "spec.regions",
