@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,7 @@ class Reading:
 @click.option("--inside/--no-inside", default=True, show_default=True, help="Whether the bought clusters answer.")
 def main(count: int, accounts: int, idle_seconds: int, inside: bool) -> None:
     """Buy COUNT clusters, watch the operator while nothing happens, kill it, and time its first passes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     with tempfile.TemporaryDirectory(prefix="tunesmith-scale-") as folder:
         directory = Path(folder)
         with ManagementCluster(directory / "cluster") as management:
