@@ -14,11 +14,7 @@ from tunesmith.resources.schema import field_alias
 
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "GPUCluster": (
-        "spec.managementPolicy",
-        "spec.adopt",
-        "spec.budget",
-    ),
+    "GPUCluster": ("spec.budget",),
     "SharedVolume": (
         "spec.regions",
         "spec.growth",
