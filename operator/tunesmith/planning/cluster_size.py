@@ -42,7 +42,7 @@ def wrong_size_being_built(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster is None or not is_being_built(seen, cluster) or not _differs(seen, cluster):
         return None
     waiting = _answer_awaited(seen, cluster)
-    return waiting or _resizing(seen, cluster, seen.wanted_gpus)
+    return waiting or _resizing(seen, cluster, seen.wanted_gpus - cluster.desired_preemptible_gpus)
 
 
 def wrong_size(seen: ClusterObservation) -> ClusterDecision | None:
@@ -55,7 +55,7 @@ def wrong_size(seen: ClusterObservation) -> ClusterDecision | None:
         return waiting
     if cluster.gpus > seen.wanted_gpus:
         return _shrink(seen, cluster)
-    return _resizing(seen, cluster, seen.wanted_gpus)
+    return _resizing(seen, cluster, seen.wanted_gpus - cluster.desired_preemptible_gpus)
 
 
 def _differs(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
@@ -92,7 +92,8 @@ def _shrink(seen: ClusterObservation, cluster: ProviderCluster) -> ClusterDecisi
     marks = [facts[node.name] for node in settled if node.name in facts and facts[node.name].cordoned_for != SCALE_DOWN]
     if marks:
         return quietly(seen, *(ApplyObject(seen.here, cordoned(node, SCALE_DOWN)) for node in marks))
-    return _resizing(seen, cluster, cluster.gpus - len(settled) * GPUS_PER_NODE)
+    standard_gpus = cluster.gpus - cluster.allocated_preemptible_gpus
+    return _resizing(seen, cluster, standard_gpus - len(settled) * GPUS_PER_NODE)
 
 
 def _holds_on(seen: ClusterObservation, node: LeavingNode) -> bool:
@@ -132,14 +133,14 @@ def _waits(seen: ClusterObservation, cluster: ProviderCluster, message: str) -> 
 
 
 def _resizing(seen: ClusterObservation, cluster: ProviderCluster, gpus: int | None) -> ClusterDecision:
-    """The provider is asked for this many GPUs; None: it was asked already."""
+    """The provider is asked for this many GPUs besides preemptible ones; None: it was asked already."""
     now_nodes = cluster.gpus // GPUS_PER_NODE
     actions: tuple[Action, ...] = ()
     events: tuple[EventNote, ...] = ()
     reason: str = Reason.SCALING
     message = f"Going from {now_nodes} to {seen.wanted_nodes} nodes."
     if gpus is not None:
-        actions = (ChangeCluster(cluster.id, ClusterChanges(gpus=gpus)),)
+        actions = (ChangeCluster(cluster.id, ClusterChanges(gpus=max(gpus, GPUS_PER_NODE))),)
         failed = seen.around.failure_of(actions[0])
         if failed is not None:
             reason, message = _refused(seen, now_nodes, failed.failure)

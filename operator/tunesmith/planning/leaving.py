@@ -12,7 +12,7 @@ from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.node_use import MAY_FINISH, MUST_LEAVE, PREEMPTED, SCALE_DOWN, by_least_loss, used_nodes
-from tunesmith.planning.preemption import taken_away
+from tunesmith.planning.preemption import is_preemptible, taken_away
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
 from tunesmith.planning.repair_plan import repairs_under_way
 from tunesmith.resources.gpu_cluster_parts import ScaleDownPolicy
@@ -57,6 +57,7 @@ def given_back(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[tupl
     if surplus == 0:
         return tuple((name, jobs) for name in on_their_way[:gone_at_provider])
     told = {node.name for node in seen.status.leaving_nodes if node.reason == SCALE_DOWN}
+    nodes = {name: node for name, node in nodes.items() if not is_preemptible(node)}  # their number is another wish
     draining = [name for name in nodes if jobs == MUST_LEAVE and name in told]
     idle = sorted((name for name in nodes if name not in used), key=lambda name: _goes_first(nodes[name], told))
     held = [name for name in nodes if name in used]
