@@ -22,18 +22,29 @@ AnySpec = GPUClusterSpec | SharedVolumeSpec
 
 
 def what_deletion_does(spec: AnySpec, thing: str) -> str:
-    """One or two sentences about an adopted `thing` ('cluster', 'volume'); empty for what was bought."""
+    """One sentence about an adopted `thing` ('cluster', 'volume'); empty for what was bought."""
     if spec.adopt is None:
         return ""
     if spec.management_policy is ManagementPolicy.OBSERVE:
-        return (
-            f"The {thing} is only watched (`spec.managementPolicy`): nothing is changed, and deleting this resource "
-            "leaves it as it is."
-        )
+        return WATCHED.format(thing=thing)
     if spec.deletion_policy is DeletionPolicy.RETAIN:
-        return f"The {thing} is adopted: deleting this resource leaves it at the provider (`spec.deletionPolicy`)."
-    lost = " with its data" if thing == "volume" else ""
-    return f"The {thing} is adopted: DELETING THIS RESOURCE DELETES THE {thing.upper()}{lost} (`spec.deletionPolicy`)."
+        return KEPT.format(thing=thing)
+    return DELETED.format(thing=thing, THING=thing.upper())
+
+
+WATCHED = (
+    "The {thing} is only watched (`spec.managementPolicy`): nothing is changed, and deleting this resource leaves it "
+    "as it is."
+)
+KEPT = "The {thing} is adopted: deleting this resource leaves it at the provider (`spec.deletionPolicy`)."
+DELETED = "The {thing} is adopted: DELETING THIS RESOURCE DELETES THE {THING} (`spec.deletionPolicy`)."
+
+
+def without_what_deletion_does(message: str, thing: str) -> str:
+    """The message without any of these sentences at its end: the policy may have changed since it was told."""
+    for sentence in (WATCHED, KEPT, DELETED):
+        message = message.removesuffix(f" {sentence.format(thing=thing, THING=thing.upper())}")
+    return message
 
 
 def adoption_news(

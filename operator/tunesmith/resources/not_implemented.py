@@ -18,8 +18,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "SharedVolume": (
         "spec.regions",
         "spec.growth",
-        "spec.managementPolicy",
-        "spec.adopt",
     ),
     "FineTuneJob": (
         "spec.model.huggingFace",
