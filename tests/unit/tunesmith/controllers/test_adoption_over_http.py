@@ -115,7 +115,7 @@ async def test_from_watching_to_managing_and_back(provider):
     assert operator.remotes.inside.writes() == []
     change(operator, CLUSTER, managementPolicy="Manage")
     await operator.until(lambda: ("Namespace", None, "tunesmith-jobs") in operator.remotes.inside.objects, CLUSTER)
-    assert {"Watched", "Adopted"} <= set(operator.events)
+    await operator.until(lambda: {"Watched", "Adopted"} <= set(operator.events), CLUSTER)
     change(operator, CLUSTER, managementPolicy="Observe")
     before = await writes_at(provider)
     operator.delete(CLUSTER)
@@ -129,7 +129,7 @@ async def test_of_two_that_adopt_one_cluster_the_older_owns_it_until_it_goes(pro
     spec = {"adopt": {"clusterID": cluster_id}, "deletionPolicy": "Retain", "drift": {"intervalSeconds": 1}}
     operator.give("GPUCluster", "train", spec)
     await operator.until(ready(operator), CLUSTER)
-    operator.give("GPUCluster", "later", spec)
+    operator.give("GPUCluster", "later", spec, uid="uid-z")  # made in the same second: the lesser uid owns
     both = (CLUSTER, LATER)
     await operator.until(lambda: operator.condition(LATER).get("reason") == "AlreadyOwned", *both)
     assert ("Secret", "ml", "later-kubeconfig") not in operator.kube.objects
@@ -166,6 +166,7 @@ async def test_a_retained_cluster_is_found_by_the_next_resource_of_its_name_and_
     operator.delete(CLUSTER)
     await operator.until(gone(operator), CLUSTER)
     assert "Retained" in operator.events
+    del operator.kube.objects["Secret", "ml", "train-kubeconfig"]  # the garbage collector follows the owner
     operator.give("GPUCluster", "train", SPEC, uid="another")
     await operator.until(lambda: operator.condition(CLUSTER).get("reason") == "PredecessorFound", CLUSTER)
     assert cluster_id in operator.condition(CLUSTER)["message"]
