@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,8 @@ import click
 from pydantic import ValidationError
 
 from tunesmith.cli.audit import audit
+from tunesmith.cli.cost import cost
+from tunesmith.cli.environment import kubeconfig_of_environment
 from tunesmith.main import run as run_operator
 from tunesmith.settings import Settings
 
@@ -34,7 +35,7 @@ def run(kubeconfig: Path | None) -> None:
     except ValidationError as error:
         click.echo(f"The settings cannot be used:\n{_problems(error)}", err=True)
         sys.exit(2)
-    asyncio.run(run_operator(settings, kubeconfig or _kubeconfig_of_environment()))
+    asyncio.run(run_operator(settings, kubeconfig or kubeconfig_of_environment()))
 
 
 main.add_command(audit)
@@ -46,12 +47,7 @@ def show_version() -> None:
     click.echo(version("tunesmith"))
 
 
-def _kubeconfig_of_environment() -> Path | None:
-    """In a pod the service account counts."""
-    if "KUBERNETES_SERVICE_HOST" in os.environ:
-        return None
-    path = Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
-    return path if path.exists() else None
+main.add_command(cost)
 
 
 def _problems(error: ValidationError) -> str:

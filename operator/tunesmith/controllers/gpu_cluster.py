@@ -12,6 +12,7 @@ from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, 
 from tunesmith.controllers.controller import Key, pool_key
 from tunesmith.controllers.fine_tune_job import jobs_on_cluster
 from tunesmith.controllers.ports import Ports
+from tunesmith.controllers.usage_log import write_usage
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CLAIM, FINE_TUNE_JOB, NAMESPACE, SECRET, SHARED_VOLUME, STORAGE_CLASS, VOLUME
 from tunesmith.planning.actions import RemoteCluster
@@ -47,6 +48,7 @@ from tunesmith.planning.neighbours import (
     wanting_jobs,
 )
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
+from tunesmith.planning.usage import RecordUsage
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.parsing import parse
@@ -109,7 +111,10 @@ class GPUClusterController:
         return decide(seen)
 
     async def act(self, seen: ClusterObservation, action: Action) -> object:
-        """One request to the provider."""
+        """One request to the provider, or one line of the audit log."""
+        if isinstance(action, RecordUsage):
+            write_usage(action, self._ports.clock.now())
+            return None
         key = Key(self.kind, seen.resource.metadata.namespace or "", seen.resource.metadata.name)
         eyes = await self._eyes(seen.resource)
         remembered = Remembered(self._memories, key, seen.resource.metadata.uid)

@@ -12,6 +12,7 @@ from tunesmith.controllers.controller import POOL, Key, pool_key
 from tunesmith.controllers.ports import Ports
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.admission import Judgement, judge, nodes_to_expect, pool_of, stands_on, with_positions_of_before
+from tunesmith.planning.budget import admission_stopped
 from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.job_cluster import closed_to_jobs
 from tunesmith.planning.leaving import names_closed, names_suspected
@@ -79,7 +80,9 @@ class PoolController:
             nodes = with_nodes_to_come(nodes, nodes_to_expect(cluster))
             suspects = names_suspected(cluster.status)
         now = self._ports.clock.now()
-        judgement = judge(jobs, self._grants[key].grants, nodes, facts.value.pods, now, suspects=suspects)
+        closed = admission_stopped(cluster) if cluster is not None else None
+        grants = self._grants[key].grants
+        judgement = judge(jobs, grants, nodes, facts.value.pods, now, suspects=suspects, closed=closed)
         judgement = self._seldom_moved(key, judgement)
         self._grants[key] = judgement
         return Known(judgement, facts.as_of)

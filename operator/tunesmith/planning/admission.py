@@ -136,15 +136,23 @@ def judge(
     now: datetime,
     *,
     suspects: frozenset[str] = frozenset(),
+    closed: str | None = None,
 ) -> Judgement:
-    """All jobs of one pool against its nodes. Earlier grants stand until they are recorded or declined."""
+    """All jobs of one pool against its nodes. Earlier grants stand until they are recorded or declined.
+
+    `closed` says why nothing more is granted; the jobs in line are told.
+    """
     jobs, pods = tuple(jobs), tuple(pods)
     waiting = {request.uid: request for request in map(request_of, jobs) if request is not None}
     wanted = still_wanted(grants, waiting)
     kept = {uid: grant for uid, grant in grants.items() if uid in wanted}
     held = [holding for holding in (holding_of(job, pods) for job in jobs) if holding is not None]
     pending = [as_holding(request, granted, now) for request, granted in kept.values()]
-    unserved = [request for uid, request in waiting.items() if uid not in kept]
-    answers = dict(assign(unserved, [*held, *pending], nodes, pods, suspects))
+    asking = [request for uid, request in waiting.items() if uid not in kept]
+    if closed is not None:
+        line = sorted(asking, key=lambda one: (one.created, one.uid))
+        told: dict[str, PoolAnswer] = {one.uid: InLine(place, closed) for place, one in enumerate(line, start=1)}
+        return Judgement(kept, {**told, **{uid: granted for uid, (_, granted) in kept.items()}})
+    answers = dict(assign(asking, [*held, *pending], nodes, pods, suspects))
     new = {uid: (waiting[uid], answer) for uid, answer in answers.items() if isinstance(answer, Granted)}
     return Judgement({**kept, **new}, {**answers, **{uid: granted for uid, (_, granted) in kept.items()}})

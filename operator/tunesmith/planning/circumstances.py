@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Generic, TypeVar
 
 from tunesmith.planning.decision import Action, Failure, Outcome
+from tunesmith.planning.price_table import BillingRules, Prices
 
 Fact = TypeVar("Fact")
 
@@ -54,14 +54,6 @@ class FailureRecord:
 
 
 @dataclass(frozen=True)
-class Prices:
-    """The installation's price table. What is absent is unknown, never zero."""
-
-    gpu_hour_usd: Mapping[str, Decimal] = field(default_factory=dict)
-    tib_month_usd: Decimal | None = None
-
-
-@dataclass(frozen=True)
 class RepairTimes:
     """When broken nodes of bought clusters are repaired, in seconds.
 
@@ -94,8 +86,9 @@ class Installation:
     idle_warn_after_seconds: int = 1800
     idle_delete_after_seconds: int | None = None  # None: only where a GPUCluster says so itself
     phase_deadline_seconds: Mapping[str, int] = field(default_factory=dict)  # by stage; see planning/deadlines.py
-    prices: Prices = Prices()
-    repair: RepairTimes = RepairTimes()
+    prices: Prices = field(default_factory=Prices)
+    billing: BillingRules = field(default_factory=BillingRules)
+    repair: RepairTimes = field(default_factory=RepairTimes)
 
 
 @dataclass(frozen=True)

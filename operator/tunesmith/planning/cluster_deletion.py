@@ -7,6 +7,7 @@ from datetime import timedelta
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.claims import owner_elsewhere
+from tunesmith.planning.cluster_account import last_record
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
 from tunesmith.planning.cluster_purchase import hold_credential
 from tunesmith.planning.cluster_status import as_seen, standing
@@ -130,12 +131,12 @@ def given_back(seen: ClusterObservation) -> ClusterDecision:
 
 
 def let_go(seen: ClusterObservation, *events: EventNote) -> ClusterDecision:
-    """Take our finalizers away. The kubeconfig Secret goes with its owner."""
+    """Write what it came to, then take our finalizers away. The kubeconfig Secret goes with its owner."""
     actions = []
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     finalizers = SetMetadata(finalizers=without_finalizer(seen.resource.metadata))
-    return Decision(status=seen.status, actions=(*actions, finalizers), events=events)
+    return Decision(status=seen.status, actions=(*last_record(seen), *actions, finalizers), events=events)
 
 
 def _ending(seen: ClusterObservation) -> Ending:

@@ -372,7 +372,6 @@ _NOT_BOUGHT = {
     "AcceptanceTested": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
     "Drifted": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
     "Idle": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
-    "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
 }
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
-from decimal import Decimal
 
 from tunesmith.planning.circumstances import NotYet, Unknown
+from tunesmith.planning.cluster_account import closed
 from tunesmith.planning.cluster_drift import drift
 from tunesmith.planning.cluster_kubeconfig_facts import kubeconfig_verdict
 from tunesmith.planning.cluster_observation import ClusterObservation
@@ -14,7 +13,6 @@ from tunesmith.planning.cluster_tests import tested
 from tunesmith.planning.idle import idle_since, idle_verdict
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.leaving import leaving_nodes
-from tunesmith.planning.money import accrued_usd, hourly_usd
 from tunesmith.planning.node_health import suspects
 from tunesmith.planning.nodes_told import said_of_nodes
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
@@ -23,13 +21,12 @@ from tunesmith.planning.reservation import ends_soon, reservation_of, waits_for_
 from tunesmith.planning.taken_over import what_deletion_does
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
-from tunesmith.resources.purchase import Cost
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time
 
 
 def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterStatus:
-    """The status with what the provider shows now. Cost moves at transitions, and hourly at most."""
+    """The status with what the provider shows now. What it cost is cluster_account's."""
     status = with_counts(seen)
     status = status.model_copy(
         update={
@@ -47,7 +44,7 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
     )
     if isinstance(seen.credential, Credential):
         status = status.model_copy(update={"credential_fingerprint": seen.credential.fingerprint})
-    return with_cost(seen, status, cluster.gpus) if _cost_is_old(seen, cluster) else status
+    return status
 
 
 def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:
@@ -59,7 +56,6 @@ def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Ve
         "AcceptanceTested": tested(seen, cluster),
         "Drifted": drift(seen, cluster),
         **idle_verdict(seen, cluster),
-        **_untold(),
     }
 
 
@@ -120,13 +116,6 @@ def _nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     return Verdict(False, reason or missing, message)
 
 
-def _untold() -> dict[str, Verdict]:
-    """Conditions of fields that are not acted on yet, told all the same."""
-    return {
-        "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
-    }
-
-
 def _with_kinds(nodes: NodeCounts | None, cluster: ProviderCluster) -> NodeCounts | None:
     """The counts, with how many of the nodes may be taken away and how many come from a capacity pool, if any."""
     if nodes is None:
@@ -166,35 +155,10 @@ def without_what_is_gone(seen: ClusterObservation) -> GPUClusterStatus:
     status = seen.status.model_copy(
         update={"provider_status": None, "nodes": None, "gpus": None, "suspect_nodes": (), "leaving_nodes": ()}
     )
-    if seen.status.cost is not None and seen.status.cost.hourly_usd:
-        return with_cost(seen, status, 0)
-    return status
-
-
-def with_cost(seen: ClusterObservation, status: GPUClusterStatus, gpus: int) -> GPUClusterStatus:
-    """The status with what was spent up to now, and the rate that holds from now on. For transitions only."""
-    before = seen.status.cost or Cost()
-    spent = accrued_usd(before.compute_usd or Decimal(0), before.hourly_usd, before.as_of_time, seen.around.now)
-    cost = before.model_copy(
-        update={
-            "hourly_usd": hourly_usd(seen.around.installation.prices, seen.choice.gpu_type, gpus),
-            "compute_usd": spent,
-            "as_of_time": seen.around.now,
-        }
-    )
-    return status.model_copy(update={"cost": cost})
+    return closed(seen, status)
 
 
 def _as_last_seen(seen: ClusterObservation) -> tuple[int | None, int | None]:
     """While nothing is seen of the nodes both counts stay; the condition NodesHealthy says that they are old."""
     nodes, gpus = seen.status.nodes, seen.status.gpus
     return (nodes.ready if nodes is not None else None), (gpus.ready if gpus is not None else None)
-
-
-def _cost_is_old(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
-    cost = seen.status.cost
-    if cost is None or cost.as_of_time is None:
-        return True
-    rate = with_cost(seen, seen.status, cluster.gpus).cost
-    changed = rate is not None and rate.hourly_usd != cost.hourly_usd
-    return changed or seen.around.now - cost.as_of_time >= timedelta(hours=1)

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.adoption import adopts, claimed_by_another, with_adoption_news
+from tunesmith.planning.budget import mark_passed, over_budget, too_dear_to_buy, within_budget
+from tunesmith.planning.cluster_account import accounted
 from tunesmith.planning.cluster_changes import asks_for_changes, changes_are_pending
 from tunesmith.planning.cluster_deletion import being_deleted
 from tunesmith.planning.cluster_follow import (
@@ -87,8 +89,8 @@ CALM = frozenset({Reason.IN_ORDER, Reason.RELEASED, Reason.OUTSIDE_SCHEDULE})
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
     decision = with_adoption_news(seen, with_reservation_news(seen, _answer(seen)))
-    decision = with_fresh_kubeconfig(seen, with_news_of_nodes(seen, with_news(seen, decision)))
-    return without_touching(seen, seen_lately(seen, decision))
+    decision = seen_lately(seen, with_fresh_kubeconfig(seen, with_news_of_nodes(seen, with_news(seen, decision))))
+    return without_touching(seen, within_budget(seen, accounted(seen, decision, asked=mark_passed(seen))))
 
 
 def _answer(seen: ClusterObservation) -> ClusterDecision:
@@ -146,11 +148,13 @@ def _managed(seen: ClusterObservation) -> ClusterDecision:
         start_is_past,
         credential_must_stay,
         waits_for_volume,
+        too_dear_to_buy,
         buy,  # intent, look, buy: never twice
         lost_from_provider,
         ended_as_agreed,
         deleted_outside,
         expired,
+        over_budget,
         stopped_by_provider,
         wrong_size_being_built,
         still_provisioning,

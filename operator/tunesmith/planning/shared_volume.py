@@ -24,6 +24,7 @@ from tunesmith.planning.ownership import (
 from tunesmith.planning.provider import Credential, ProviderVolume
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
+from tunesmith.planning.volume_account import accounted
 from tunesmith.planning.volume_adoption import (
     adopts,
     claimed_by_another,
@@ -54,7 +55,7 @@ BROKEN = frozenset({"failed", "access_revoked"})
 def decide(seen: VolumeObservation) -> VolumeDecision:
     """What to do next for one SharedVolume. Pure."""
     decision = with_adoption_words(seen, _managed(seen) if seen.may_change else _observed(seen))
-    return without_touching(seen, seen_lately(seen, decision))
+    return without_touching(seen, accounted(seen, seen_lately(seen, decision)))
 
 
 def _managed(seen: VolumeObservation) -> VolumeDecision:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 
 from tunesmith.planning.adoption_target import adoptable_volumes
 from tunesmith.planning.claims import volume_owner_elsewhere, why_owned
@@ -126,9 +127,12 @@ def claimed_by_another(seen: VolumeObservation) -> VolumeDecision | None:
         return None
     message = why_owned(owner, "SharedVolume", f"Volume '{seen.status.volume_id}'")
     unknown = Verdict(None, Reason.ALREADY_OWNED, message)
-    status = seen.status.model_copy(update={"bound_to": None, "provider_status": None})
+    cost = seen.status.cost
+    if cost is not None and cost.hourly_usd:
+        cost = cost.model_copy(update={"hourly_usd": Decimal("0.00")})  # what was spent stays; the owner pays from now
+    status = seen.status.model_copy(update={"bound_to": None, "provider_status": None, "cost": cost})
     if seen.spec.adopt is not None:
-        status = status.model_copy(update={"volume_id": None, "provider_name": None, "size_tib": None, "cost": None})
+        status = status.model_copy(update={"volume_id": None, "provider_name": None, "size_tib": None})
     verdicts = {"Provisioned": unknown, "InUse": unknown, "Resizing": unknown}
     return tell(seen, Standing.STALLED, Reason.ALREADY_OWNED, message, status=status, verdicts=verdicts)
 

@@ -16,7 +16,9 @@ from tunesmith.planning.ownership import (
 )
 from tunesmith.planning.provider import Credential
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
+from tunesmith.planning.usage import RecordUsage
 from tunesmith.planning.verdict import Standing, Verdict
+from tunesmith.planning.volume_account import last_record
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
 from tunesmith.planning.volume_purchase import found_by_name, hold_credential, record_id
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
@@ -177,8 +179,8 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
 
 
 def let_go(seen: VolumeObservation, *events: EventNote) -> VolumeDecision:
-    """Take our finalizers away."""
-    actions: list[SetFinalizer | SetMetadata] = []
+    """Write what it came to, then take our finalizers away."""
+    actions: list[RecordUsage | SetFinalizer | SetMetadata] = [*last_record(seen)]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     actions.append(SetMetadata(finalizers=without_finalizer(seen.resource.metadata)))

@@ -106,6 +106,11 @@ GPU_CLUSTER = Kind(
         _REASON,
         Column("Cost/H", ".status.cost.hourlyUSD", description="US dollars an hour."),
         _AGE,
+        Column(
+            "Spent", ".status.cost.computeUSD", priority=_WIDE, description="US dollars over its life, for certain."
+        ),
+        Column("Idle-USD", ".status.cost.idleUSD", priority=_WIDE, description="The part spent while nothing used it."),
+        Column("Uncertain", ".status.cost.uncertainUSD", priority=_WIDE, description="What may come on top."),
         Column("ID", ".status.clusterID", priority=_WIDE, description="The provider's id."),
         Column("Cluster-Name", ".status.providerName", priority=_WIDE, description="The name at the provider."),
         _MESSAGE,
@@ -126,6 +131,8 @@ SHARED_VOLUME = Kind(
         Column("Region", ".status.region", description="Where it is."),
         _READY,
         Column("InUseBy", ".status.boundTo", description="The GPUCluster that has it attached."),
+        Column("Cost/H", ".status.cost.hourlyUSD", description="US dollars an hour."),
+        Column("Spent", ".status.cost.computeUSD", description="US dollars over its life, for certain."),
         _AGE,
         Column("ID", ".status.volumeID", priority=_WIDE, description="The provider's id."),
         Column("Policy", ".spec.deletionPolicy", priority=_WIDE, description="What deletion does to the data."),

@@ -14,7 +14,6 @@ from tunesmith.resources.schema import field_alias
 
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "GPUCluster": ("spec.budget",),
     "SharedVolume": (
         "spec.regions",
         "spec.growth",

@@ -243,6 +243,13 @@ class Reason(StrEnum):
     HOURS_OVER = "HoursOver", "The hours of `spec.schedule` are over; the cluster goes when its jobs have ended."
     SCHEDULE_INVALID = "ScheduleInvalid", "A cron line or the time zone of `spec.schedule` cannot be read."
     NO_BUDGET = "NoBudget", "No budget is set."
+    WITHIN_BUDGET = "WithinBudget", "Less than 80 % of the budget is spent."
+    BUDGET_NEARLY_SPENT = "BudgetNearlySpent", "80 % of the budget is spent. Raise it, or expect its end."
+    BUDGET_SPENT = "BudgetSpent", "The budget is spent; `spec.budget.action` says what follows. Raise it to go on."
+    BUDGET_TOO_SMALL = (
+        "BudgetTooSmall",
+        "The first hour, or the term that is paid at once, would cost more than is left of the budget.",
+    )
 
     # SharedVolume
     WAITING_FOR_CLUSTER = "WaitingForCluster", "The volume is made with the first cluster that names it."

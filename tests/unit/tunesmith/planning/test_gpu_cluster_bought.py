@@ -1,6 +1,7 @@
 """A GPUCluster that is bought: what its status says in each phase, what is looked at and when."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from tests.unit.tunesmith.planning.cluster_builders import (
@@ -27,6 +28,7 @@ from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.provider import AttachedVolume
 from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
+from tunesmith.resources.purchase import Cost
 
 # bought
 
@@ -211,10 +213,14 @@ def test_deletion_protection_keeps_what_was_bought_until_the_annotation_goes():
 
 
 def test_cost_accrues_at_transitions_and_hourly_at_most():
-    status = bought_status(cost={"hourlyUSD": "31.92", "computeUSD": "10.00", "asOfTime": "2026-01-01T11:30:00Z"})
-    assert str(decide(a_running_cluster(status=status)).status.cost.compute_usd) == "10.00"
-    older = bought_status(cost={"hourlyUSD": "31.92", "computeUSD": "10.00", "asOfTime": "2026-01-01T11:00:00Z"})
-    assert str(decide(a_running_cluster(status=older)).status.cost.compute_usd) == "41.92"
+    ready = datetime(2026, 1, 1, 9, tzinfo=UTC)
+    view = a_view(a_provider_cluster(created=ready, first_ready=ready))
+    written = decide(a_running_cluster(view=view)).status
+    cost = {"hourlyUSD": "31.92", "computeUSD": "10.00", "asOfTime": "2026-01-01T11:00:00Z"}
+    recent = written.model_copy(update={"cost": Cost.model_validate({**cost, "asOfTime": "2026-01-01T11:30:00Z"})})
+    assert str(decide(a_running_cluster(status=recent, view=view)).status.cost.compute_usd) == "10.00"
+    older = written.model_copy(update={"cost": Cost.model_validate({**cost, "asOfTime": "2026-01-01T10:59:00Z"})})
+    assert str(decide(a_running_cluster(status=older, view=view)).status.cost.compute_usd) == "41.92"
 
 
 def test_an_old_list_is_renewed():
