@@ -387,13 +387,13 @@ facts = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(facts)
 def test_a_resource_that_adopts_never_buys(observation):
     assert not any(isinstance(action, BuyCluster) for action in decide(observation).actions)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(facts)
 def test_what_another_owns_is_never_touched(observation):
     decision = decide(replace(observation, other_claims=(replace(YOUNGER, bought=True),)))

@@ -172,7 +172,7 @@ watched = st.builds(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(watched)
 def test_whatever_is_seen_nothing_is_ever_written_to_the_provider_or_into_the_cluster(observation):
     assert not any(touches(action) for action in decide(observation).actions)

@@ -176,7 +176,7 @@ facts = st.builds(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(facts, st.sampled_from(["Manage", "Observe"]))
 def test_a_resource_that_adopts_never_makes_a_volume_and_one_that_watches_touches_nothing(observation, policy):
     spec = observation.spec.model_copy(update={"management_policy": policy})
