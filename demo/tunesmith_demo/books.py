@@ -9,8 +9,8 @@ from decimal import Decimal
 from tunesmith_simulator.admin_words import EntryState, LedgerState
 
 CENT = Decimal("0.01")
-SECONDS_APART = 20
-"""The operator's clock begins when it reads that a cluster was bought, and it tells whole cents and seconds."""
+SECONDS_APART = 30
+"""The operator counts up to a minute behind; what the sums lack is carried on from when it saw the cluster Ready."""
 
 
 @dataclass(frozen=True)

@@ -215,10 +215,21 @@ def dollars(resources: Iterable[Object | None], now: datetime) -> tuple[str, str
         hourly = Decimal(cost.get("hourlyUSD") or 0)
         rate += hourly
         total += sum((Decimal(cost.get(part) or 0) for part in ("computeUSD", "storageUSD")), Decimal(0))
-        if cost.get("asOfTime"):
-            since = now - datetime.fromisoformat(cost["asOfTime"])
-            total += hourly * Decimal(since.total_seconds()) / 3600
+        since = _counted_until(found or {})
+        if since is not None:
+            total += hourly * Decimal(max(0.0, (now - since).total_seconds())) / 3600
     return f"{total:.2f}", f"{rate:.2f}"
+
+
+def _counted_until(found: Object) -> datetime | None:
+    """Up to when the status has counted; None before anything counts for certain.
+
+    It counts up to a minute behind, which for a young cluster is before it was there: its first Ready is later then.
+    """
+    status = found.get("status", {})
+    as_of = status.get("cost", {}).get("asOfTime")
+    begins = status.get("firstReadyTime") if found.get("kind") == "GPUCluster" else as_of
+    return max(map(datetime.fromisoformat, (as_of, begins))) if as_of and begins else None
 
 
 def progress_of(job: Object | None) -> Progress:

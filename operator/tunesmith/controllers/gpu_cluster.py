@@ -16,6 +16,7 @@ from tunesmith.controllers.usage_log import write_usage
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CLAIM, FINE_TUNE_JOB, NAMESPACE, SECRET, SHARED_VOLUME, STORAGE_CLASS, VOLUME
 from tunesmith.planning.actions import RemoteCluster
+from tunesmith.planning.adoption_target import held_cluster
 from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
 from tunesmith.planning.cluster_kubeconfig_facts import (
     CLUSTER_ID_ANNOTATION,
@@ -85,7 +86,10 @@ class GPUClusterController:
             memory=self._remembered(key, resource, eyes, around),
             volume=await self._volume(resource),
             other_claims=other_claims(
-                self._ports.cache.list("GPUCluster"), resource.metadata.uid, resource.status.cluster_id
+                self._ports.cache.list("GPUCluster"),
+                resource,
+                held_cluster(resource, eyes.view),
+                self._ports.installation,
             ),
             jobs=job_uses(jobs, key.name),
             blames=blames(jobs, key.name),

@@ -10,9 +10,10 @@ from tunesmith.controllers.controller import Key
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.usage_log import write_usage
 from tunesmith.kube.kinds import GPU_CLUSTER
+from tunesmith.planning.adoption_target import held_volume
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
-from tunesmith.planning.neighbours import naming_clusters, shares_credential
+from tunesmith.planning.neighbours import naming_clusters, other_claims, shares_credential
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.shared_volume import decide
 from tunesmith.planning.usage import RecordUsage
@@ -46,6 +47,12 @@ class SharedVolumeController:
             clusters=await self._clusters(key, resource),
             credential_secret_held=eyes.secret_held,
             credential_shared=self._credential_shared(resource),
+            other_claims=other_claims(
+                self._ports.cache.list("SharedVolume"),
+                resource,
+                held_volume(resource, eyes.view),
+                self._ports.installation,
+            ),
         )
 
     def decide(self, seen: VolumeObservation) -> Decision[SharedVolumeStatus]:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.cluster_account import last_record
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
 from tunesmith.planning.cluster_purchase import hold_credential
@@ -35,10 +36,12 @@ def being_deleted(seen: ClusterObservation) -> ClusterDecision | None:
     return first_answer(
         seen,
         not_ours_to_hold,
+        owned_by_another,
+        never_adopted,
         protected,
         abandoned,
         kept_by_jobs,
-        owned_by_another,
+        only_watched,
         restored_and_undecided,
         retained,
         otherwise=given_back,
@@ -90,9 +93,21 @@ def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
 
 def owned_by_another(seen: ClusterObservation) -> ClusterDecision | None:
     """An older claimant owns the cluster: this resource can go at once and touches nothing."""
-    if not any(claim.is_older_than(seen.resource.metadata) for claim in seen.other_claims):
+    return None if owner_elsewhere(seen) is None else let_go(seen)
+
+
+def never_adopted(seen: ClusterObservation) -> ClusterDecision | None:
+    """What `spec.adopt` names was not taken over, and nothing was bought: there is nothing to let go of."""
+    nothing = seen.status.cluster_id is None and seen.intent is None
+    return let_go(seen) if seen.spec.adopt is not None and nothing else None
+
+
+def only_watched(seen: ClusterObservation) -> ClusterDecision | None:
+    """`managementPolicy: Observe` never deletes: the resource goes at once, the cluster stays as it is."""
+    if seen.may_change:
         return None
-    return let_go(seen)
+    message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) was only watched and stays as it is."
+    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
 
 
 def restored_and_undecided(seen: ClusterObservation) -> ClusterDecision | None:

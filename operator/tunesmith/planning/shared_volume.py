@@ -16,6 +16,7 @@ from tunesmith.planning.ownership import (
     FINALIZER,
     NAME_ANNOTATION,
     is_paused,
+    lets_go,
     may_be_taken_over,
     was_restored,
     with_finalizer,
@@ -24,6 +25,13 @@ from tunesmith.planning.provider import Credential, ProviderVolume
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_account import accounted
+from tunesmith.planning.volume_adoption import (
+    adopts,
+    claimed_by_another,
+    looked_for,
+    with_adoption_words,
+    without_touching,
+)
 from tunesmith.planning.volume_deletion import being_deleted, credential_can_tell
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
 from tunesmith.planning.volume_purchase import (
@@ -46,7 +54,12 @@ BROKEN = frozenset({"failed", "access_revoked"})
 
 def decide(seen: VolumeObservation) -> VolumeDecision:
     """What to do next for one SharedVolume. Pure."""
-    decision = first_answer(
+    decision = with_adoption_words(seen, _managed(seen) if seen.may_change else _observed(seen))
+    return without_touching(seen, accounted(seen, seen_lately(seen, decision)))
+
+
+def _managed(seen: VolumeObservation) -> VolumeDecision:
+    return first_answer(
         seen,
         paused,
         being_deleted,
@@ -55,7 +68,9 @@ def decide(seen: VolumeObservation) -> VolumeDecision:
         never_seen,
         restored,
         without_finalizer,
+        claimed_by_another,
         found_by_name,
+        adopts,  # takes over what exists; nothing is made for such a resource
         predecessor_found,
         region_is_wrong,
         credential_must_stay,
@@ -67,7 +82,27 @@ def decide(seen: VolumeObservation) -> VolumeDecision:
         too_small,
         otherwise=in_order,
     )
-    return accounted(seen, seen_lately(seen, decision))
+
+
+def _observed(seen: VolumeObservation) -> VolumeDecision:
+    """`managementPolicy: Observe`: no question here has an answer that changes the volume."""
+    return first_answer(
+        seen,
+        paused,
+        being_deleted,
+        not_implemented_fields,
+        without_credential,
+        never_seen,
+        restored,
+        without_finalizer,
+        claimed_by_another,
+        adopts,
+        credential_must_stay,
+        lost_from_provider,
+        broken_at_provider,
+        still_made,
+        otherwise=in_order,
+    )
 
 
 def paused(seen: VolumeObservation) -> VolumeDecision | None:
@@ -138,19 +173,22 @@ def predecessor_found(seen: VolumeObservation) -> VolumeDecision | None:
     """A volume of our identity under another uid or installation, such as a retained one: ask before making another."""
     if seen.status.volume_id is not None or seen.spec.adoption_policy is AdoptionPolicy.BUY_NEW:
         return None
-    found = next(iter(seen.provider.same_identity_volumes(seen.name)), None)
-    if found is None:
+    found = seen.provider.same_identity_volumes(seen.name)
+    if not found:
         return None
-    what = f"Volume '{found.name}' ({found.id})"
+    names = ", ".join(f"'{each.name}' ({each.id})" for each in found)
+    what = f"Volume {names} was" if len(found) == 1 else f"Volumes {names} were"
     if seen.spec.adoption_policy is AdoptionPolicy.ASK:
-        message = f"{what} was made for a resource of this name before. Set `spec.adoptionPolicy` to 'SameIdentity' "
+        message = f"{what} made for a resource of this name before. Set `spec.adoptionPolicy` to 'SameIdentity' "
         message += "to take it over with its data, or to 'BuyNew' to make another."
         return tell(seen, Standing.STALLED, Reason.PREDECESSOR_FOUND, message)
-    if found.parsed_name is None or not may_be_taken_over(found.parsed_name, seen.around.installation):
-        message = f"{what} was made by another installation of Tunesmith, so it is not taken over. If that one is no "
-        message += "more, name it in the chart's `previousInstallationIDs`."
+    installation = seen.around.installation
+    ours = [each for each in found if each.parsed_name and may_be_taken_over(each.parsed_name, installation)]
+    if not ours:
+        message = f"{what} made by another installation of Tunesmith, so it is not taken over. If that one is no "
+        message += "more, name it in the chart's `previousInstallationIDs`; or set `spec.adoptionPolicy` to 'BuyNew'."
         return tell(seen, Standing.STALLED, Reason.PREDECESSOR_FOUND, message)
-    return record(seen, found)
+    return record(seen, ours[0], duplicates=tuple(each for each in found if each is not ours[0]))
 
 
 def lost_from_provider(seen: VolumeObservation) -> VolumeDecision | None:
@@ -233,6 +271,8 @@ def in_order(seen: VolumeObservation) -> VolumeDecision:
     size = f"The size is {volume.size_tib} TiB."
     if seen.spec.size_tib is not None and volume.size_tib > seen.spec.size_tib:
         size += f" `spec.sizeTiB` says {seen.spec.size_tib}; the provider shrinks no volume."
+    if seen.spec.size_tib is not None and volume.size_tib < seen.spec.size_tib:
+        size += f" `spec.sizeTiB` says {seen.spec.size_tib}; it is left so, because the volume is only watched."
     return tell(
         seen,
         Standing.DONE,
@@ -249,7 +289,9 @@ def seen_lately(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDeci
     if is_paused(metadata) or (metadata.is_being_deleted and FINALIZER not in metadata.finalizers):
         return decision
     has_eyes = isinstance(seen.credential, Credential)
-    look = LookAtProvider(seen.around.monotonic, volume_id=seen.status.volume_id)
+    if lets_go(decision.actions):
+        return decision
+    look = LookAtProvider(seen.around.monotonic, volume_id=looked_for(seen))
     decision = answering_request(decision, metadata, look, seen.around, has_eyes=has_eyes)
     begun, interval = seen.provider.begun if has_eyes else None, _interval_seconds(seen, decision)
     return looking_again(decision, look, begun=begun, interval_seconds=interval, around=seen.around)

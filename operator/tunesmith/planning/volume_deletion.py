@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.planning.actions import SetFinalizer, SetMetadata
+from tunesmith.planning.claims import volume_owner_elsewhere
 from tunesmith.planning.decision import EventNote, EventType, first_answer
 from tunesmith.planning.orders import DeleteVolume
 from tunesmith.planning.ownership import (
@@ -33,6 +34,9 @@ def being_deleted(seen: VolumeObservation) -> VolumeDecision | None:
     return first_answer(
         seen,
         not_ours_to_hold,
+        owned_by_another,
+        never_adopted,
+        only_watched,
         protected,
         abandoned,
         in_use,
@@ -48,6 +52,25 @@ def being_deleted(seen: VolumeObservation) -> VolumeDecision | None:
 def not_ours_to_hold(seen: VolumeObservation) -> VolumeDecision | None:
     """Without our finalizer others decide when the object goes."""
     return None if FINALIZER in seen.resource.metadata.finalizers else quietly(seen)
+
+
+def owned_by_another(seen: VolumeObservation) -> VolumeDecision | None:
+    """Another resource owns the volume: this one can go at once and touches nothing."""
+    return None if volume_owner_elsewhere(seen) is None else let_go(seen)
+
+
+def never_adopted(seen: VolumeObservation) -> VolumeDecision | None:
+    """What `spec.adopt` names was not taken over, and nothing was made: there is nothing to let go of."""
+    nothing = seen.status.volume_id is None and seen.status.create_intent is None
+    return let_go(seen) if seen.spec.adopt is not None and nothing else None
+
+
+def only_watched(seen: VolumeObservation) -> VolumeDecision | None:
+    """`managementPolicy: Observe` never deletes: the resource goes at once, the volume stays as it is."""
+    if seen.may_change:
+        return None
+    message = f"Volume '{seen.status.provider_name}' ({seen.status.volume_id}) was only watched and stays as it is."
+    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
 
 
 def protected(seen: VolumeObservation) -> VolumeDecision | None:

@@ -10,10 +10,11 @@ from tunesmith.planning.circumstances import Circumstances, Unknown
 from tunesmith.planning.cluster_observation import NoCredential
 from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.naming import ProviderName
-from tunesmith.planning.ownership import annotated_name, own_name
+from tunesmith.planning.ownership import Claim, annotated_name, own_name
 from tunesmith.planning.provider import Credential, ProviderCluster, ProviderView, ProviderVolume
 from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
+from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import (
     CONDITIONS,
@@ -66,6 +67,7 @@ class VolumeObservation:
     clusters: tuple[NamingCluster, ...] = ()  # read anew from the API server while nobody is elected
     credential_secret_held: bool = False
     credential_shared: bool = False
+    other_claims: tuple[Claim, ...] = ()
 
     @property
     def spec(self) -> SharedVolumeSpec:
@@ -104,6 +106,11 @@ class VolumeObservation:
     def holder(self) -> ProviderCluster | None:
         """The provider's cluster that holds the volume. The volume itself does not say."""
         return None if self.status.volume_id is None else self.provider.holder_of(self.status.volume_id)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether anything may be changed at the provider; 'Observe' only watches."""
+        return self.spec.management_policy is ManagementPolicy.MANAGE
 
     @property
     def waits_for_first_cluster(self) -> bool:

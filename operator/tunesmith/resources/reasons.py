@@ -121,12 +121,25 @@ class Reason(StrEnum):
         "Restored",
         "The resource was restored from a backup of another object. Set `spec.adoptionPolicy` to decide.",
     )
-    ALREADY_OWNED = "AlreadyOwned", "An older resource owns the provider's object."
+    ALREADY_OWNED = "AlreadyOwned", "Another resource owns the provider's object: it bought it, or it is older."
     ADOPTED = "Adopted", "An existing object of the provider was taken over."
     ADOPTION_MISMATCH = (
         "AdoptionMismatch",
         "The object to adopt differs from the spec in a field that cannot be changed.",
     )
+    NOTHING_TO_ADOPT = (
+        "NothingToAdopt",
+        "The API key does not show what `spec.adopt` names. It is taken over when it shows; nothing is bought.",
+    )
+    ADOPTION_AMBIGUOUS = (
+        "AdoptionAmbiguous",
+        "The provider has several of the name to adopt. Make the resource again with the id of one.",
+    )
+    ADOPTION_REFUSED = (
+        "AdoptionRefused",
+        "The object to adopt was bought for another resource, or by another installation of Tunesmith.",
+    )
+    WATCHED = "Watched", "An existing object of the provider is watched, and never changed."
     GONE = "Gone", "The provider no longer has it."
     ABSENCE_UNPROVEN = (
         "AbsenceUnproven",
@@ -265,6 +278,10 @@ class Reason(StrEnum):
     STORAGE_NOT_FOUND = "StorageNotFound", "The SharedVolume or claim does not exist."
     CLUSTER_NOT_FOUND = "ClusterNotFound", "The GPUCluster does not exist."
     SLURM_CLUSTER = "SlurmCluster", "The GPUCluster runs Slurm; jobs need one of `clusterType` 'Kubernetes'."
+    CLUSTER_WATCHED = (
+        "ClusterWatched",
+        "The GPUCluster is only watched; jobs need one of `managementPolicy` 'Manage'.",
+    )
     CLUSTER_REQUESTED = "ClusterRequested", "The job's own GPUCluster is being made from its template."
     CLUSTER_RELEASED = "ClusterReleased", "The GPUCluster was given back, or is being; the message says what buys it."
     CLUSTER_DELETING = "ClusterDeleting", "The GPUCluster is being deleted."

@@ -145,15 +145,15 @@ def test_dollars_and_minutes_are_those_of_the_ledger():
     ("certain", "uncertain", "agree"),
     [
         ("10.00", "0", True),
-        ("10.18", "0", True),
-        ("10.20", "0", False),
-        ("9.80", "0", False),
+        ("10.27", "0", True),
+        ("10.29", "0", False),
+        ("9.72", "0", False),
         ("8.00", "2.00", True),
         ("8.00", "1.50", False),
     ],
 )
 def test_the_ledger_lies_within_what_the_statuses_say_and_the_time_between_the_clocks(certain, uncertain, agree):
-    hour = Decimal("31.92")  # 17.7 cents in 20 seconds
+    hour = Decimal("31.92")  # 26.6 cents in 30 seconds
     assert books.Books(Decimal("10.00"), Decimal(certain), Decimal(uncertain), hour).agree is agree
 
 

@@ -1,6 +1,7 @@
 """What people see of the demo: the drawn picture, and the plain lines where there is no terminal."""
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -15,6 +16,7 @@ from tunesmith_demo.picture import (
     Progress,
     ResourceLine,
     cluster_line,
+    dollars,
     job_line,
     node_line,
     volume_line,
@@ -158,3 +160,24 @@ def test_another_lens_closes_the_one_before():
         view.look_through(Lens(first, "demo", "train"))
         view.look_through(None)
     assert first.closed
+
+
+NOW = datetime(2026, 11, 23, 9, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("status", "spent"),
+    [
+        ({"firstReadyTime": "2026-11-23T08:00:00Z"}, "11.06"),  # a minute at 63.84 an hour on what was counted
+        ({"firstReadyTime": "2026-11-23T09:00:30Z"}, "10.53"),  # counted up to before it was there
+        ({}, "10.00"),  # still being built
+    ],
+)
+def test_dollars_are_carried_on_from_what_was_counted_but_not_to_before_it_began(status, spent):
+    cost = {"hourlyUSD": "63.84", "computeUSD": "10.00", "asOfTime": "2026-11-23T09:00:00Z"}
+    assert dollars(({"kind": "GPUCluster", "status": {"cost": cost, **status}},), NOW) == (spent, "63.84")
+
+
+def test_a_volume_is_carried_on_from_what_was_counted():
+    cost = {"hourlyUSD": "0.60", "computeUSD": "1.00", "asOfTime": "2026-11-23T08:56:00Z"}
+    assert dollars(({"kind": "SharedVolume", "status": {"cost": cost}}, None), NOW) == ("1.05", "0.60")

@@ -96,13 +96,14 @@ class Operator:
     def record(self, raw, note):
         self.events.append(note.reason)
 
-    def give(self, kind, name, spec):
+    def give(self, kind, name, spec, uid=None):
         raw = {
             "apiVersion": "tunesmith.dev/v1alpha1",
             "kind": kind,
             "metadata": {"name": name, "namespace": "ml", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": spec,
         }
+        raw["metadata"]["uid"] = uid or f"uid-{name}"
         self.cache.observe(self.kube.put(raw))
 
     def delete(self, key):
