@@ -119,9 +119,11 @@ class TestClusters:
         namespace.apply(gpu_cluster(expireAfterSeconds=3600))
         refused(namespace, "GPUCluster", "cluster", "NotImplemented", "`spec.expireAfterSeconds`")
 
-    def test_a_volume_with_a_field_that_nothing_acts_on_is_refused(self, namespace):
-        namespace.apply(shared_volume(growth={"whenUsedPercent": 80, "maxTiB": 4}))
-        refused(namespace, "SharedVolume", "volume", "NotImplemented", "`spec.growth`")
+    def test_a_volume_of_regions_that_do_not_exist_names_those_that_do(self, namespace):
+        volume = shared_volume(regions=["moon-1", "moon-2"])
+        del volume["spec"]["region"]
+        namespace.apply(volume)
+        refused(namespace, "SharedVolume", "volume", "RegionUnknown", "'moon-1' or 'moon-2'", "us-central-8")
 
 
 def test_sold_out_gpus_are_asked_for_again_and_nothing_is_held(world, namespace):

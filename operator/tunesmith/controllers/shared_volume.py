@@ -8,10 +8,11 @@ from typing import Any
 from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
 from tunesmith.controllers.controller import Key
 from tunesmith.controllers.ports import Ports
+from tunesmith.controllers.volume_usage import VolumeUsages
 from tunesmith.kube.kinds import GPU_CLUSTER
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
-from tunesmith.planning.neighbours import naming_clusters, shares_credential
+from tunesmith.planning.neighbours import naming_clusters, shares_credential, storing_jobs
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.shared_volume import decide
 from tunesmith.planning.volume_observation import NamingCluster, VolumeObservation
@@ -30,6 +31,7 @@ class SharedVolumeController:
         self._ports = ports
         self._clouds = clouds
         self._memories = PurchaseMemories()
+        self._usages = VolumeUsages(ports)
 
     async def observe(self, key: Key, raw: Raw, around: Circumstances) -> VolumeObservation:
         """The resource, the provider, and the clusters that name it."""
@@ -42,6 +44,8 @@ class SharedVolumeController:
             provider=eyes.view,
             memory=self._remembered(key, resource, eyes, around),
             clusters=await self._clusters(key, resource),
+            jobs=storing_jobs(self._ports.cache.list("FineTuneJob", key.namespace), key.name),
+            usage=await self._usages.of(key, resource),
             credential_secret_held=eyes.secret_held,
             credential_shared=self._credential_shared(resource),
         )
@@ -67,6 +71,7 @@ class SharedVolumeController:
     def forget(self, key: Key) -> None:
         """The resource is gone: drop its memory."""
         self._memories.drop(key)
+        self._usages.forget(key)
 
     async def _eyes(self, resource: SharedVolume) -> Eyes:
         spec = resource.spec

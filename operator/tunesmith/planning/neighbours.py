@@ -106,6 +106,19 @@ def waiting_jobs(raws: Iterable[Raw], cluster_name: str, nodes: int) -> frozense
     )
 
 
+def storing_jobs(raws: Iterable[Raw], volume_name: str) -> tuple[str, ...]:
+    """Names of the FineTuneJobs among these that store on the volume, have not ended and are not being deleted."""
+    return tuple(
+        sorted(
+            raw["metadata"]["name"]
+            for raw in raws
+            if (((raw.get("spec") or {}).get("storage") or {}).get("sharedVolume") or {}).get("name") == volume_name
+            and not raw["metadata"].get("deletionTimestamp")
+            and not _has_ended(raw.get("status") or {})
+        )
+    )
+
+
 def using_pods(pods: Iterable[PodFact]) -> frozenset[str]:
     """The pods that use GPUs or ask for them, as `namespace/name`."""
     return frozenset(f"{pod.namespace}/{pod.name}" for pod in pods if pod.gpus > 0 and not pod.finished)

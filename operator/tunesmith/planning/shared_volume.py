@@ -11,7 +11,6 @@ from tunesmith.planning.looking import (
     leaving_interval_seconds,
     looking_again,
 )
-from tunesmith.planning.orders import ResizeVolume
 from tunesmith.planning.ownership import (
     FINALIZER,
     NAME_ANNOTATION,
@@ -24,6 +23,7 @@ from tunesmith.planning.provider import Credential, ProviderVolume
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_deletion import being_deleted, credential_can_tell
+from tunesmith.planning.volume_growth import full_at_its_limit, too_small
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
 from tunesmith.planning.volume_purchase import (
     buy,
@@ -33,14 +33,13 @@ from tunesmith.planning.volume_purchase import (
     record,
     region_is_wrong,
 )
+from tunesmith.planning.volume_status import as_seen, broken_at_provider, deleted_outside, facts, still_made
 from tunesmith.resources.not_implemented import set_but_not_implemented
 from tunesmith.resources.purchase import AdoptionPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolumeStatus
 
 INTERVAL_SECONDS = 60.0
-RESIZE_AGAIN_SECONDS = 60.0
-BROKEN = frozenset({"failed", "access_revoked"})
 
 
 def decide(seen: VolumeObservation) -> VolumeDecision:
@@ -64,6 +63,7 @@ def decide(seen: VolumeObservation) -> VolumeDecision:
             buy,
             lost_from_provider,
             broken_at_provider,
+            deleted_outside,
             still_made,
             too_small,
             otherwise=in_order,
@@ -186,61 +186,21 @@ def lost_from_provider(seen: VolumeObservation) -> VolumeDecision | None:
     return tell(seen, Standing.WORKING, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
 
 
-def broken_at_provider(seen: VolumeObservation) -> VolumeDecision | None:
-    """The provider itself says that the volume cannot be used."""
-    volume = seen.bought
-    if volume is None or volume.status not in BROKEN:
-        return None
-    message = f"The provider has the volume as '{volume.status}'. Ask its support; nothing is changed here."
-    verdicts = {**_facts(seen), "Provisioned": Verdict(False, Reason.PROVISION_FAILED, message)}
-    status = _as_seen(seen, volume)
-    return tell(seen, Standing.STALLED, Reason.PROVISION_FAILED, message, status=status, verdicts=verdicts)
-
-
-def still_made(seen: VolumeObservation) -> VolumeDecision | None:
-    """The provider is making the volume, or says something new about it."""
-    volume = seen.bought
-    if volume is None or volume.is_usable:
-        return None
-    message = f"The provider has the volume as '{volume.status}'."
-    verdicts = {**_facts(seen), "Provisioned": Verdict(False, Reason.PROVISIONING, message)}
-    status = _as_seen(seen, volume)
-    return tell(seen, Standing.WORKING, Reason.PROVISIONING, message, status=status, verdicts=verdicts)
-
-
-def too_small(seen: VolumeObservation) -> VolumeDecision | None:
-    """The user wants it larger. provider: volumes grow; only its own team shrinks them."""
-    volume, wish = seen.bought, seen.spec.size_tib
-    if volume is None or wish is None or volume.size_tib >= wish:
-        return None
-    written = seen.memory.last_write
-    if written is not None and (seen.provider.begun is None or seen.provider.begun < written):
-        return quietly(seen, LookAtProvider(written))
-    waits = written is not None and seen.around.monotonic < written + RESIZE_AGAIN_SECONDS
-    message = f"Growing from {volume.size_tib} to {wish} TiB."
-    verdicts = {**_facts(seen), "Resizing": Verdict(True, Reason.RESIZING, message)}
-    actions = () if waits else (ResizeVolume(volume.id, wish),)
-    return tell(
-        seen, Standing.WORKING, Reason.RESIZING, message, *actions, status=_as_seen(seen, volume), verdicts=verdicts
-    )
-
-
 def in_order(seen: VolumeObservation) -> VolumeDecision:
     """Everything is as it was asked for."""
     volume = seen.bought
     if volume is None:
         raise ValueError("a volume is in order only when the provider shows it")
     message = f"The volume of {volume.size_tib} TiB is there."
-    size = f"The size is {volume.size_tib} TiB."
-    if seen.spec.size_tib is not None and volume.size_tib > seen.spec.size_tib:
-        size += f" `spec.sizeTiB` says {seen.spec.size_tib}; the provider shrinks no volume."
+    resizing, events = full_at_its_limit(seen) or (Verdict(False, Reason.AS_WANTED, _size(seen, volume)), ())
     return tell(
         seen,
         Standing.DONE,
         Reason.IN_ORDER,
         message,
-        status=_as_seen(seen, volume),
-        verdicts={**_facts(seen), "Resizing": Verdict(False, Reason.AS_WANTED, size)},
+        status=as_seen(seen, volume),
+        verdicts={**facts(seen), "Resizing": resizing},
+        events=events,
     )
 
 
@@ -263,20 +223,10 @@ def _interval_seconds(seen: VolumeObservation, decision: VolumeDecision) -> floa
     return INTERVAL_SECONDS if calm else BUSY_INTERVAL_SECONDS
 
 
-def _as_seen(seen: VolumeObservation, volume: ProviderVolume) -> SharedVolumeStatus:
-    update: dict[str, object] = {
-        "provider_status": volume.status,
-        "size_tib": volume.size_tib or seen.status.size_tib,
-        "bound_to": seen.user(),
-    }
-    if isinstance(seen.credential, Credential):
-        update["credential_fingerprint"] = seen.credential.fingerprint
-    return seen.status.model_copy(update=update)
-
-
-def _facts(seen: VolumeObservation) -> dict[str, Verdict]:
-    user = seen.user()
-    in_use = Verdict(False, Reason.NOT_IN_USE, "No cluster has the volume attached.")
-    if user is not None:
-        in_use = Verdict(True, Reason.IN_USE, f"GPUCluster '{user}' has the volume, or has ordered it.")
-    return {"Provisioned": Verdict(True, Reason.BOUGHT, "The provider has made the volume."), "InUse": in_use}
+def _size(seen: VolumeObservation, volume: ProviderVolume) -> str:
+    size, wish = f"The size is {volume.size_tib} TiB.", seen.spec.size_tib
+    if wish is None or volume.size_tib <= wish:
+        return size
+    if seen.spec.growth is not None:
+        return f"{size} `spec.sizeTiB` says {wish}; the volume has grown since, and the provider shrinks none."
+    return f"{size} `spec.sizeTiB` says {wish}; the provider shrinks no volume."

@@ -18,6 +18,7 @@ from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_hav
 from tunesmith.planning.verdict import Standing, Verdict
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
 from tunesmith.planning.volume_purchase import found_by_name, hold_credential, record_id
+from tunesmith.planning.volume_status import users
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
 from tunesmith.resources.reasons import Reason
 
@@ -74,12 +75,11 @@ def in_use(seen: VolumeObservation) -> VolumeDecision | None:
     intent = seen.status.create_intent
     elected = intent.cluster_uid if intent is not None else None
     may_hold = [c for c in seen.clusters if c.uid == elected or seen.status.volume_id or (intent is None and c.buying)]
-    users = [cluster.name for cluster in may_hold if cluster.needs_the_volume]
-    holder = seen.user()
-    user = holder or next(iter(sorted(users)), None)
-    if user is None:
+    holding = [cluster.name for cluster in may_hold if cluster.needs_the_volume]
+    named = users(seen.user() or next(iter(sorted(holding)), None), seen.jobs)
+    if not named:
         return None
-    message = f"The volume is in use by GPUCluster '{user}'. Delete that one first; the volume goes after it."
+    message = f"The volume is in use by {named}. Delete what uses it first; the volume goes after it."
     verdicts = {"InUse": Verdict(True, Reason.IN_USE, message)}
     return tell(seen, Standing.WORKING, Reason.IN_USE, message, verdicts=verdicts)
 

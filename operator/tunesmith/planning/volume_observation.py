@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tunesmith.planning.circumstances import Circumstances, Unknown
+from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
 from tunesmith.planning.cluster_observation import NoCredential
 from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.naming import ProviderName
@@ -14,6 +14,7 @@ from tunesmith.planning.ownership import annotated_name, own_name
 from tunesmith.planning.provider import Credential, ProviderCluster, ProviderView, ProviderVolume
 from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
+from tunesmith.planning.volume_usage import VolumeUsage
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import (
     CONDITIONS,
@@ -24,6 +25,7 @@ from tunesmith.resources.shared_volume import (
 )
 
 VolumeDecision = Decision[SharedVolumeStatus]
+NOT_MEASURED = NotYet("nobody has measured it yet")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class VolumeObservation:
     provider: ProviderView
     memory: PurchaseMemory
     clusters: tuple[NamingCluster, ...] = ()  # read anew from the API server while nobody is elected
+    jobs: tuple[str, ...] = ()
+    """Names of the FineTuneJobs that store on it, have not ended and are not being deleted; sorted."""
+    usage: Known[VolumeUsage] | Unknown = NOT_MEASURED
     credential_secret_held: bool = False
     credential_shared: bool = False
 
@@ -76,6 +81,13 @@ class VolumeObservation:
     def status(self) -> SharedVolumeStatus:
         """What was written down before."""
         return self.resource.status
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Where it lies once that is known; before that everywhere it may be made, in the user's order."""
+        if self.status.volume_id is not None and self.status.region:
+            return (self.status.region,)
+        return tuple(region for region in (self.spec.region, *self.spec.regions) if region)
 
     @property
     def name(self) -> ProviderName:

@@ -22,8 +22,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "spec.repair",
     ),
     "SharedVolume": (
-        "spec.regions",
-        "spec.growth",
         "spec.managementPolicy",
         "spec.adopt",
     ),

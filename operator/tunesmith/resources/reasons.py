@@ -222,6 +222,14 @@ class Reason(StrEnum):
     IN_USE = "InUse", "A cluster has the volume attached."
     NOT_IN_USE = "NotInUse", "No cluster has the volume attached."
     RESIZING = "Resizing", "The provider is growing the volume."
+    GROWTH_AT_LIMIT = (
+        "GrowthAtLimit",
+        "The volume is full enough to grow, but as large as `spec.growth.maxTiB` allows. Raise it, or clear it.",
+    )
+    ACCESS_REVOKED = (
+        "AccessRevoked",
+        "The provider has withdrawn access to the volume. See the account's credit, or ask the provider's support.",
+    )
 
     # FineTuneJob
     MODEL_UNKNOWN = "ModelUnknown", "The catalogue has no such model. See `kubectl get catalogmodels`."
