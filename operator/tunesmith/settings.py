@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     idle_delete_after_seconds: int | None = Field(default=None, ge=1)
     phase_deadline_seconds: dict[Stage, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
     resync_seconds: float = Field(default=600, gt=0)
+    orphans_mode: Literal["Report", "Delete"] = "Report"
+    orphans_delete_at_most: int = Field(default=1, ge=1)
+    orphans_look_seconds: float = Field(default=600, gt=0)
     gpu_hour_usd: dict[str, Decimal] = Field(default_factory=dict)
     tib_month_usd: Decimal | None = None
 
@@ -97,6 +100,7 @@ class Settings(BaseSettings):
             id=self.installation_id or derived_id,
             previous_ids=self.previous_installation_ids,
             operator_namespace=self.operator_namespace,
+            release=self.lease_name,
             credential_namespaces=self.credential_namespaces,
             has_credential=self.api_key_file is not None,
             jobs_namespace=self.jobs_namespace,
@@ -110,6 +114,9 @@ class Settings(BaseSettings):
             idle_warn_after_seconds=self.idle_warn_after_seconds,
             idle_delete_after_seconds=self.idle_delete_after_seconds,
             phase_deadline_seconds={stage.value: limit for stage, limit in self.phase_deadline_seconds.items()},
+            orphans_are_deleted=self.orphans_mode == "Delete",
+            orphans_delete_at_most=self.orphans_delete_at_most,
+            orphan_look_seconds=self.orphans_look_seconds,
             prices=Prices(gpu_hour_usd=self.gpu_hour_usd, tib_month_usd=self.tib_month_usd),
         )
 

@@ -1,9 +1,8 @@
-"""The command `tunesmith`: runs the operator, reads its audit log, or says its version."""
+"""The command `tunesmith`: runs the operator, reads its audit log and its report of orphans, or says its version."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,8 @@ import click
 from pydantic import ValidationError
 
 from tunesmith.cli.audit import audit
+from tunesmith.cli.kubeconfig import kubeconfig_of_environment
+from tunesmith.cli.orphans import orphans
 from tunesmith.main import run as run_operator
 from tunesmith.settings import Settings
 
@@ -34,24 +35,17 @@ def run(kubeconfig: Path | None) -> None:
     except ValidationError as error:
         click.echo(f"The settings cannot be used:\n{_problems(error)}", err=True)
         sys.exit(2)
-    asyncio.run(run_operator(settings, kubeconfig or _kubeconfig_of_environment()))
+    asyncio.run(run_operator(settings, kubeconfig or kubeconfig_of_environment()))
 
 
 main.add_command(audit)
+main.add_command(orphans)
 
 
 @main.command(name="version")
 def show_version() -> None:
     """Print the version."""
     click.echo(version("tunesmith"))
-
-
-def _kubeconfig_of_environment() -> Path | None:
-    """In a pod the service account counts."""
-    if "KUBERNETES_SERVICE_HOST" in os.environ:
-        return None
-    path = Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
-    return path if path.exists() else None
 
 
 def _problems(error: ValidationError) -> str:

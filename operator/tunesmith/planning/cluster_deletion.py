@@ -9,8 +9,9 @@ from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
 from tunesmith.planning.cluster_purchase import hold_credential
 from tunesmith.planning.cluster_status import as_seen, standing
-from tunesmith.planning.decision import Decision, EventNote, EventType, first_answer
+from tunesmith.planning.decision import Action, Decision, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import Ending, give_back, target_of
+from tunesmith.planning.name_book import KeepName, Kept, keeping
 from tunesmith.planning.ownership import (
     ABANDON_ANNOTATION,
     FINALIZER,
@@ -68,7 +69,8 @@ def abandoned(seen: ClusterObservation) -> ClusterDecision | None:
         message = f"The annotation '{ABANDON_ANNOTATION}' says '{wish}', but this resource is about '{target}'."
         return stalled(seen, Reason.ABANDON_MISMATCH, f"{message} Set it to '{target}' to let the resource go.")
     message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
-    return let_go(seen, EventNote(EventType.WARNING, Reason.ABANDONED, message))
+    note = EventNote(EventType.WARNING, Reason.ABANDONED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.ABANDONED, seen.around.installation))
 
 
 def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
@@ -106,7 +108,8 @@ def retained(seen: ClusterObservation) -> ClusterDecision | None:
     if seen.spec.deletion_policy is not DeletionPolicy.RETAIN or seen.status.cluster_id is None:
         return None
     message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) stays at the provider, and bills."
-    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
+    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
 
 def given_back(seen: ClusterObservation) -> ClusterDecision:
@@ -114,9 +117,9 @@ def given_back(seen: ClusterObservation) -> ClusterDecision:
     return give_back(seen, _ending(seen))
 
 
-def let_go(seen: ClusterObservation, *events: EventNote) -> ClusterDecision:
-    """Take our finalizers away. The kubeconfig Secret goes with its owner."""
-    actions = []
+def let_go(seen: ClusterObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> ClusterDecision:
+    """Take our finalizers away. The kubeconfig Secret goes with its owner; what is kept is written down first."""
+    actions: list[Action] = [*keep]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     finalizers = SetMetadata(finalizers=without_finalizer(seen.resource.metadata))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tunesmith.planning.actions import SetFinalizer, SetMetadata
-from tunesmith.planning.decision import EventNote, EventType, first_answer
+from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.decision import Action, EventNote, EventType, first_answer
+from tunesmith.planning.name_book import KeepName, Kept, keeping
 from tunesmith.planning.orders import DeleteVolume
 from tunesmith.planning.ownership import (
     ABANDON_ANNOTATION,
@@ -67,7 +68,8 @@ def abandoned(seen: VolumeObservation) -> VolumeDecision | None:
         message = f"The annotation '{ABANDON_ANNOTATION}' says '{wish}'; set it to '{target}' to let the resource go."
         return tell(seen, Standing.STALLED, Reason.ABANDON_MISMATCH, message)
     message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
-    return let_go(seen, EventNote(EventType.WARNING, Reason.ABANDONED, message))
+    note = EventNote(EventType.WARNING, Reason.ABANDONED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.ABANDONED, seen.around.installation))
 
 
 def in_use(seen: VolumeObservation) -> VolumeDecision | None:
@@ -119,7 +121,8 @@ def retained(seen: VolumeObservation) -> VolumeDecision | None:
     if not _is_kept(seen):
         return None
     message = f"Volume '{seen.status.provider_name}' ({seen.status.volume_id}) stays at the provider, and bills."
-    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
+    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
 
 def still_there(seen: VolumeObservation) -> VolumeDecision | None:
@@ -153,9 +156,9 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
     return _second_look(seen, intent.name, begun)
 
 
-def let_go(seen: VolumeObservation, *events: EventNote) -> VolumeDecision:
-    """Take our finalizers away."""
-    actions: list[SetFinalizer | SetMetadata] = []
+def let_go(seen: VolumeObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> VolumeDecision:
+    """Take our finalizers away. What is kept is written down first."""
+    actions: list[Action] = [*keep]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     actions.append(SetMetadata(finalizers=without_finalizer(seen.resource.metadata)))

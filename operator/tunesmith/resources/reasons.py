@@ -214,6 +214,11 @@ class Reason(StrEnum):
     OUTSIDE_SCHEDULE = "OutsideSchedule", "It is outside the hours of `spec.schedule`, so there is no cluster."
     HOURS_OVER = "HoursOver", "The hours of `spec.schedule` are over; the cluster goes when its jobs have ended."
     SCHEDULE_INVALID = "ScheduleInvalid", "A cron line or the time zone of `spec.schedule` cannot be read."
+    ORPHAN_FOUND = (
+        "OrphanFound",
+        "Something bills at the provider and no resource answers for it. See `tunesmith orphans`; adopt or delete it.",
+    )
+    ORPHAN_DELETED = "OrphanDeleted", "A cluster that no resource answers for was deleted, as `orphans.mode` says."
     NO_BUDGET = "NoBudget", "No budget is set."
 
     # SharedVolume

@@ -1,6 +1,7 @@
 """How full a claim is, in a kubelet's words."""
 
 import pytest
+
 from tunesmith_devcluster.nodes.volume_stats import quantity_bytes, volume_stats
 from tunesmith_devcluster.nodes.volumes import MountedClaim
 

@@ -17,6 +17,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.cluster_observation import JobUse
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.orders import DeleteCluster
 from tunesmith.planning.provider import Credential
 from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
@@ -91,7 +92,7 @@ def test_jobs_that_stay_keep_the_cluster():
 def test_retain_lets_go_and_tells_that_it_bills():
     resource = a_cluster_resource(deleting=True, status=bought_status(), deletionPolicy="Retain")
     decision = decide(seen(resource, a_view(a_provider_cluster())))
-    only(decision, SetMetadata)
+    assert decision.actions == (KeepName(str(NAME), Kept.RETAINED), SetMetadata(finalizers=()))
     assert decision.events[0].reason == "Retained"
 
 
@@ -101,7 +102,7 @@ def test_an_unproven_absence_stalls_and_abandon_lets_go():
     assert reason(decision, "Stalled") == "AbsenceUnproven"
     resource = a_cluster_resource(deleting=True, status=bought_status(), annotations={"tunesmith.dev/abandon": "c-1"})
     decision = decide(seen(resource, credential=Credential("key-2")))
-    only(decision, SetMetadata)
+    assert decision.actions == (KeepName(str(NAME), Kept.ABANDONED), SetMetadata(finalizers=()))
     assert decision.events[0].reason == "Abandoned"
 
 

@@ -20,6 +20,7 @@ from tests.unit.tunesmith.planning.volume_builders import (
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.decision import Outcome
+from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.neighbours import storing_jobs
 from tunesmith.planning.orders import BuyVolume, DeleteVolume, ResizeVolume
@@ -175,7 +176,7 @@ def test_a_volume_in_use_refuses_deletion_and_says_by_whom():
 
 def test_retain_is_the_default_and_tells_that_it_bills():
     decision = decide(seen(a_volume(status=BOUGHT, deleting=True), a_view(volumes=(at_provider(),))))
-    assert only(decision, SetMetadata).finalizers == ()
+    assert decision.actions == (KeepName(str(NAME), Kept.RETAINED), SetMetadata(finalizers=()))
     assert decision.events[0].reason == "Retained"
 
 
