@@ -12,7 +12,7 @@ from tunesmith.controllers.volume_usage import VolumeUsages
 from tunesmith.kube.kinds import GPU_CLUSTER
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
-from tunesmith.planning.neighbours import naming_clusters, shares_credential, storing_jobs
+from tunesmith.planning.neighbours import naming_clusters, needed_secrets, storing_jobs
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.shared_volume import decide
 from tunesmith.planning.volume_observation import NamingCluster, VolumeObservation
@@ -48,6 +48,7 @@ class SharedVolumeController:
             usage=await self._usages.of(key, resource),
             credential_secret_held=eyes.secret_held,
             credential_shared=self._credential_shared(resource),
+            secrets_of_others=self._secrets_of_others(resource),
         )
 
     def decide(self, seen: VolumeObservation) -> Decision[SharedVolumeStatus]:
@@ -101,11 +102,16 @@ class SharedVolumeController:
         return naming_clusters((await self._ports.kube.list(GPU_CLUSTER, key.namespace)).items, key.name)
 
     def _credential_shared(self, resource: SharedVolume) -> bool:
-        if resource.spec.credentials_ref is None:
-            return False
+        reference = resource.spec.credentials_ref
+        return reference is not None and reference.name in self._secrets_of_others(resource)
+
+    def _secrets_of_others(self, resource: SharedVolume) -> frozenset[str]:
+        """Credential Secrets that its neighbours need; looked up only where it has to do with a Secret itself."""
+        if resource.spec.credentials_ref is None and resource.status.credentials_secret_name is None:
+            return frozenset()
         namespace, cache = resource.metadata.namespace, self._ports.cache
         others = (*cache.list("GPUCluster", namespace), *cache.list("SharedVolume", namespace))
-        return shares_credential(others, resource.metadata.uid, resource.spec.credentials_ref.name)
+        return needed_secrets(others, resource.metadata.uid)
 
 
 def _typed(raw: Raw) -> SharedVolume:

@@ -9,6 +9,7 @@ from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
 from tunesmith.planning.cluster_purchase import hold_credential
 from tunesmith.planning.cluster_status import as_seen, standing
+from tunesmith.planning.credential_secret import left_behind
 from tunesmith.planning.decision import Action, Decision, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import Ending, give_back, target_of
 from tunesmith.planning.name_book import KeepName, Kept, keeping
@@ -119,7 +120,7 @@ def given_back(seen: ClusterObservation) -> ClusterDecision:
 
 def let_go(seen: ClusterObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> ClusterDecision:
     """Take our finalizers away. The kubeconfig Secret goes with its owner; what is kept is written down first."""
-    actions: list[Action] = [*keep]
+    actions: list[Action] = [*keep, *left_behind(seen.secret_use)]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     finalizers = SetMetadata(finalizers=without_finalizer(seen.resource.metadata))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.cluster_observation import NoCredential
+from tunesmith.planning.credential_secret import following_secret, refusal_of_key
 from tunesmith.planning.decision import ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.looking import (
     BUSY_INTERVAL_SECONDS,
@@ -44,31 +45,30 @@ INTERVAL_SECONDS = 60.0
 
 def decide(seen: VolumeObservation) -> VolumeDecision:
     """What to do next for one SharedVolume. Pure."""
-    return seen_lately(
+    answer = first_answer(
         seen,
-        first_answer(
-            seen,
-            paused,
-            being_deleted,
-            not_implemented_fields,
-            without_credential,
-            never_seen,
-            restored,
-            without_finalizer,
-            found_by_name,
-            predecessor_found,
-            region_is_wrong,
-            credential_must_stay,
-            made_with_a_cluster,  # elects the one cluster that may make it
-            buy,
-            lost_from_provider,
-            broken_at_provider,
-            deleted_outside,
-            still_made,
-            too_small,
-            otherwise=in_order,
-        ),
+        paused,
+        being_deleted,
+        not_implemented_fields,
+        without_credential,
+        never_seen,
+        key_is_refused,
+        restored,
+        without_finalizer,
+        found_by_name,
+        predecessor_found,
+        region_is_wrong,
+        credential_must_stay,
+        made_with_a_cluster,  # elects the one cluster that may make it
+        buy,
+        lost_from_provider,
+        broken_at_provider,
+        deleted_outside,
+        still_made,
+        too_small,
+        otherwise=in_order,
     )
+    return seen_lately(seen, credential_followed(seen, answer))
 
 
 def paused(seen: VolumeObservation) -> VolumeDecision | None:
@@ -108,6 +108,23 @@ def never_seen(seen: VolumeObservation) -> VolumeDecision | None:
         return tell(seen, Standing.STALLED, Reason.CREDENTIALS_REFUSED, message, look)
     message = f"{failed.failure.message} It is asked again."
     return tell(seen, Standing.WORKING, Reason.PROVIDER_UNREACHABLE, message, look)
+
+
+def key_is_refused(seen: VolumeObservation) -> VolumeDecision | None:
+    """The provider refuses a key that it took before. What was bought goes on, and bills, while nothing can be done."""
+    refusal = refusal_of_key(seen.around)
+    if refusal is None:
+        return None
+    message = f"{refusal.message} Put a valid API key into the credential's Secret; it is used at once."
+    return tell(seen, Standing.STALLED, Reason.CREDENTIALS_REFUSED, message, LookAtProvider(seen.around.monotonic))
+
+
+def credential_followed(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDecision:
+    """The decision, which also follows a change of `spec.credentialsRef`; on the way out that is not its business."""
+    metadata = seen.resource.metadata
+    if is_paused(metadata) or metadata.is_being_deleted:
+        return decision
+    return following_secret(decision, seen.secret_use, seen.around)
 
 
 def restored(seen: VolumeObservation) -> VolumeDecision | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.credential_secret import left_behind
 from tunesmith.planning.decision import Action, EventNote, EventType, first_answer
 from tunesmith.planning.name_book import KeepName, Kept, keeping
 from tunesmith.planning.orders import DeleteVolume
@@ -158,7 +159,7 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
 
 def let_go(seen: VolumeObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> VolumeDecision:
     """Take our finalizers away. What is kept is written down first."""
-    actions: list[Action] = [*keep]
+    actions: list[Action] = [*keep, *left_behind(seen.secret_use)]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     actions.append(SetMetadata(finalizers=without_finalizer(seen.resource.metadata)))
@@ -166,11 +167,16 @@ def let_go(seen: VolumeObservation, *events: EventNote, keep: tuple[KeepName, ..
 
 
 def credential_can_tell(seen: VolumeObservation) -> bool:
-    """Only the credential that bought it can prove absence: a volume's list names no project."""
+    """Only the credential that bought it, or one that shows another object of the same project, can prove absence.
+
+    A volume's own list names no project, so it is the clusters that tell.
+    """
     if not isinstance(seen.credential, Credential):
         return False
-    recorded = seen.status.credential_fingerprint
-    return recorded is None or recorded == seen.credential.fingerprint
+    recorded, project = seen.status.credential_fingerprint, seen.status.project_id
+    if recorded is None or recorded == seen.credential.fingerprint:
+        return True
+    return bool(project) and any(cluster.project_id == project for cluster in seen.provider.seen_clusters())
 
 
 def _is_kept(seen: VolumeObservation) -> bool:

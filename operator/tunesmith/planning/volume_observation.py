@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
 from tunesmith.planning.cluster_observation import NoCredential
+from tunesmith.planning.credential_secret import SecretUse
 from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.naming import ProviderName
 from tunesmith.planning.ownership import annotated_name, own_name
@@ -71,6 +72,7 @@ class VolumeObservation:
     usage: Known[VolumeUsage] | Unknown = NOT_MEASURED
     credential_secret_held: bool = False
     credential_shared: bool = False
+    secrets_of_others: frozenset[str] = frozenset()
 
     @property
     def spec(self) -> SharedVolumeSpec:
@@ -106,6 +108,22 @@ class VolumeObservation:
             return None
         started = written.started_time or self.around.now
         return Intent(name=written.name or str(self.name), nonce=written.nonce or "", started=started)
+
+    @property
+    def secret_use(self) -> SecretUse:
+        """The credential's Secret, and whether one that was named before is still needed."""
+        reference, status, credential = self.spec.credentials_ref, self.status, self.credential
+        nothing = status.volume_id is None and status.create_intent is None
+        fingerprint = credential.fingerprint if isinstance(credential, Credential) else None
+        shown = self.bought is not None and fingerprint == status.credential_fingerprint
+        return SecretUse(
+            namespace=self.resource.metadata.namespace or "",
+            wanted=None if reference is None else reference.name,
+            wanted_is_held=self.credential_secret_held,
+            recorded=status.credentials_secret_name,
+            old_is_free=nothing or shown,
+            needed_by_others=self.secrets_of_others,
+        )
 
     @property
     def bought(self) -> ProviderVolume | None:
