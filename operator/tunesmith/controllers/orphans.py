@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -75,6 +76,7 @@ class OrphanSweep:
         self._memory: Mapping[str, Seen] = {}
         self._orphans: tuple[Orphan, ...] = ()
         self._published: OrphanReport | None = None
+        self._has_read_report = False
 
     def counted(self) -> Mapping[str, int]:
         """How many orphans there are, by kind; what its users keep is not counted."""
@@ -135,9 +137,9 @@ class OrphanSweep:
 
     async def _remembered(self) -> Mapping[str, Seen]:
         """What this process has seen before; at first, what the process before it had reported."""
-        if self._memory or self._published is not None:
+        if self._has_read_report:
             return self._memory
-        self._published = await self._stored_report()
+        await self._read_report()
         now = self._ports.clock.monotonic()
         reported = self._published.orphans if self._published is not None else ()
         return {each.id: Seen(now, each.since, reported_before=True) for each in reported}
@@ -174,8 +176,7 @@ class OrphanSweep:
         """The report for `tunesmith orphans`, written only when it says something new."""
         self._orphans = orphans
         report = report_of(orphans, now)
-        if self._published is None:
-            self._published = await self._stored_report()
+        await self._read_report()
         if self._published is None and not orphans:
             return
         if self._published is not None and report.says_the_same(self._published):
@@ -183,14 +184,16 @@ class OrphanSweep:
         await self._ports.kube.apply(self._manifest(report))
         self._published = report
 
-    async def _stored_report(self) -> OrphanReport | None:
+    async def _read_report(self) -> None:
+        """Once: what the process before this one had written."""
+        if self._has_read_report:
+            return
         installation = self._ports.installation
         name = report_name(installation.release)
         found = await self._ports.kube.get(CONFIG_MAP, installation.operator_namespace, name)
-        try:
-            return None if found is None else OrphanReport.model_validate_json(found["data"][REPORT_KEY])
-        except (ValidationError, KeyError):
-            return None
+        with suppress(ValidationError, KeyError):
+            self._published = None if found is None else OrphanReport.model_validate_json(found["data"][REPORT_KEY])
+        self._has_read_report = True
 
     def _manifest(self, report: OrphanReport) -> dict[str, Any]:
         installation = self._ports.installation
