@@ -117,6 +117,7 @@ class _Operator:
                 monotonic=clock.monotonic,
                 jitter=random.random,
                 allow_loopback=settings.allow_loopback,
+                cluster_id=lambda remote: provider_cluster_id(cache, remote),
             )
         )
         installation = await _installation(kube, settings)
@@ -210,6 +211,12 @@ def kubeconfig_secret_name(cache: Cache, remote: RemoteCluster) -> str | None:
         if name:
             return str(name)
     return f"{remote.name}-kubeconfig"
+
+
+def provider_cluster_id(cache: Cache, remote: RemoteCluster) -> str | None:
+    """The provider's id of the cluster that a GPUCluster has now; None when it has none."""
+    raw = cache.get("GPUCluster", remote.namespace, remote.name) or {}
+    return (raw.get("status") or {}).get("clusterID") or None
 
 
 async def _installation(kube: Kube, settings: Settings) -> Installation:

@@ -15,11 +15,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunesmith.cloud.generations import ApiGeneration
-from tunesmith.planning.circumstances import Installation, Prices
+from tunesmith.planning.circumstances import Installation, RepairTimes
 from tunesmith.planning.deadlines import Stage
+from tunesmith.planning.price_table import BilledFrom, BilledUntil, BillingRules, Prices, price_table
 
 log = logging.getLogger(__name__)
 
+Dollars = Annotated[Decimal, Field(ge=0)]
 InstallationID = Annotated[str, Field(pattern=r"^[a-z0-9]{6}$")]
 
 
@@ -51,12 +53,22 @@ class Settings(BaseSettings):
     idle_warn_after_seconds: int = Field(default=1800, ge=1)
     idle_delete_after_seconds: int | None = Field(default=None, ge=1)
     phase_deadline_seconds: dict[Stage, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    repair_after_seconds: float = Field(default=600, ge=0)
+    repair_after_alert_seconds: float = Field(default=60, ge=0)
+    repair_replace_after_seconds: float = Field(default=600, ge=0)
+    repair_cooldown_seconds: float = Field(default=1800, ge=0)
     resync_seconds: float = Field(default=600, gt=0)
     orphans_mode: Literal["Report", "Delete"] = "Report"
     orphans_delete_at_most: int = Field(default=1, ge=1)
     orphans_look_seconds: float = Field(default=600, gt=0)
-    gpu_hour_usd: dict[str, Decimal] = Field(default_factory=dict)
-    tib_month_usd: Decimal | None = None
+
+    default_prices: bool = True  # the published prices stand where none is set below; null takes one away
+    gpu_hour_usd: dict[str, Dollars | None] = Field(default_factory=dict)
+    preemptible_gpu_hour_usd: dict[str, Dollars | None] = Field(default_factory=dict)
+    reserved_gpu_hour_usd: dict[str, dict[str, Dollars | None]] = Field(default_factory=dict)  # terms: {"7-30": "3.69"}
+    tib_month_usd: Dollars | None = None
+    billing_from: BilledFrom = BilledFrom.UNKNOWN
+    billing_until: BilledUntil = BilledUntil.UNKNOWN
 
     workers: int = Field(default=32, ge=1)
     lease_name: str = "tunesmith"
@@ -71,6 +83,12 @@ class Settings(BaseSettings):
     @classmethod
     def _without_slash(cls, url: str) -> str:
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _prices_can_be_read(self) -> Settings:
+        """A term that is not one is refused when the operator starts, not when somebody reserves."""
+        self.prices()
+        return self
 
     @model_validator(mode="after")
     def _base_url_is_safe(self) -> Settings:
@@ -117,7 +135,24 @@ class Settings(BaseSettings):
             orphans_are_deleted=self.orphans_mode == "Delete",
             orphans_delete_at_most=self.orphans_delete_at_most,
             orphan_look_seconds=self.orphans_look_seconds,
-            prices=Prices(gpu_hour_usd=self.gpu_hour_usd, tib_month_usd=self.tib_month_usd),
+            repair=RepairTimes(
+                after_seconds=self.repair_after_seconds,
+                after_alert_seconds=self.repair_after_alert_seconds,
+                replace_after_seconds=self.repair_replace_after_seconds,
+                cooldown_seconds=self.repair_cooldown_seconds,
+            ),
+            prices=self.prices(),
+            billing=BillingRules(self.billing_from, self.billing_until),
+        )
+
+    def prices(self) -> Prices:
+        """The price table: the published defaults, unless switched off, with what is set here."""
+        return price_table(
+            on_demand=self.gpu_hour_usd,
+            preemptible=self.preemptible_gpu_hour_usd,
+            reserved=self.reserved_gpu_hour_usd,
+            tib_month=self.tib_month_usd,
+            defaults=self.default_prices,
         )
 
 

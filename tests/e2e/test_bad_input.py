@@ -6,14 +6,13 @@ import time
 
 import pytest
 import yaml
-from tests.e2e.manifests import (
+from tests.e2e.manifests import (, shared_volume
     catalog_model,
     config_map,
     fine_tune_job,
     gpu_cluster,
     rows_of,
     secret,
-    shared_volume,
     training,
 )
 
@@ -115,10 +114,6 @@ class TestClusters:
         namespace.apply(gpu_cluster(region="moon-1"))
         refused(namespace, "GPUCluster", "cluster", "RegionUnknown", "'moon-1'", "us-central-8")
 
-    def test_a_field_that_nothing_acts_on_is_named(self, namespace):
-        namespace.apply(gpu_cluster(expireAfterSeconds=3600))
-        refused(namespace, "GPUCluster", "cluster", "NotImplemented", "`spec.expireAfterSeconds`")
-
     def test_a_volume_of_regions_that_do_not_exist_names_those_that_do(self, namespace):
         volume = shared_volume(regions=["moon-1", "moon-2"])
         del volume["spec"]["region"]
@@ -149,8 +144,10 @@ def test_a_kubeconfig_that_runs_a_program_is_refused(world, namespace):
     cluster_id = bought["status"]["clusterID"]
     world.ask_provider(f"/admin/clusters/{cluster_id}/kubeconfig", {"kubeconfig": yaml.safe_dump(handed_out)})
     reconcile_now(namespace, "GPUCluster", "cluster")
-    told = namespace.until_condition("GPUCluster", "cluster", "Ready", "False", reason="KubeconfigRefused")
+    told = namespace.until_condition("GPUCluster", "cluster", "KubeconfigAvailable", reason="KubeconfigRefused")
     assert "exec" in told["message"]
+    kept = base64.b64decode(namespace.get("Secret", secret_name)["data"]["value"])
+    assert b"exec" not in kept, "the one of before is used on"
     assert not trace.exists()
     namespace.delete("GPUCluster", "cluster")
     assert cluster_id not in {cluster["cluster_id"] for cluster in world.clusters}

@@ -18,6 +18,7 @@ from tunesmith.cloud.errors import CloudError
 from tunesmith.kube.errors import unreachable
 from tunesmith.kube.remote import RemoteView
 from tunesmith.planning.circumstances import Known
+from tunesmith.planning.cluster_observation import KubeconfigFacts
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.provider import AttachedVolume, Driver, ProviderCluster, ProviderVolume, Region
 
@@ -311,6 +312,9 @@ class PlayedRemotes:
             "status": {"allocatable": {"nvidia.com/gpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]},
         }
         return RemoteView(Known(True, 0.0), Known((node,), 0.0), Known((), 0.0), Known((), 0.0))
+
+    def judge(self, kubeconfig):
+        return KubeconfigFacts()
 
     async def kube(self, remote):
         return self.inside

@@ -19,6 +19,7 @@ from tunesmith.planning.orders import BuyCluster, DeleteCluster
 from tunesmith.planning.provider import Credential, Driver, ProviderCluster, ProviderView, Region
 from tunesmith.planning.purchase import HoldIntent, Intent, LookAtProvider, PurchaseMemory, after_looking
 from tunesmith.planning.retry import hold_back
+from tunesmith.planning.usage import RecordUsage
 from tunesmith.resources.gpu_cluster import GPUCluster
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -168,6 +169,8 @@ class Process:
                 if cluster_id in world.clusters:
                     world.clusters[cluster_id] = replace(world.clusters[cluster_id], status="Deleting")
                 self.memory = self.memory.with_delete_sent(world.clock)
+            case RecordUsage():
+                world.crash_point()
             case _:
                 raise AssertionError(f"nobody expected {action}")
         return True

@@ -11,7 +11,8 @@ import click
 from pydantic import ValidationError
 
 from tunesmith.cli.audit import audit
-from tunesmith.cli.kubeconfig import kubeconfig_of_environment
+from tunesmith.cli.cost import cost
+from tunesmith.cli.environment import kubeconfig_of_environment
 from tunesmith.cli.orphans import orphans
 from tunesmith.main import run as run_operator
 from tunesmith.settings import Settings
@@ -46,6 +47,9 @@ main.add_command(orphans)
 def show_version() -> None:
     """Print the version."""
     click.echo(version("tunesmith"))
+
+
+main.add_command(cost)
 
 
 def _problems(error: ValidationError) -> str:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunesmith.cli.kubeconfig import kubeconfig_of_environment
+from tunesmith.cli.environment import kubeconfig_of_environment
 from tunesmith.kube.connect import open_local
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CONFIG_MAP

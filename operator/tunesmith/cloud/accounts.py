@@ -32,6 +32,7 @@ class _Apart:
     clusters: dict[str, Known[ProviderCluster]] = field(default_factory=dict)
     volumes: dict[str, Known[ProviderVolume]] = field(default_factory=dict)
     not_found: dict[str, float] = field(default_factory=dict)
+    fetched: dict[str, float] = field(default_factory=dict)
     remediations: dict[str, Known[tuple[Remediation, ...]]] = field(default_factory=dict)
 
 
@@ -58,8 +59,13 @@ class Account:
             return replace(lists, remediations=dict(self._apart.remediations))
         clusters = _merged(lists.clusters, self._apart.clusters, lambda cluster: cluster.id)
         volumes = _merged(lists.volumes, self._apart.volumes, lambda volume: volume.id)
-        return ProviderView(
-            clusters, volumes, lists.regions, dict(self._apart.not_found), dict(self._apart.remediations)
+        return replace(
+            lists,
+            clusters=clusters,
+            volumes=volumes,
+            not_found=dict(self._apart.not_found),
+            fetched=dict(self._apart.fetched),
+            remediations=dict(self._apart.remediations),
         )
 
     async def look(self, not_before: float, *, cluster_id: str | None = None, volume_id: str | None = None) -> None:
@@ -71,6 +77,13 @@ class Account:
             await self._look_up_cluster(cluster_id)
         if volume_id is not None and self._lists.volume(volume_id) is None:
             await self._look_up_volume(volume_id)
+
+    async def look_at_cluster(self, cluster_id: str, not_before: float) -> None:
+        """Ask for one cluster by itself, unless that was done at `not_before` or later. Raises `CloudError`."""
+        if self._apart.fetched.get(cluster_id, float("-inf")) < not_before:
+            begun = self._monotonic()
+            await self._look_up_cluster(cluster_id)
+            self._apart.fetched[cluster_id] = begun
 
     async def look_at_remediations(self, cluster_id: str, not_before: float) -> None:
         """Have the repairs of one cluster, listed at `not_before` or later. Raises `CloudError`."""
@@ -161,7 +174,7 @@ class Account:
     def _drop_superseded(self, begun: float) -> None:
         listed = {c.id for c in self._lists.seen_clusters()} | {v.id for v in self._lists.seen_volumes()}
         for found in (self._apart.clusters, self._apart.volumes):
-            for each in [key for key, fact in found.items() if key in listed or fact.as_of < begun]:
+            for each in [key for key, fact in found.items() if fact.as_of < begun]:
                 del found[each]
         for each in [key for key in self._apart.not_found if key in listed]:
             del self._apart.not_found[each]
@@ -203,6 +216,8 @@ def no_credential() -> CloudError:
 def _merged(
     listed: Known[tuple[Fact, ...]], apart: dict[str, Known[Fact]], id_of: Callable[[Fact], str]
 ) -> Known[tuple[Fact, ...]]:
+    """The list, with what single look-ups found beside it; of two answers about one thing the later question counts."""
+    newer = {key: fact.value for key, fact in apart.items() if fact.as_of >= listed.as_of}
     known = {id_of(fact) for fact in listed.value}
     extra = tuple(fact.value for key, fact in sorted(apart.items()) if key not in known)
-    return Known((*listed.value, *extra), listed.as_of)
+    return Known((*(newer.get(id_of(fact), fact) for fact in listed.value), *extra), listed.as_of)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable
 
 from pydantic import Field
@@ -182,7 +181,7 @@ def _cluster(wire: _Cluster) -> ProviderCluster:
         status=wire.status or "",
         region=wire.region or "",
         gpu_type=wire.gpu_type or "",
-        gpus=wire.num_gpus or 0,
+        gpus=(wire.num_gpus or 0) + (wire.allocated_preemptible_gpus or 0),  # provider: these come alongside
         project_id=wire.project_id or "",
         billing_type=wire.billing_type or "",
         cluster_type=wire.cluster_type or "KUBERNETES",  # provider: the type when none is given
@@ -279,5 +278,5 @@ def decoded(kube_config: str) -> str:
     """provider: base64 of YAML; empty while there is none. What does not decode counts as not there yet."""
     try:
         return base64.b64decode(kube_config, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not ASCII, or not UTF-8 behind it
         return ""

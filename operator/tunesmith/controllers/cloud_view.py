@@ -37,7 +37,7 @@ from tunesmith.planning.orders import (
 )
 from tunesmith.planning.ownership import IN_USE_FINALIZER
 from tunesmith.planning.provider import Credential, ProviderView
-from tunesmith.planning.purchase import HoldIntent, LookAtProvider, LookAtRemediations, PurchaseMemory
+from tunesmith.planning.purchase import HoldIntent, LookAtCluster, LookAtProvider, LookAtRemediations, PurchaseMemory
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.references import NameReference
 
@@ -132,6 +132,9 @@ class CloudView:
         match action:
             case LookAtProvider(not_before, cluster_id, volume_id):
                 await account.look(not_before, cluster_id=cluster_id, volume_id=volume_id)
+                return memory, None
+            case LookAtCluster(not_before, cluster_id):
+                await account.look_at_cluster(cluster_id, not_before)
                 return memory, None
             case LookAtRemediations(not_before, cluster_id):
                 await account.look_at_remediations(cluster_id, not_before)

@@ -12,21 +12,31 @@ from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, 
 from tunesmith.controllers.controller import Key, pool_key
 from tunesmith.controllers.fine_tune_job import jobs_on_cluster
 from tunesmith.controllers.ports import Ports
+from tunesmith.controllers.usage_log import write_usage
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CLAIM, FINE_TUNE_JOB, NAMESPACE, SECRET, SHARED_VOLUME, STORAGE_CLASS, VOLUME
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
+from tunesmith.planning.cluster_kubeconfig_facts import (
+    CLUSTER_ID_ANNOTATION,
+    KUBE_SYSTEM_ANNOTATION,
+    REPLACED_ANNOTATION,
+    belongs_to,
+    hash_of,
+)
 from tunesmith.planning.cluster_observation import (
     NOT_LOOKED,
     ClusterObservation,
     InsideFacts,
+    KubeconfigFacts,
     NamedVolume,
     StoredSecret,
 )
 from tunesmith.planning.decision import Action, Decision
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.kube_facts import NodeFact, node_fact, pod_fact
+from tunesmith.planning.kube_facts import NodeFact, PodFact, node_fact, pod_fact
 from tunesmith.planning.neighbours import (
+    blames,
     inside_facts,
     job_uses,
     named_volume,
@@ -37,6 +47,7 @@ from tunesmith.planning.neighbours import (
     wanting_jobs,
 )
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
+from tunesmith.planning.usage import RecordUsage
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.parsing import parse
@@ -44,6 +55,7 @@ from tunesmith.resources.shared_volume import SharedVolume
 
 Raw = Mapping[str, Any]
 INSIDE_SECONDS = 15.0
+KUBECONFIGS_REMEMBERED = 8192
 
 
 class GPUClusterController:
@@ -55,6 +67,7 @@ class GPUClusterController:
         self._ports = ports
         self._clouds = clouds
         self._memories = PurchaseMemories()
+        self._kubeconfigs: dict[str, KubeconfigFacts] = {}
 
     async def observe(self, key: Key, raw: Raw, around: Circumstances) -> ClusterObservation:
         """The resource, the provider, the neighbours, the Secret, and the inside of the bought cluster."""
@@ -62,7 +75,7 @@ class GPUClusterController:
         eyes = await self._eyes(resource)
         secret = await self._secret(resource, around)
         remote = RemoteCluster(key.namespace, key.name)
-        nodes, inside = await self._inside(remote, resource, secret, around)
+        nodes, inside, uid = await self._inside(remote, resource, secret, around)
         jobs = await self._jobs(key, resource)
         return ClusterObservation(
             around=around,
@@ -75,6 +88,7 @@ class GPUClusterController:
                 self._ports.cache.list("GPUCluster"), resource.metadata.uid, resource.status.cluster_id
             ),
             jobs=job_uses(jobs, key.name),
+            blames=blames(jobs, key.name),
             wanting_jobs=self._known(jobs, wanting_jobs(jobs, key.name), around),
             waiting_jobs=self._known(jobs, waiting_jobs(jobs, key.name, resource.spec.nodes or 1), around),
             gpu_pods=self._gpu_pods(remote, nodes),
@@ -84,6 +98,9 @@ class GPUClusterController:
             kubeconfig_secret=secret,
             inside=inside,
             nodes=nodes,
+            offered=self._offered(resource, eyes),
+            kube_system_uid=uid,
+            pods=NOT_LOOKED if isinstance(nodes, Unknown) else self._pods(remote),
         )
 
     def decide(self, seen: ClusterObservation) -> Decision[GPUClusterStatus]:
@@ -91,7 +108,10 @@ class GPUClusterController:
         return decide(seen)
 
     async def act(self, seen: ClusterObservation, action: Action) -> object:
-        """One request to the provider."""
+        """One request to the provider, or one line of the audit log."""
+        if isinstance(action, RecordUsage):
+            write_usage(action, self._ports.clock.now())
+            return None
         key = Key(self.kind, seen.resource.metadata.namespace or "", seen.resource.metadata.name)
         eyes = await self._eyes(seen.resource)
         remembered = Remembered(self._memories, key, seen.resource.metadata.uid)
@@ -187,8 +207,33 @@ class GPUClusterController:
         if found is None:
             return Known(None, around.monotonic)
         owners = frozenset(owner["uid"] for owner in found["metadata"].get("ownerReferences") or ())
-        uid = found["metadata"].get("uid", "")
-        return Known(StoredSecret(owners, _text(found), uid), around.monotonic)
+        annotations, text = found["metadata"].get("annotations") or {}, _text(found)
+        stored = StoredSecret(
+            owners,
+            text,
+            cluster_id=annotations.get(CLUSTER_ID_ANNOTATION, ""),
+            kube_system_uid=annotations.get(KUBE_SYSTEM_ANNOTATION, ""),
+            replaced=annotations.get(REPLACED_ANNOTATION, ""),
+            renew_at=self._judged(text).renew_at,
+            uid=found["metadata"].get("uid", ""),
+        )
+        return Known(stored, around.monotonic)
+
+    def _offered(self, resource: GPUCluster, eyes: Eyes) -> KubeconfigFacts:
+        """What reading the provider's kubeconfig says."""
+        bought = None if resource.status.cluster_id is None else eyes.view.cluster(resource.status.cluster_id)
+        return KubeconfigFacts() if bought is None else self._judged(bought.kubeconfig)
+
+    def _judged(self, kubeconfig: str) -> KubeconfigFacts:
+        """Read once per content: certificates are not parsed at every pass."""
+        if not kubeconfig:
+            return KubeconfigFacts()
+        name = hash_of(kubeconfig)
+        if name not in self._kubeconfigs:
+            if len(self._kubeconfigs) >= KUBECONFIGS_REMEMBERED:
+                self._kubeconfigs.clear()
+            self._kubeconfigs[name] = self._ports.remotes.judge(kubeconfig)
+        return self._kubeconfigs[name]
 
     async def _inside(
         self,
@@ -196,23 +241,33 @@ class GPUClusterController:
         resource: GPUCluster,
         secret: Known[StoredSecret | None] | Unknown,
         around: Circumstances,
-    ) -> tuple[Known[tuple[NodeFact, ...]] | Unknown, Known[InsideFacts] | Unknown]:
-        """Nodes from the reflectors, the rest by a few reads; only once our own kubeconfig is in its Secret."""
-        if isinstance(secret, Unknown) or secret.value is None:
-            return NOT_LOOKED, NOT_LOOKED
-        if resource.metadata.uid not in secret.value.owner_uids:
-            return NOT_LOOKED, NOT_LOOKED
+    ) -> tuple[Known[tuple[NodeFact, ...]] | Unknown, Known[InsideFacts] | Unknown, str]:
+        """Nodes from the reflectors, the rest by a few reads, and who answers; only by our own cluster's kubeconfig."""
+        stored = None if isinstance(secret, Unknown) else secret.value
+        if stored is None or not belongs_to(resource, stored):
+            return NOT_LOOKED, NOT_LOOKED, ""
         view = self._ports.remotes.view(remote)
+        if view.kubeconfig_hash and view.kubeconfig_hash != hash_of(stored.value):
+            self._ports.remotes.look_now(remote)
+            return NOT_LOOKED, NOT_LOOKED, ""
         if isinstance(view.nodes, Unknown):
-            return view.nodes, NOT_LOOKED
+            return view.nodes, NOT_LOOKED, view.kube_system_uid
         nodes = Known(tuple(node_fact(raw) for raw in view.nodes.value), view.nodes.as_of)
+        return nodes, await self._within_time(remote, around), view.kube_system_uid
+
+    async def _within_time(self, remote: RemoteCluster, around: Circumstances) -> Known[InsideFacts] | Unknown:
         try:
             async with asyncio.timeout(INSIDE_SECONDS):
-                return nodes, Known(await self._inside_facts(remote), around.monotonic)
+                return Known(await self._inside_facts(remote), around.monotonic)
         except KubeError as error:
-            return nodes, Unknown(error.failure.message)
+            return Unknown(error.failure.message)
         except TimeoutError:
-            return nodes, Unknown(f"It gave no answer within {INSIDE_SECONDS:g} s.")
+            return Unknown(f"It gave no answer within {INSIDE_SECONDS:g} s.")
+
+    def _pods(self, remote: RemoteCluster) -> Known[tuple[PodFact, ...]] | Unknown:
+        """Pods that use GPUs or are ours, from the reflectors."""
+        pods = self._ports.remotes.view(remote).pods
+        return pods if isinstance(pods, Unknown) else Known(tuple(pod_fact(raw) for raw in pods.value), pods.as_of)
 
     async def _inside_facts(self, remote: RemoteCluster) -> InsideFacts:
         kube, namespace = await self._ports.remotes.kube(remote), self._ports.installation.jobs_namespace

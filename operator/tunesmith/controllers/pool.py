@@ -11,10 +11,12 @@ from tunesmith.controllers.cluster_facts import cluster_facts, gpu_cluster
 from tunesmith.controllers.controller import POOL, Key, pool_key
 from tunesmith.controllers.ports import Ports
 from tunesmith.planning.actions import RemoteCluster
-from tunesmith.planning.admission import Judgement, judge, pool_of, stands_on, with_positions_of_before
+from tunesmith.planning.admission import Judgement, judge, nodes_to_expect, pool_of, stands_on, with_positions_of_before
+from tunesmith.planning.budget import admission_stopped
 from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.job_cluster import closed_to_jobs
-from tunesmith.planning.pool import PoolAnswer, with_nodes_to_come
+from tunesmith.planning.leaving import names_closed, names_suspected
+from tunesmith.planning.pool import PoolAnswer, with_nodes_closed, with_nodes_to_come
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.parsing import parse
 
@@ -72,9 +74,15 @@ class PoolController:
         facts = cluster_facts(self._ports, where)
         if isinstance(facts, Unknown):
             return facts
-        expected = (cluster.spec.nodes or 1) if cluster is not None else 0
-        nodes = with_nodes_to_come(facts.value.nodes, expected)
-        judgement = judge(jobs, self._grants[key].grants, nodes, facts.value.pods, self._ports.clock.now())
+        nodes, suspects = facts.value.nodes, frozenset[str]()
+        if cluster is not None:
+            nodes = with_nodes_closed(nodes, names_closed(cluster.status))
+            nodes = with_nodes_to_come(nodes, nodes_to_expect(cluster))
+            suspects = names_suspected(cluster.status)
+        now = self._ports.clock.now()
+        closed = admission_stopped(cluster) if cluster is not None else None
+        grants = self._grants[key].grants
+        judgement = judge(jobs, grants, nodes, facts.value.pods, now, suspects=suspects, closed=closed)
         judgement = self._seldom_moved(key, judgement)
         self._grants[key] = judgement
         return Known(judgement, facts.as_of)

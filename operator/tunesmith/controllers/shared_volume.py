@@ -8,6 +8,7 @@ from typing import Any
 from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
 from tunesmith.controllers.controller import Key
 from tunesmith.controllers.ports import Ports
+from tunesmith.controllers.usage_log import write_usage
 from tunesmith.controllers.volume_usage import VolumeUsages
 from tunesmith.kube.kinds import GPU_CLUSTER
 from tunesmith.planning.circumstances import Circumstances
@@ -15,6 +16,7 @@ from tunesmith.planning.decision import Action, Decision
 from tunesmith.planning.neighbours import naming_clusters, needed_secrets, storing_jobs
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.shared_volume import decide
+from tunesmith.planning.usage import RecordUsage
 from tunesmith.planning.volume_observation import NamingCluster, VolumeObservation
 from tunesmith.resources.parsing import parse
 from tunesmith.resources.shared_volume import SharedVolume, SharedVolumeStatus
@@ -56,7 +58,10 @@ class SharedVolumeController:
         return decide(seen)
 
     async def act(self, seen: VolumeObservation, action: Action) -> object:
-        """One request to the provider."""
+        """One request to the provider, or one line of the audit log."""
+        if isinstance(action, RecordUsage):
+            write_usage(action, self._ports.clock.now())
+            return None
         key = Key(self.kind, seen.resource.metadata.namespace or "", seen.resource.metadata.name)
         eyes = await self._eyes(seen.resource)
         remembered = Remembered(self._memories, key, seen.resource.metadata.uid)

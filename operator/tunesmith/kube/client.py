@@ -74,6 +74,16 @@ class Kube:
         self._gate = gate
         self._request_seconds = request_seconds
         self._connector = connector
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def close_when_idle(self, longest_seconds: float) -> None:
+        """Let the requests in flight end, for so long at most, then close. Streams that are open end with it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_seconds):
+                await self._idle.wait()
+        await self.close()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -310,6 +320,8 @@ class Kube:
             self._gate(what)
         begun = time.monotonic()
         outcome = "unreachable"
+        self._in_flight += 1
+        self._idle.clear()
         try:
             async with asyncio.timeout(self._request_seconds):
                 answer = await request()
@@ -323,6 +335,9 @@ class Kube:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise unreachable(what, f"the API server cannot be reached ({type(error).__name__})") from error
         finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
             if self._observer is not None:
                 self._observer(verb, kind.kind, outcome, time.monotonic() - begun)
 

@@ -22,6 +22,10 @@ class KubeconfigRefused(Exception):
     """The kubeconfig is not one that the operator uses. The text says why and holds nothing from the file but names."""
 
 
+class KubeconfigBroken(KubeconfigRefused):
+    """The kubeconfig is not whole: cut off, or not written to its end yet. Another look may find it so."""
+
+
 @dataclass(frozen=True)
 class RemoteAccess:
     """What is needed to speak to a cluster: PEM texts and a token, never paths."""
@@ -36,11 +40,13 @@ class RemoteAccess:
 def read_kubeconfig(text: str, *, allow_loopback: bool = False) -> RemoteAccess:
     """The access that a kubeconfig gives. Raises `KubeconfigRefused`."""
     if len(text) > LARGEST_CHARACTERS:
-        raise KubeconfigRefused("the kubeconfig is larger than 256 KiB")
+        raise KubeconfigRefused("it is larger than 256 KiB")
     try:
         config = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise KubeconfigRefused("the kubeconfig is not YAML") from error
+        raise KubeconfigBroken("it is not YAML") from error
+    if not isinstance(config, dict) or not {"clusters", "contexts", "users"} <= config.keys():
+        raise KubeconfigBroken("its clusters, users or contexts are missing")
     _only(
         config, "kubeconfig", {"apiVersion", "kind", "clusters", "contexts", "users", "current-context", "preferences"}
     )
@@ -59,9 +65,9 @@ def read_kubeconfig(text: str, *, allow_loopback: bool = False) -> RemoteAccess:
         token=_token(user.get("token")),
     )
     if not access.ca_pem:
-        raise KubeconfigRefused("`certificate-authority-data` is missing, so the server could not be recognised")
+        raise KubeconfigBroken("`certificate-authority-data` is missing, so the server could not be recognised")
     if not access.token and not (access.client_certificate_pem and access.client_key_pem):
-        raise KubeconfigRefused("it holds neither a token nor a client certificate with its key")
+        raise KubeconfigBroken("it holds neither a token nor a client certificate with its key")
     return access
 
 
@@ -86,10 +92,14 @@ def _only(found: Any, what: str, allowed: set[str]) -> None:
 
 def _single(config: dict[str, Any], collection: str, member: str) -> dict[str, Any]:
     entries = config.get(collection)
+    if entries is None or entries == []:
+        raise KubeconfigBroken(f"`{collection}` is empty")
     if not isinstance(entries, list) or len(entries) != 1:
         raise KubeconfigRefused(f"`{collection}` must hold exactly one entry")
     _only(entries[0], collection, {"name", member})
     inner = entries[0].get(member)
+    if inner is None:
+        raise KubeconfigBroken(f"`{collection}` holds no `{member}`")
     if not isinstance(inner, dict):
         raise KubeconfigRefused(f"`{collection}` holds no `{member}`")
     return inner
@@ -107,7 +117,7 @@ def _names_agree(config: dict[str, Any], context: dict[str, Any]) -> None:
 
 def _server(server: object, *, allow_loopback: bool) -> str:
     if not isinstance(server, str):
-        raise KubeconfigRefused("`server` is missing")
+        raise KubeconfigBroken("`server` is missing")
     try:
         url = urlsplit(server)
         host, port = url.hostname or "", url.port

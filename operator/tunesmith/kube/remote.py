@@ -7,11 +7,9 @@ waits for a cluster but the caller of `kube`.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +17,20 @@ from tunesmith.kube.breaker import Breaker
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.client import Kube
 from tunesmith.kube.connect import open_remote
+from tunesmith.kube.credential_life import facts_of
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import JOB, NAMESPACE, NODE, POD, SECRET
 from tunesmith.kube.kubeconfig import KubeconfigRefused, read_kubeconfig
 from tunesmith.kube.reflector import Reflector, keep_all
+from tunesmith.kube.stored_kubeconfig import StoredKubeconfig, stored_kubeconfig
 from tunesmith.planning.actions import RemoteCluster
-from tunesmith.planning.circumstances import Known, NotYet, Refused, Unknown
+from tunesmith.planning.circumstances import Known, NotYet, OtherCluster, Refused, Rejected, Unknown
+from tunesmith.planning.cluster_observation import KubeconfigFacts
 from tunesmith.planning.decision import ErrorClass, Failure
 
 Raw = Mapping[str, Any]
 PROBE_SECONDS = 10.0
+RETIRING_SECONDS = 60.0  # longer than any request may take
 OWN_JOBS = "app.kubernetes.io/managed-by=tunesmith"
 GPU_RESOURCE = "nvidia.com/gpu"
 NOT_ASKED = NotYet("the cluster has not been asked yet")
@@ -44,11 +46,16 @@ class RemoteView:
     nodes: Known[tuple[Raw, ...]] | Unknown
     pods: Known[tuple[Raw, ...]] | Unknown  # those that ask for GPUs or are ours, of all namespaces
     jobs: Known[tuple[Raw, ...]] | Unknown  # ours
+    kubeconfig_hash: str = ""  # of the kubeconfig that this was seen with; empty: not connected
+    kube_system_uid: str = ""  # of the cluster that answered; empty: none did yet
 
 
 @dataclass(frozen=True)
 class RemotePorts:
-    """What bought clusters need of the rest. `secret_name` is None when there is no such GPUCluster."""
+    """What bought clusters need of the rest. `secret_name` is None when there is no such GPUCluster.
+
+    `cluster_id` is the provider's id of the cluster that the GPUCluster has now: a Secret of another is not used.
+    """
 
     local: Kube
     secret_name: Callable[[RemoteCluster], str | None]
@@ -57,6 +64,7 @@ class RemotePorts:
     monotonic: Callable[[], float]
     jitter: Callable[[], float]
     allow_loopback: bool = False
+    cluster_id: Callable[[RemoteCluster], str | None] | None = None
 
 
 class RemoteClusters:
@@ -69,6 +77,14 @@ class RemoteClusters:
     def view(self, remote: RemoteCluster) -> RemoteView:
         """What is known of it. Returns at once; `changed` tells when there is more."""
         return self._connection(remote).view()
+
+    def judge(self, kubeconfig: str) -> KubeconfigFacts:
+        """What reading a kubeconfig says of it: whether it may be used, and until when."""
+        return facts_of(kubeconfig, allow_loopback=self._ports.allow_loopback)
+
+    def look_now(self, remote: RemoteCluster) -> None:
+        """Its Secret is another than the one that it is seen with: read it at once."""
+        self._connection(remote).probe_now()
 
     async def kube(self, remote: RemoteCluster) -> Kube:
         """The client. Raises `KubeError` when there is no usable kubeconfig."""
@@ -96,7 +112,10 @@ class RemoteClusters:
 
 
 class _Connection:
-    """One bought cluster. A task connects, probes, and connects anew when the Secret's content changes."""
+    """One bought cluster. A task connects, probes, and connects anew when the Secret's content changes.
+
+    A client counts only once the cluster behind it was seen to be the one that was bought.
+    """
 
     def __init__(self, remote: RemoteCluster, ports: RemotePorts) -> None:
         self._remote = remote
@@ -104,22 +123,43 @@ class _Connection:
         self._breaker = Breaker(ports.monotonic)
         self._cache = Cache()
         self._kube: Kube | None = None
-        self._fingerprint = ""
+        self._stored: StoredKubeconfig | None = None
+        self._kube_system_uid = ""
         self._reachable: Known[bool] | Unknown = NOT_ASKED
-        self._refused: Failure | None = None
         self._reflectors: list[asyncio.Task[None]] = []
+        self._retiring: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Lock()
+        self._probe_now = asyncio.Event()
         self._keeper = asyncio.create_task(self._keep(), name=f"remote {remote.namespace}/{remote.name}")
 
     def view(self) -> RemoteView:
-        """What is known, Unknown as long as the API does not answer."""
-        return RemoteView(self._reachable, self._known("Node"), self._known("Pod"), self._known("Job"))
+        """What is known: Unknown as long as the API does not answer, or once the resource has another cluster."""
+        if not self._is_of_present_cluster():
+            return RemoteView(NOT_ASKED, NOT_ASKED, NOT_ASKED, NOT_ASKED)
+        return RemoteView(
+            self._reachable,
+            self._known("Node"),
+            self._known("Pod"),
+            self._known("Job"),
+            kubeconfig_hash=self._stored.hash if self._stored is not None and self._kube is not None else "",
+            kube_system_uid=self._kube_system_uid,
+        )
+
+    def probe_now(self) -> None:
+        """There is a reason to look at once: do not wait for the next turn."""
+        self._probe_now.set()
 
     async def kube(self) -> Kube:
-        """The client, connected on first use."""
-        if self._kube is None:
+        """The client of the cluster that was bought; connected on first use."""
+        if self._kube is None or not self._is_of_present_cluster():
             await self._connect()
-        assert self._kube is not None
+        if not self._kube_system_uid:
+            with suppress(_NoAnswerError):
+                await self._identify()
+        if self._kube is None:
+            if isinstance(self._reachable, Refused):
+                raise KubeError(Failure(ErrorClass.INVALID, self._reachable.why))
+            raise _missing(f"The connection to GPUCluster '{self._remote.name}' was lost; it is tried again.")
         return self._kube
 
     async def close(self) -> None:
@@ -127,6 +167,15 @@ class _Connection:
         self._keeper.cancel()
         await asyncio.gather(self._keeper, return_exceptions=True)
         await self._disconnect()
+        for task in list(self._retiring):
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+
+    def _is_of_present_cluster(self) -> bool:
+        """The resource still has the cluster that this connection was made for."""
+        if self._stored is None or self._ports.cluster_id is None:
+            return True
+        return self._stored.cluster_id == self._ports.cluster_id(self._remote)
 
     def _known(self, kind: str) -> Known[tuple[Raw, ...]] | Unknown:
         if isinstance(self._reachable, Unknown):
@@ -140,45 +189,77 @@ class _Connection:
     async def _keep(self) -> None:
         while True:
             before = self._reachable
-            try:
-                self._reachable = await self._probe()
-            except KubeError as error:
-                refused = error.failure.error is ErrorClass.INVALID
-                self._reachable = (Refused if refused else Unknown)(error.failure.message)
-            except Exception:
-                log.exception("Looking after a bought cluster failed.", extra={"remote": self._remote.name})
-                self._reachable = Unknown("looking after the cluster failed; see the operator's log")
+            self._probe_now.clear()
+            self._reachable = await self._looked()
             if _said(before) != _said(self._reachable):
                 self._ports.changed(self._remote, {})
-            await asyncio.sleep(PROBE_SECONDS * (0.8 + 0.4 * self._ports.jitter()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_SECONDS * (0.8 + 0.4 * self._ports.jitter())):
+                    await self._probe_now.wait()
+
+    async def _looked(self) -> Known[bool] | Unknown:
+        """What a probe said, as a fact."""
+        try:
+            return await self._probe()
+        except _OtherClusterError as other:
+            return OtherCluster(other.failure.message)
+        except KubeError as error:
+            match error.failure.error:
+                case ErrorClass.INVALID:
+                    return Refused(error.failure.message)
+                case ErrorClass.UNAUTHENTICATED:
+                    return Rejected("The cluster's API server does not accept the kubeconfig.")
+                case _:
+                    return Unknown(error.failure.message)
+        except Exception:
+            log.exception("Looking after a bought cluster failed.", extra={"remote": self._remote.name})
+            return Unknown("looking after the cluster failed; see the operator's log")
 
     async def _probe(self) -> Known[bool]:
-        """Read the Secret again (it may have been renewed) and ask the cluster something small."""
+        """Read the Secret again (it may have been renewed) and ask the cluster something small: who it is."""
         await self._connect()
-        assert self._kube is not None
         begun = self._ports.monotonic()
         try:
-            await self._kube.get(NAMESPACE, None, "kube-system")
+            await self._identify()
+        except _NoAnswerError:
+            return Known(False, begun)
+        return Known(True, begun)
+
+    async def _identify(self) -> None:
+        """See that the cluster is the one that was bought; only then is it watched. Raises `KubeError`."""
+        kube, stored = self._kube, self._stored
+        if kube is None or stored is None:
+            raise _NoAnswerError
+        try:
+            found = await kube.get(NAMESPACE, None, "kube-system")
         except KubeError as error:
             if error.failure.error is ErrorClass.UNAVAILABLE:
-                return Known(False, begun)
+                raise _NoAnswerError from error
             raise
-        return Known(True, begun)
+        uid = str(((found or {}).get("metadata") or {}).get("uid", ""))
+        if kube is not self._kube:
+            raise _NoAnswerError  # it was replaced meanwhile; the next probe speaks for the new one
+        if stored.kube_system_uid and uid != stored.kube_system_uid:
+            await self._disconnect()
+            raise _OtherClusterError(self._remote.name, stored.kube_system_uid, uid)
+        self._kube_system_uid = uid
+        if not self._reflectors:
+            self._start_reflectors(kube)
 
     async def _connect(self) -> None:
         async with self._connecting:
-            text = await self._kubeconfig_text()
-            fingerprint = hashlib.sha256(text.encode()).hexdigest()
-            if self._kube is not None and fingerprint == self._fingerprint:
+            stored = await self._read_stored()
+            same = self._stored is not None and stored.is_same_access(self._stored)
+            if self._kube is not None and same:
+                self._stored = stored  # the uid may have been recorded meanwhile
                 return
             await self._disconnect()
             try:
-                self._kube = self._opened(text)
+                self._kube = self._opened(stored.text)
             except KubeconfigRefused as refusal:
                 message = f"The kubeconfig of GPUCluster '{self._remote.name}' is not used: {refusal}."
                 raise KubeError(Failure(ErrorClass.INVALID, message)) from refusal
-            self._fingerprint = fingerprint
-            self._start_reflectors(self._kube)
+            self._stored = stored
 
     def _opened(self, text: str) -> Kube:
         access = read_kubeconfig(text, allow_loopback=self._ports.allow_loopback)
@@ -188,23 +269,30 @@ class _Connection:
         return open_remote(
             access,
             allow_loopback=self._ports.allow_loopback,
-            observer=self._breaker.observe,
+            observer=self._observe,
             gate=self._breaker.gate,
         )
 
-    async def _kubeconfig_text(self) -> str:
+    def _observe(self, verb: str, kind: str, outcome: str, seconds: float) -> None:
+        """Any request that is not let in (401) is a reason to look at once, unless that is known already."""
+        self._breaker.observe(verb, kind, outcome, seconds)
+        if outcome == "401" and isinstance(self._reachable, Known):
+            self.probe_now()
+
+    async def _read_stored(self) -> StoredKubeconfig:
         name = self._ports.secret_name(self._remote)
         if name is None:
             raise _missing(f"There is no GPUCluster '{self._remote.name}'.")
         secret = await self._ports.local.get(SECRET, self._remote.namespace, name)
-        encoded = ((secret or {}).get("data") or {}).get("value")
-        if not encoded:
+        stored = stored_kubeconfig(secret, name)
+        if stored is None:
             raise _missing(f"The kubeconfig Secret '{name}' of GPUCluster '{self._remote.name}' does not exist yet.")
-        try:
-            return base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, ValueError) as error:
-            message = f"The kubeconfig Secret '{name}' holds no text."
-            raise KubeError(Failure(ErrorClass.INVALID, message)) from error
+        if self._ports.cluster_id is not None and stored.cluster_id != self._ports.cluster_id(self._remote):
+            message = (
+                f"The Secret '{name}' holds the kubeconfig of another cluster than GPUCluster '{self._remote.name}' "
+            )
+            raise _missing(message + "has now; it is not used.")
+        return stored
 
     def _start_reflectors(self, kube: Kube) -> None:
         watched = ((NODE, "", keep_all), (POD, "", uses_gpus_or_is_ours), (JOB, OWN_JOBS, keep_all))
@@ -229,17 +317,22 @@ class _Connection:
         if task.cancelled():
             return
         log.error("A watch of a bought cluster ended.", extra={"task": task.get_name()}, exc_info=task.exception())
-        self._fingerprint = ""
+        self._stored = None
+        self.probe_now()
 
     async def _disconnect(self) -> None:
+        """Forget the cluster at once; requests that are in flight to it may end."""
         for task in self._reflectors:
             task.cancel()
         await asyncio.gather(*self._reflectors, return_exceptions=True)
         self._reflectors.clear()
         self._cache = Cache()
-        if self._kube is not None:
-            await self._kube.close()
-            self._kube = None
+        self._stored, self._kube_system_uid = None, ""
+        kube, self._kube = self._kube, None
+        if kube is not None:
+            retiring = asyncio.create_task(kube.close_when_idle(RETIRING_SECONDS), name=f"retire {self._remote.name}")
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
 
 
 def uses_gpus_or_is_ours(pod: Raw) -> bool:
@@ -249,6 +342,20 @@ def uses_gpus_or_is_ours(pod: Raw) -> bool:
     spec = pod.get("spec") or {}
     containers = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
     return any(GPU_RESOURCE in ((each.get("resources") or {}).get("limits") or {}) for each in containers)
+
+
+class _NoAnswerError(Exception):
+    """Nobody answered; nothing is known of who is there."""
+
+
+class _OtherClusterError(KubeError):
+    """Another cluster answered than the one that was bought."""
+
+    def __init__(self, name: str, bought: str, found: str) -> None:
+        message = (
+            f"The kubeconfig of GPUCluster '{name}' leads to another Kubernetes (kube-system '{found[:64]}') than the "
+        )
+        super().__init__(Failure(ErrorClass.INVALID, f"{message}one that was bought ('{bought[:64]}')."))
 
 
 def _missing(message: str) -> KubeError:

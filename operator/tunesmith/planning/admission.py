@@ -13,6 +13,7 @@ from tunesmith.planning.placement import PodPlace, Tolerated
 from tunesmith.planning.pool import Granted, Holding, InLine, PoolAnswer, Request, as_holding, assign
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job import FineTuneJob
+from tunesmith.resources.gpu_cluster import GPUCluster
 
 # The job stands in line with one of these as the reason of its Ready condition.
 ASKING = frozenset({"Queued", "PoolUnknown", "PoolTooSmall"})
@@ -71,6 +72,15 @@ def has_ended(job: FineTuneJob) -> bool:
     return is_true(job.status.conditions, "Succeeded") or is_true(job.status.conditions, "Failed")
 
 
+def nodes_to_expect(cluster: GPUCluster) -> int:
+    """How many GPU nodes the cluster can come to have: the provider may make an autoscaled one as large as it may be.
+
+    Where the user leaves the size to the provider, it is what the provider was seen to have last.
+    """
+    spec, counts = cluster.spec, cluster.status.nodes
+    return spec.max_nodes or spec.nodes or (counts.desired if counts is not None else None) or 1
+
+
 def still_wanted(grants: Mapping[str, tuple[Request, Granted]], asking: Mapping[str, Request]) -> frozenset[str]:
     """The uids of grants in memory whose jobs still ask for just that; the others recorded or declined theirs."""
     return frozenset(uid for uid, (request, _) in grants.items() if asking.get(uid) == request)
@@ -124,14 +134,25 @@ def judge(
     nodes: Iterable[NodeFact],
     pods: Iterable[PodFact],
     now: datetime,
+    *,
+    suspects: frozenset[str] = frozenset(),
+    closed: str | None = None,
 ) -> Judgement:
-    """All jobs of one pool against its nodes. Earlier grants stand until they are recorded or declined."""
+    """All jobs of one pool against its nodes. Earlier grants stand until they are recorded or declined.
+
+    `closed` says why nothing more is granted; the jobs in line are told.
+    """
     jobs, pods = tuple(jobs), tuple(pods)
     waiting = {request.uid: request for request in map(request_of, jobs) if request is not None}
     wanted = still_wanted(grants, waiting)
     kept = {uid: grant for uid, grant in grants.items() if uid in wanted}
     held = [holding for holding in (holding_of(job, pods) for job in jobs) if holding is not None]
     pending = [as_holding(request, granted, now) for request, granted in kept.values()]
-    answers = dict(assign([r for uid, r in waiting.items() if uid not in kept], [*held, *pending], nodes, pods))
+    asking = [request for uid, request in waiting.items() if uid not in kept]
+    if closed is not None:
+        line = sorted(asking, key=lambda one: (one.created, one.uid))
+        told: dict[str, PoolAnswer] = {one.uid: InLine(place, closed) for place, one in enumerate(line, start=1)}
+        return Judgement(kept, {**told, **{uid: granted for uid, (_, granted) in kept.items()}})
+    answers = dict(assign(asking, [*held, *pending], nodes, pods, suspects))
     new = {uid: (waiting[uid], answer) for uid, answer in answers.items() if isinstance(answer, Granted)}
     return Judgement({**kept, **new}, {**answers, **{uid: granted for uid, (_, granted) in kept.items()}})

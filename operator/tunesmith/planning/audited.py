@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tunesmith.planning.circumstances import Prices
 from tunesmith.planning.decision import Action
 from tunesmith.planning.money import hourly_usd
 from tunesmith.planning.orders import BuyCluster, BuyVolume, ChangeCluster, DeleteCluster
+from tunesmith.planning.price_table import Prices
 from tunesmith.planning.provider import ProviderView
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Generic, TypeVar
 
 from tunesmith.planning.decision import Action, Failure, Outcome
+from tunesmith.planning.price_table import BillingRules, Prices
 
 Fact = TypeVar("Fact")
 
@@ -26,6 +26,14 @@ class NotYet(Unknown):
 
 class Refused(Unknown):
     """Unknown because looking would mean to trust what is not to be trusted; somebody must change that."""
+
+
+class Rejected(Unknown):
+    """Unknown because the other side answers, and does not accept the credentials: newer ones are needed."""
+
+
+class OtherCluster(Refused):
+    """Unknown because what answers is not the cluster that was bought."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,16 @@ class FailureRecord:
 
 
 @dataclass(frozen=True)
-class Prices:
-    """The installation's price table. What is absent is unknown, never zero."""
+class RepairTimes:
+    """When broken nodes of bought clusters are repaired, in seconds.
 
-    gpu_hour_usd: Mapping[str, Decimal] = field(default_factory=dict)
-    tib_month_usd: Decimal | None = None
+    `cooldown_seconds` is between two repairs of one node; provider: about 30 minutes.
+    """
+
+    after_seconds: float = 600
+    after_alert_seconds: float = 60
+    replace_after_seconds: float = 600
+    cooldown_seconds: float = 1800
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,9 @@ class Installation:
     idle_warn_after_seconds: int = 1800
     idle_delete_after_seconds: int | None = None  # None: only where a GPUCluster says so itself
     phase_deadline_seconds: Mapping[str, int] = field(default_factory=dict)  # by stage; see planning/deadlines.py
-    prices: Prices = Prices()
+    prices: Prices = field(default_factory=Prices)
+    billing: BillingRules = field(default_factory=BillingRules)
+    repair: RepairTimes = field(default_factory=RepairTimes)
     orphans_are_deleted: bool = False
     orphans_delete_at_most: int = 1  # at once; when there are more, none is
     orphan_look_seconds: float = 600

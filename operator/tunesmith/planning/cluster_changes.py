@@ -123,7 +123,9 @@ def _preemptible(seen: ClusterObservation, cluster: ProviderCluster) -> int | No
     nodes = seen.spec.billing.preemptible_nodes
     if nodes is None and seen.spec.adopt is not None:
         return None
-    most = max(min(cluster.gpus, seen.wanted_gpus) - GPUS_PER_NODE, 0)
+    # What the provider took away is still wanted: a cluster that became smaller by it is no reason to want fewer.
+    have = max(cluster.gpus, cluster.desired_preemptible_gpus + GPUS_PER_NODE)
+    most = max(min(have, seen.wanted_gpus) - GPUS_PER_NODE, 0)
     return _if_other(min((nodes or 0) * GPUS_PER_NODE, most), cluster.desired_preemptible_gpus)
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.cluster_account import last_record
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
 from tunesmith.planning.cluster_purchase import hold_credential
 from tunesmith.planning.cluster_status import as_seen, standing
@@ -119,8 +120,8 @@ def given_back(seen: ClusterObservation) -> ClusterDecision:
 
 
 def let_go(seen: ClusterObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> ClusterDecision:
-    """Take our finalizers away. The kubeconfig Secret goes with its owner; what is kept is written down first."""
-    actions: list[Action] = [*keep, *left_behind(seen.secret_use)]
+    """Write what it came to and what is kept, then take our finalizers away. The Secret goes with its owner."""
+    actions: list[Action] = [*last_record(seen), *keep, *left_behind(seen.secret_use)]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     finalizers = SetMetadata(finalizers=without_finalizer(seen.resource.metadata))

@@ -14,6 +14,7 @@ from datetime import datetime
 from tunesmith.planning.cluster_choice import all_choices
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_order import BILLING_WORDS
+from tunesmith.planning.preemption import is_another_size
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition
@@ -104,8 +105,9 @@ def _fixed(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:
 def _changeable(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:
     """What a change of the provider's cluster puts right."""
     spec, billing = seen.spec, seen.spec.billing
-    if spec.nodes is not None and spec.max_nodes is None:  # an autoscaled cluster's size is the provider's
-        yield from _nodes(SIZE, spec.nodes, cluster.gpus)
+    ours = spec.nodes is not None and spec.max_nodes is None  # an autoscaled cluster's size is the provider's
+    if ours and is_another_size(cluster, seen.wanted_gpus):
+        yield from _nodes(SIZE, seen.wanted_nodes, cluster.gpus)
     if spec.adopt is None or billing.preemptible_nodes is not None:
         yield from _nodes(
             "spec.billing.preemptibleNodes", billing.preemptible_nodes or 0, cluster.desired_preemptible_gpus

@@ -61,7 +61,8 @@ def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
         message = facts["Provisioned"].message
         return working(seen, Reason.PROVISIONING, message, status=status, verdicts=facts, again=left)
     reason, message = _overdue(seen, cluster, stage, since)
-    facts["Provisioned"] = Verdict(False, reason, message)
+    # Never the word of a refused order: this one was taken, and what is made with it (a volume) is under way.
+    facts["Provisioned"] = Verdict(False, Reason.PROVISIONING_OVERDUE, message)
     if reason is Reason.OUT_OF_STOCK:
         return working(seen, reason, message, status=status, verdicts=facts)
     return stalled(seen, reason, message, status=status, verdicts=facts)
@@ -83,8 +84,12 @@ def nodes_not_usable(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster is None or isinstance(seen.nodes, Unknown):
         return None
     facts, status = standing(seen, cluster), as_seen(seen, cluster)
-    if facts["NodesHealthy"].holds:
+    healthy = facts["NodesHealthy"]
+    if healthy.holds:
         return None
+    if healthy.reason in {Reason.NODES_UNDER_REPAIR, Reason.NODES_PREEMPTED}:
+        message = f"{healthy.message} Jobs use the nodes that are Ready."
+        return working(seen, healthy.reason, message, status=status, verdicts=facts)
     since = holds_since(seen, "NodesHealthy", holds=False)
     if ready_nodes(seen.nodes.value) >= seen.wanted_nodes:
         return _gpus_missing(seen, since)

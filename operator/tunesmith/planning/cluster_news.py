@@ -31,6 +31,7 @@ TROUBLES = frozenset(
 
 OF_ONE_CONDITION = {
     "Drifted": frozenset({Reason.DRIFTED, Reason.SIZE_CHANGED_OUTSIDE, Reason.DUPLICATE_FOUND}),
+    "KubeconfigAvailable": frozenset({Reason.KUBECONFIG_REFUSED}),
     "AcceptanceTested": frozenset({Reason.TESTS_FAILED}),
 }
 """News that a condition tells while the summary speaks of something else."""

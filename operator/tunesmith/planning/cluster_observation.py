@@ -5,21 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit, fit, next_choice, present_choice, unfit
 from tunesmith.planning.credential_secret import SecretUse
 from tunesmith.planning.decision import Action, Decision, EventNote
-from tunesmith.planning.kube_facts import NodeFact
+from tunesmith.planning.kube_facts import NodeFact, PodFact
 from tunesmith.planning.naming import ProviderName
 from tunesmith.planning.ownership import Claim, annotated_name, own_name
-from tunesmith.planning.provider import GPUS_PER_NODE, Credential, ProviderCluster, ProviderView
+from tunesmith.planning.provider import (
+    GPUS_PER_NODE,
+    Credential,
+    ProviderCluster,
+    ProviderNode,
+    ProviderView,
+    Remediation,
+)
 from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
 from tunesmith.resources.gpu_cluster import CONDITIONS, GPUCluster, GPUClusterSpec
 from tunesmith.resources.gpu_cluster_parts import BillingType
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
 
 
@@ -65,20 +74,45 @@ class NamedVolume:
 
 @dataclass(frozen=True)
 class JobUse:
-    """A FineTuneJob that was admitted to this cluster and has not ended. `nodes` are those it holds."""
+    """A FineTuneJob that was admitted to this cluster and has not ended. `nodes` are those it holds.
+
+    `saved` is when its newest checkpoint was complete, or when it was admitted: what it did since would be done again.
+    """
 
     name: str
     nodes: frozenset[str] = frozenset()
     deleting_since: datetime | None = None
+    saved: datetime | None = None
 
 
 @dataclass(frozen=True)
 class StoredSecret:
-    """The Secret where the kubeconfig goes. `value` is what it holds now, `uid` which one it is."""
+    """The Secret where the kubeconfig goes. `value` is what it holds now, `uid` which one it is.
+
+    `cluster_id` and `kube_system_uid` say which cluster it belongs to: the provider's id, and the uid of that cluster's
+    own namespace kube-system. `replaced` is the hash of the kubeconfig that this one took the place of.
+    """
 
     owner_uids: frozenset[str]
     value: str = field(repr=False)
+    cluster_id: str = ""
+    kube_system_uid: str = ""
+    replaced: str = ""
+    renew_at: datetime | None = field(default=None, compare=False)
     uid: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class KubeconfigFacts:
+    """What reading a kubeconfig says of it, without its secrets.
+
+    `problem` is why it is not used; empty: it can be. `whole` False: it seems cut off rather than hostile.
+    `renew_at` is at 80 % of the life of its certificate or token; None: it does not end.
+    """
+
+    problem: str = ""
+    whole: bool = True
+    renew_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +155,11 @@ class ClusterObservation:
     kubeconfig_secret: Known[StoredSecret | None] | Unknown = NOT_LOOKED
     inside: Known[InsideFacts] | Unknown = NOT_LOOKED
     nodes: Known[tuple[NodeFact, ...]] | Unknown = NOT_LOOKED
+    offered: KubeconfigFacts = KubeconfigFacts()
+    kube_system_uid: str = ""
+    pods: Known[tuple[PodFact, ...]] | Unknown = NOT_LOOKED
+    blames: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The jobs (by name) that blame a node of this cluster (by its name), ended ones too."""
 
     @property
     def spec(self) -> GPUClusterSpec:
@@ -159,6 +198,59 @@ class ClusterObservation:
     def bought(self) -> ProviderCluster | None:
         """The cluster whose id is recorded, when the provider shows it."""
         return None if self.status.cluster_id is None else self.provider.cluster(self.status.cluster_id)
+
+    @cached_property
+    def recorded_nodes(self) -> Mapping[str, ProviderNode]:
+        """The provider's records of the cluster's GPU nodes, by their name in the cluster's own Kubernetes."""
+        cluster = self.bought
+        return {} if cluster is None else {node.host_name: node for node in cluster.nodes if node.host_name}
+
+    @cached_property
+    def gpu_nodes(self) -> Mapping[str, NodeFact]:
+        """The GPU nodes that the cluster's own Kubernetes has, by name; empty while they are unknown.
+
+        A node that has lost all its GPUs is one too when the provider records it as one.
+        """
+        if isinstance(self.nodes, Unknown):
+            return {}
+        return {n.name: n for n in self.nodes.value if n.gpus > 0 or n.name in self.recorded_nodes}
+
+    @cached_property
+    def remediations(self) -> tuple[Remediation, ...]:
+        """The provider's repairs of the cluster's nodes that were seen last; empty also while nobody has looked."""
+        known = None if self.bought is None else self.provider.remediations.get(self.bought.id)
+        return () if known is None else known.value
+
+    @cached_property
+    def remediations_by_node(self) -> Mapping[str, tuple[Remediation, ...]]:
+        """The same by the node's name, newest first."""
+        found: dict[str, list[Remediation]] = {}
+        for repair in sorted(self.remediations, key=lambda each: (str(each.created or ""), each.id), reverse=True):
+            found.setdefault(self.node_of(repair), []).append(repair)
+        return {name: tuple(repairs) for name, repairs in found.items()}
+
+    def node_of(self, repair: Remediation) -> str:
+        """The node that is repaired, by its name in the cluster's Kubernetes; else by the provider's own name of it."""
+        return self._machines.get(repair.instance_id) or repair.instance_name or repair.instance_id
+
+    @cached_property
+    def _machines(self) -> Mapping[str, str]:
+        """The nodes' names by the provider's ids of their machines."""
+        return {key: n.host_name for n in self.recorded_nodes.values() for key in (n.id, n.instance_id) if key}
+
+    @cached_property
+    def jobs_by_node(self) -> Mapping[str, tuple[JobUse, ...]]:
+        """The jobs that were admitted to each node."""
+        found: dict[str, list[JobUse]] = {}
+        for job in self.jobs:
+            for node in job.nodes:
+                found.setdefault(node, []).append(job)
+        return {name: tuple(jobs) for name, jobs in found.items()}
+
+    @property
+    def may_change(self) -> bool:
+        """Whether anything may be changed at the provider or in the bought cluster; 'Observe' only watches."""
+        return self.spec.management_policy is ManagementPolicy.MANAGE
 
     @property
     def secret_use(self) -> SecretUse:
@@ -206,7 +298,13 @@ class ClusterObservation:
 
     @property
     def wanted_nodes(self) -> int:
-        """The size that the user wants, in nodes."""
+        """The size that is wanted, in nodes: the user's; the provider's own where the user leaves it to the provider.
+
+        provider: an autoscaled cluster has the size that its load asks for; `spec.nodes` was only its first.
+        """
+        bought = self.bought
+        if bought is not None and (self.spec.max_nodes is not None or self.spec.nodes is None):
+            return bought.gpus // GPUS_PER_NODE
         return self.spec.nodes or 1
 
     @property
@@ -292,7 +390,6 @@ _NOT_BOUGHT = {
     "AcceptanceTested": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
     "Drifted": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
     "Idle": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
-    "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
 }
 
 

@@ -43,7 +43,7 @@ def cluster_order(seen: ClusterObservation, name: str) -> ClusterOrder:
         name=name,
         region=choice.region,
         gpu_type=choice.gpu_type,
-        gpus=seen.wanted_gpus,
+        gpus=seen.wanted_gpus - (_gpus(spec.billing.preemptible_nodes) or 0),
         driver_version_id=driver.version_id,
         cuda_version=driver.cuda_version,
         driver_version=driver.driver_version,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 
 from tunesmith.planning.actions import SetFinalizer
+from tunesmith.planning.cluster_account import bought_now
 from tunesmith.planning.cluster_changes import components_hash
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit
 from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, NamedVolume, quietly, stalled, working
@@ -13,7 +13,6 @@ from tunesmith.planning.cluster_order import cluster_order
 from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, why_this_choice
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
-from tunesmith.planning.money import hourly_usd
 from tunesmith.planning.name_book import RecordName
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.ownership import IN_USE_FINALIZER
@@ -35,7 +34,7 @@ from tunesmith.planning.purchase import (
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.conditions import is_true
 from tunesmith.resources.gpu_cluster_status import ClusterCreateIntent, GPUClusterStatus
-from tunesmith.resources.purchase import Choice, Cost
+from tunesmith.resources.purchase import Choice
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time
 
@@ -287,10 +286,7 @@ def _with_bought(
 ) -> GPUClusterStatus:
     parsed = cluster.parsed_name if cluster is not None else seen.name
     choice = seen.choice if cluster is None else ClusterChoice(cluster.region, cluster.gpu_type)
-    gpus = cluster.gpus if cluster is not None else seen.wanted_gpus
-    hourly = hourly_usd(seen.around.installation.prices, choice.gpu_type, gpus)
     credential = seen.credential
-    spent = seen.status.cost
     update: dict[str, object] = {
         "cluster_id": cluster_id,
         "provider_name": name,
@@ -300,11 +296,7 @@ def _with_bought(
         "out_of_stock": (),
         "next_try_time": None,
         "provider_status": cluster.status if cluster is not None else None,
-        "cost": Cost(
-            hourly_usd=hourly,
-            compute_usd=spent.compute_usd if spent is not None and spent.compute_usd is not None else Decimal("0.00"),
-            as_of_time=seen.around.now,
-        ),
+        "cost": bought_now(seen, cluster),
     }
     if isinstance(credential, Credential):
         project = cluster.project_id if cluster is not None and cluster.project_id else credential.project_id

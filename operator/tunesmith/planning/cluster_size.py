@@ -2,88 +2,158 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import timedelta
+
 from tunesmith.planning.actions import ApplyObject
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, working
-from tunesmith.planning.cluster_status import as_seen, standing
-from tunesmith.planning.decision import Decision, EventNote, EventType
-from tunesmith.planning.kube_facts import NodeFact
+from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
+from tunesmith.planning.cordon import cordoned
+from tunesmith.planning.decision import Action, Decision, ErrorClass, EventNote, EventType, Failure
+from tunesmith.planning.leaving import leaving_nodes
+from tunesmith.planning.node_use import MUST_LEAVE, SCALE_DOWN, is_used
 from tunesmith.planning.orders import ChangeCluster, ClusterChanges
+from tunesmith.planning.preemption import is_another_size
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
 from tunesmith.planning.purchase import LookAtProvider
-from tunesmith.planning.verdict import Verdict, reason_of
-from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.planning.verdict import reason_of
+from tunesmith.resources.gpu_cluster_status import GPUClusterStatus, LeavingNode
 from tunesmith.resources.reasons import Reason
 
 ClusterDecision = Decision[GPUClusterStatus]
 
-LEAVES_FIRST_ANNOTATION = "node.together.ai/delete-node-on-scale-down"  # provider: which node goes on scale-down
 RESIZE_AGAIN_SECONDS = 60.0
 """A resize that the provider's list does not show after this time is asked for again."""
+LAST_GRANTS_SECONDS = 10.0
+"""A node is idle for certain this long after nothing more is granted on it: a grant is recorded by then, or never."""
+REFUSALS = {
+    ErrorClass.OUT_OF_STOCK: Reason.OUT_OF_STOCK,
+    ErrorClass.NO_CREDIT: Reason.NO_CREDIT,
+    ErrorClass.UNAVAILABLE: Reason.PROVIDER_UNREACHABLE,
+    ErrorClass.AMBIGUOUS: Reason.PROVIDER_UNREACHABLE,
+    ErrorClass.RATE_LIMITED: Reason.RATE_LIMITED,
+}
+
+
+def wrong_size_being_built(seen: ClusterObservation) -> ClusterDecision | None:
+    """The size was changed while the provider builds: it is asked for at once, since no job can be on a node yet."""
+    cluster = seen.bought
+    if cluster is None or not is_being_built(seen, cluster) or not _differs(seen, cluster):
+        return None
+    waiting = _answer_awaited(seen, cluster)
+    return waiting or _resizing(seen, cluster, seen.wanted_gpus - cluster.desired_preemptible_gpus)
 
 
 def wrong_size(seen: ClusterObservation) -> ClusterDecision | None:
     """More or fewer nodes than the user wants: ask the provider for the size."""
     cluster = seen.bought
-    if cluster is None or cluster.gpus == seen.wanted_gpus:
+    if cluster is None or not _differs(seen, cluster):
         return None
+    waiting = _answer_awaited(seen, cluster)
+    if waiting is not None:
+        return waiting
+    if cluster.gpus > seen.wanted_gpus:
+        return _shrink(seen, cluster)
+    return _resizing(seen, cluster, seen.wanted_gpus - cluster.desired_preemptible_gpus)
+
+
+def _differs(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
+    """Whether the size is another than wanted. GPUs that the provider took away come back by its own doing."""
+    return seen.may_change and is_another_size(cluster, seen.wanted_gpus)
+
+
+def _answer_awaited(seen: ClusterObservation, cluster: ProviderCluster) -> ClusterDecision | None:
+    """What was asked for last is looked for in a list that was begun later, and given time, before it is repeated."""
     written = seen.memory.last_write
     if written is not None and (seen.provider.begun is None or seen.provider.begun < written):
         return quietly(seen, LookAtProvider(written))
-    if written is not None and seen.around.monotonic < written + RESIZE_AGAIN_SECONDS:
-        return _resizing(seen, cluster)
-    if cluster.gpus > seen.wanted_gpus:
-        return _shrink(seen, cluster)
-    return _resizing(seen, cluster, _to_wanted_size(seen, cluster))
+    on_its_way = reason_of(seen.status.conditions, "Ready") == Reason.SCALING and not _changed_since(seen)
+    if written is not None and on_its_way and seen.around.monotonic < written + RESIZE_AGAIN_SECONDS:
+        return _resizing(seen, cluster, None)
+    return None
+
+
+def _changed_since(seen: ClusterObservation) -> bool:
+    """The user wants another size than the one that was asked for last."""
+    return seen.status.nodes is None or seen.status.nodes.desired != seen.wanted_nodes
 
 
 def _shrink(seen: ClusterObservation, cluster: ProviderCluster) -> ClusterDecision:
-    """Cordon the idle nodes that are to go, then ask for fewer; nodes that jobs hold never go."""
-    facts = standing(seen, cluster)
-    if isinstance(seen.nodes, Unknown):
-        message = "Which nodes are idle is not known; none is given back meanwhile."
-        return working(seen, Reason.SCALE_DOWN_WAITS, message, status=as_seen(seen, cluster), verdicts=facts)
-    held = frozenset().union(*(job.nodes for job in seen.jobs))
+    """Idle nodes are cordoned and go, as many as there are; the rest goes as its jobs end, or have saved."""
+    if isinstance(seen.nodes, Unknown) or isinstance(seen.pods, Unknown):
+        return _waits(seen, cluster, "Which nodes are idle is not known; none is given back meanwhile.")
+    going = [node for node in leaving_nodes(seen, cluster) if node.reason == SCALE_DOWN]
+    idle = [node for node in going if not _holds_on(seen, node)]
+    settled = [node for node in idle if _nothing_more_is_granted(seen, node)]
+    if not settled:
+        return _waits(seen, cluster, _who_holds(seen, cluster, going, idle))
+    facts = seen.gpu_nodes
+    marks = [facts[node.name] for node in settled if node.name in facts and facts[node.name].cordoned_for != SCALE_DOWN]
+    if marks:
+        return quietly(seen, *(ApplyObject(seen.here, cordoned(node, SCALE_DOWN)) for node in marks))
+    standard_gpus = cluster.gpus - cluster.allocated_preemptible_gpus
+    return _resizing(seen, cluster, standard_gpus - len(settled) * GPUS_PER_NODE)
+
+
+def _holds_on(seen: ClusterObservation, node: LeavingNode) -> bool:
+    """Under DrainJobs what others run there does not keep the node; under WhenIdle everything with a GPU does."""
+    return is_used(seen, node.name, by_others=node.jobs != MUST_LEAVE)
+
+
+def _nothing_more_is_granted(seen: ClusterObservation, node: LeavingNode) -> bool:
+    written = next((each for each in seen.status.leaving_nodes if each.name == node.name), None)
+    if written is None or written.time is None or written.reason != SCALE_DOWN:
+        return False
+    return seen.around.now - written.time >= timedelta(seconds=LAST_GRANTS_SECONDS)
+
+
+def _who_holds(
+    seen: ClusterObservation, cluster: ProviderCluster, going: Iterable[LeavingNode], idle: Iterable[LeavingNode]
+) -> str:
     surplus = (cluster.gpus - seen.wanted_gpus) // GPUS_PER_NODE
-    idle = sorted((node for node in seen.nodes.value if node.name not in held), key=_leaves_first)
-    if len(idle) < surplus:
-        message = f"{surplus} nodes are to go, but jobs hold {len(held)}. They are given back as jobs end."
-        return working(seen, Reason.SCALE_DOWN_WAITS, message, status=as_seen(seen, cluster), verdicts=facts)
-    uncordoned = [node for node in idle[:surplus] if not node.cordoned]
-    if uncordoned:
-        return quietly(seen, *(ApplyObject(seen.here, _cordoned(node)) for node in uncordoned))
-    return _resizing(seen, cluster, _to_wanted_size(seen, cluster))
+    names = sorted({job.name for node in going for job in seen.jobs_by_node.get(node.name, ())})
+    if list(idle) or not names:
+        return f"{surplus} node(s) are to go; nothing more is granted on them, and they are given back next."
+    jobs = ", ".join(f"'{name}'" for name in names[:5])
+    draining = any(node.jobs == MUST_LEAVE for node in going)
+    how = "They are told to save, and go on elsewhere." if draining else "The nodes are given back as these end."
+    return f"{surplus} node(s) are to go, but jobs hold them: {jobs}. {how}"
 
 
-def _leaves_first(node: NodeFact) -> tuple[bool, bool, str]:
-    return (not node.cordoned, node.ready, node.name)
+def _waits(seen: ClusterObservation, cluster: ProviderCluster, message: str) -> ClusterDecision:
+    return working(
+        seen,
+        Reason.SCALE_DOWN_WAITS,
+        message,
+        status=as_seen(seen, cluster),
+        verdicts=standing(seen, cluster),
+        again=LAST_GRANTS_SECONDS,
+    )
 
 
-def _cordoned(node: NodeFact) -> dict[str, object]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": node.name, "annotations": {LEAVES_FIRST_ANNOTATION: "true"}},
-        "spec": {"unschedulable": True},
-    }
-
-
-def _to_wanted_size(seen: ClusterObservation, cluster: ProviderCluster) -> ChangeCluster:
-    return ChangeCluster(cluster.id, ClusterChanges(gpus=seen.wanted_gpus))
-
-
-def _resizing(seen: ClusterObservation, cluster: ProviderCluster, *actions: ChangeCluster) -> ClusterDecision:
-    asked_before = seen.status.nodes is not None and seen.status.nodes.desired == seen.wanted_nodes
+def _resizing(seen: ClusterObservation, cluster: ProviderCluster, gpus: int | None) -> ClusterDecision:
+    """The provider is asked for this many GPUs besides preemptible ones; None: it was asked already."""
     now_nodes = cluster.gpus // GPUS_PER_NODE
-    message = f"Going from {now_nodes} to {seen.wanted_nodes} nodes."
-    verdicts = standing(seen, cluster)
+    actions: tuple[Action, ...] = ()
     events: tuple[EventNote, ...] = ()
-    if actions and asked_before and seen.status.first_ready_time is not None:
-        drift = (
-            f"Somebody changed the cluster to {now_nodes} nodes; `spec.nodes` is {seen.wanted_nodes} and is restored."
-        )
-        verdicts["Drifted"] = Verdict(True, Reason.SIZE_CHANGED_OUTSIDE, drift)
-        if reason_of(seen.status.conditions, "Drifted") != Reason.SIZE_CHANGED_OUTSIDE:
-            events = (EventNote(EventType.WARNING, Reason.SIZE_CHANGED_OUTSIDE, drift),)
-    status = as_seen(seen, cluster)
-    return working(seen, Reason.SCALING, message, *actions, status=status, verdicts=verdicts, events=events)
+    reason: str = Reason.SCALING
+    message = f"Going from {now_nodes} to {seen.wanted_nodes} nodes."
+    if gpus is not None:
+        actions = (ChangeCluster(cluster.id, ClusterChanges(gpus=max(gpus, GPUS_PER_NODE))),)
+        failed = seen.around.failure_of(actions[0])
+        if failed is not None:
+            reason, message = _refused(seen, now_nodes, failed.failure)
+            if reason_of(seen.status.conditions, "Ready") != reason:
+                events = (EventNote(EventType.WARNING, reason, message),)
+    status, verdicts = as_seen(seen, cluster), standing(seen, cluster)
+    return working(seen, reason, message, *actions, status=status, verdicts=verdicts, events=events)
+
+
+def _refused(seen: ClusterObservation, now_nodes: int, failure: Failure) -> tuple[str, str]:
+    """What is there stays; the same is asked again with growing pauses."""
+    reason = REFUSALS.get(failure.error, Reason.PROVIDER_REFUSED)
+    message = (
+        f"{failure.message} The cluster stays at {now_nodes} nodes, which jobs use; {seen.wanted_nodes} are asked "
+    )
+    return reason, f"{message}for again, with growing pauses."

@@ -2,52 +2,57 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from decimal import Decimal
-
-from tunesmith.planning.circumstances import NotYet, Refused, Unknown
+from tunesmith.planning.circumstances import NotYet, Unknown
+from tunesmith.planning.cluster_account import closed
 from tunesmith.planning.cluster_drift import drift
+from tunesmith.planning.cluster_kubeconfig_facts import kubeconfig_verdict
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_tests import tested
 from tunesmith.planning.idle import idle_since, idle_verdict
 from tunesmith.planning.kube_facts import NodeFact
-from tunesmith.planning.money import accrued_usd, hourly_usd
+from tunesmith.planning.leaving import leaving_nodes
+from tunesmith.planning.node_health import suspects
+from tunesmith.planning.nodes_told import said_of_nodes
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
+from tunesmith.planning.repair_plan import repairs_recorded
 from tunesmith.planning.reservation import ends_soon, reservation_of, waits_for_its_time
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
-from tunesmith.resources.purchase import Cost
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time
 
 
 def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterStatus:
-    """The status with what the provider shows now. Cost moves at transitions, and hourly at most."""
-    status = with_counts(seen).model_copy(
+    """The status with what the provider shows now. What it cost is cluster_account's."""
+    status = with_counts(seen)
+    status = status.model_copy(
         update={
+            "nodes": _with_kinds(status.nodes, cluster),
             "provider_status": cluster.status,
             "volumes": tuple(AttachedVolume(id=volume.id, name=volume.name or None) for volume in cluster.volumes),
             "kubeconfig_secret_name": seen.secret_name,
             "selector": f"tunesmith.dev/cluster={seen.resource.metadata.name}",
+            "suspect_nodes": suspects(seen),
+            "leaving_nodes": leaving_nodes(seen, cluster),
+            "repairs": repairs_recorded(seen, cluster),
             "reservation": reservation_of(seen, cluster),
             "idle_since": idle_since(seen, cluster),
         }
     )
     if isinstance(seen.credential, Credential):
         status = status.model_copy(update={"credential_fingerprint": seen.credential.fingerprint})
-    return with_cost(seen, status, cluster.gpus) if _cost_is_old(seen, cluster) else status
+    return status
 
 
 def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:
     """What is known of every condition of a bought cluster now. Every decision about one begins from this."""
     return {
         "Provisioned": provisioned(seen, cluster),
-        **_kubeconfig(seen, cluster),
+        **kubeconfig_verdict(seen, cluster),
         "NodesHealthy": _nodes(seen, cluster),
         "AcceptanceTested": tested(seen, cluster),
         "Drifted": drift(seen, cluster),
         **idle_verdict(seen, cluster),
-        **_untold(),
     }
 
 
@@ -94,33 +99,20 @@ def _nodes(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     if isinstance(seen.nodes, Unknown):
         return Verdict(None, Reason.CLUSTER_UNREACHABLE, f"Nothing is known of the nodes: {seen.nodes.why}")
     nodes, gpus = ready_nodes(seen.nodes.value), ready_gpus(seen.nodes.value)
-    if nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
-        return Verdict(True, Reason.NODES_READY, counted(seen))
+    reason, more = said_of_nodes(seen, cluster)
+    message = f"{counted(seen)} {more}".rstrip()
+    if reason is None and nodes >= seen.wanted_nodes and gpus >= seen.wanted_gpus:
+        return Verdict(True, Reason.NODES_READY, message)
     missing = Reason.GPUS_MISSING if nodes >= seen.wanted_nodes else Reason.NODES_NOT_READY
-    return Verdict(False, missing, counted(seen))
+    return Verdict(False, reason or missing, message)
 
 
-def _kubeconfig(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:
-    """Nothing while the Secret could not be read: what was known of it before still stands."""
-    if isinstance(seen.nodes, Refused):
-        return {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_REFUSED, seen.nodes.why)}
-    if isinstance(seen.kubeconfig_secret, Unknown) and not isinstance(seen.kubeconfig_secret, NotYet):
-        return {}
-    stored = None if isinstance(seen.kubeconfig_secret, Unknown) else seen.kubeconfig_secret.value
-    if stored is not None and seen.resource.metadata.uid in stored.owner_uids and stored.value:
-        text = f"The kubeconfig is in Secret '{seen.secret_name}'."
-        return {"KubeconfigAvailable": Verdict(True, Reason.KUBECONFIG_WRITTEN, text)}
-    if not cluster.kubeconfig:
-        text = "The provider has given no kubeconfig yet."
-        return {"KubeconfigAvailable": Verdict(False, Reason.KUBECONFIG_MISSING, text)}
-    return {}
-
-
-def _untold() -> dict[str, Verdict]:
-    """Conditions of fields that are not acted on yet, told all the same."""
-    return {
-        "WithinBudget": Verdict(True, Reason.NO_BUDGET, "No budget is set."),
-    }
+def _with_kinds(nodes: NodeCounts | None, cluster: ProviderCluster) -> NodeCounts | None:
+    """The counts, with how many of the nodes may be taken away and how many come from a capacity pool, if any."""
+    if nodes is None:
+        return None
+    kinds = {"preemptible": cluster.allocated_preemptible_gpus, "capacity_pool": cluster.capacity_pool_gpus}
+    return nodes.model_copy(update={kind: gpus // GPUS_PER_NODE or None for kind, gpus in kinds.items()})
 
 
 def ready_nodes(nodes: tuple[NodeFact, ...]) -> int:
@@ -150,36 +142,13 @@ def with_counts(seen: ClusterObservation) -> GPUClusterStatus:
 
 def without_what_is_gone(seen: ClusterObservation) -> GPUClusterStatus:
     """The status once the provider shows the cluster no more: nothing is counted, and nothing accrues."""
-    status = seen.status.model_copy(update={"provider_status": None, "nodes": None, "gpus": None})
-    if seen.status.cost is not None and seen.status.cost.hourly_usd:
-        return with_cost(seen, status, 0)
-    return status
-
-
-def with_cost(seen: ClusterObservation, status: GPUClusterStatus, gpus: int) -> GPUClusterStatus:
-    """The status with what was spent up to now, and the rate that holds from now on. For transitions only."""
-    before = seen.status.cost or Cost()
-    spent = accrued_usd(before.compute_usd or Decimal(0), before.hourly_usd, before.as_of_time, seen.around.now)
-    cost = before.model_copy(
-        update={
-            "hourly_usd": hourly_usd(seen.around.installation.prices, seen.choice.gpu_type, gpus),
-            "compute_usd": spent,
-            "as_of_time": seen.around.now,
-        }
+    status = seen.status.model_copy(
+        update={"provider_status": None, "nodes": None, "gpus": None, "suspect_nodes": (), "leaving_nodes": ()}
     )
-    return status.model_copy(update={"cost": cost})
+    return closed(seen, status)
 
 
 def _as_last_seen(seen: ClusterObservation) -> tuple[int | None, int | None]:
     """While nothing is seen of the nodes both counts stay; the condition NodesHealthy says that they are old."""
     nodes, gpus = seen.status.nodes, seen.status.gpus
     return (nodes.ready if nodes is not None else None), (gpus.ready if gpus is not None else None)
-
-
-def _cost_is_old(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
-    cost = seen.status.cost
-    if cost is None or cost.as_of_time is None:
-        return True
-    rate = with_cost(seen, seen.status, cluster.gpus).cost
-    changed = rate is not None and rate.hourly_usd != cost.hourly_usd
-    return changed or seen.around.now - cost.as_of_time >= timedelta(hours=1)

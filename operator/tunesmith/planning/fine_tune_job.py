@@ -26,6 +26,7 @@ from tunesmith.planning.job_observation import (
 )
 from tunesmith.planning.job_release import cluster_released
 from tunesmith.planning.looking import requested
+from tunesmith.planning.moving_off import leaving_its_nodes
 from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
 from tunesmith.planning.running import (
@@ -68,6 +69,7 @@ def _answer(seen: JobObservation) -> JobDecision:
         not_admitted,
         cluster_released,
         cannot_be_seen,
+        leaving_its_nodes,
         granted_nodes_lost,
         attempt_ended,  # judged before anything is made: a lost attempt is never made again under its number
         attempt_stalled,

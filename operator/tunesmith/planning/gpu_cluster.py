@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.budget import mark_passed, over_budget, too_dear_to_buy, within_budget
+from tunesmith.planning.cluster_account import accounted
 from tunesmith.planning.cluster_changes import asks_for_changes, changes_are_pending
 from tunesmith.planning.cluster_deletion import being_deleted
 from tunesmith.planning.cluster_follow import (
@@ -14,6 +16,7 @@ from tunesmith.planning.cluster_follow import (
     still_provisioning,
     stopped_by_provider,
 )
+from tunesmith.planning.cluster_kubeconfig import kubeconfig_missing, not_reachable, with_fresh_kubeconfig
 from tunesmith.planning.cluster_news import with_news
 from tunesmith.planning.cluster_observation import (
     ClusterObservation,
@@ -32,9 +35,10 @@ from tunesmith.planning.cluster_purchase import (
     start_is_past,
     waits_for_volume,
 )
-from tunesmith.planning.cluster_setup import kubeconfig_missing, not_reachable, not_set_up
-from tunesmith.planning.cluster_size import wrong_size
+from tunesmith.planning.cluster_setup import not_set_up
+from tunesmith.planning.cluster_size import wrong_size, wrong_size_being_built
 from tunesmith.planning.cluster_status import as_seen, counted, standing, without_what_is_gone
+from tunesmith.planning.cordon import no_longer_leaving
 from tunesmith.planning.credential_secret import following_secret, refusal_of_key
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import credential_can_tell
@@ -54,6 +58,7 @@ from tunesmith.planning.looking import (
     leaving_interval_seconds,
     looking_again,
 )
+from tunesmith.planning.nodes_told import with_news_of_nodes
 from tunesmith.planning.ownership import (
     FINALIZER,
     NAME_ANNOTATION,
@@ -62,10 +67,12 @@ from tunesmith.planning.ownership import (
     was_restored,
     with_finalizer,
 )
+from tunesmith.planning.preemption import NOTICE_INTERVAL_SECONDS, has_preemptible_nodes
 from tunesmith.planning.provider import Credential, Phase
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.reacquire import answering_reacquire
 from tunesmith.planning.release import being_released, released
+from tunesmith.planning.repair import repair_next, repairs_unseen
 from tunesmith.planning.reservation import is_over, over_message, with_reservation_news
 from tunesmith.planning.slurm import what_is_different
 from tunesmith.planning.verdict import Verdict, reason_of
@@ -78,12 +85,13 @@ ClusterDecision = Decision[GPUClusterStatus]
 
 CALM = frozenset({Reason.IN_ORDER, Reason.RELEASED, Reason.OUTSIDE_SCHEDULE})
 """With these as the reason of Ready nothing is under way."""
-PREEMPTIBLE_INTERVAL_SECONDS = 5.0  # the provider warns of an eviction minutes ahead, in the cluster itself
 
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
-    return seen_lately(seen, credential_followed(seen, with_news(seen, with_reservation_news(seen, _answer(seen)))))
+    decision = with_reservation_news(seen, _answer(seen))
+    decision = seen_lately(seen, with_fresh_kubeconfig(seen, with_news_of_nodes(seen, with_news(seen, decision))))
+    return within_budget(seen, accounted(seen, credential_followed(seen, decision), asked=mark_passed(seen)))
 
 
 def _answer(seen: ClusterObservation) -> ClusterDecision:
@@ -108,17 +116,23 @@ def _answer(seen: ClusterObservation) -> ClusterDecision:
         start_is_past,
         credential_must_stay,
         waits_for_volume,
+        too_dear_to_buy,
         buy,  # intent, look, buy: never twice
         lost_from_provider,
         ended_as_agreed,
         deleted_outside,
         expired,
+        over_budget,
         stopped_by_provider,
+        wrong_size_being_built,
         still_provisioning,
         unused_too_long,
         kubeconfig_missing,
         not_reachable,
         not_set_up,
+        no_longer_leaving,
+        repairs_unseen,
+        repair_next,
         asks_for_changes,
         wrong_size,
         acceptance_tests_failed,
@@ -344,8 +358,8 @@ def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> fl
         return leaving_interval_seconds(seen.around.installation)
     calm = reason_of(decision.status.conditions, "Ready") in CALM
     wish = float(seen.spec.drift.interval_seconds)
-    if seen.spec.billing.preemptible_nodes is not None:
-        wish = min(wish, PREEMPTIBLE_INTERVAL_SECONDS)
+    if has_preemptible_nodes(seen):
+        wish = min(wish, NOTICE_INTERVAL_SECONDS)
     return wish if calm else min(wish, BUSY_INTERVAL_SECONDS)
 
 

@@ -40,6 +40,7 @@ def after_absence(seen: ClusterObservation) -> GPUClusterStatus:
             "first_ready_time": None,
             "kubeconfig_secret_name": None,
             "suspect_nodes": (),
+            "leaving_nodes": (),
         }
     )
 

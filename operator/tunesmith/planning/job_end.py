@@ -45,7 +45,7 @@ def being_deleted(seen: JobObservation) -> JobDecision | None:
         verdicts = dict.fromkeys(("ClusterReady", "PodsReady", "Progressing"), unseen)
         return working(seen, "Deleting", "ClusterUnreachable", message, verdicts=verdicts)
     actions = (*_stop_at_once(seen), *leftovers(seen, everything=True))
-    if seen.workload.value.jobs or _live_pods(seen):
+    if seen.workload.value.jobs or live_pods(seen):
         saving = seen.spec.on_delete is OnDelete.SAVE
         message = "Its pods are ending" + (" and save a checkpoint." if saving else ".")
         ending = Verdict(False, "Deleting", message)
@@ -124,7 +124,7 @@ def _seconds_to_keep_the_log(seen: JobObservation) -> float:
     pods = () if isinstance(seen.workload, Unknown) else seen.workload.value.pods_of(seen.attempt)
     if not any(pod.finished or pod.termination is not None for pod in pods):
         keep = 0.0
-    elif _live_pods(seen):
+    elif live_pods(seen):
         keep = min(keep, PEERS_END_SECONDS)
     return max(0.0, keep - since)
 
@@ -166,12 +166,12 @@ def _stop_at_once(seen: JobObservation) -> tuple[Action, ...]:
         return ()
     return tuple(
         DeleteObject(seen.where, "v1", "Pod", pod.namespace, pod.name, pod.uid, grace_period_seconds=AT_ONCE_SECONDS)
-        for pod in _live_pods(seen)
+        for pod in live_pods(seen)
         if not pod.deleting
     )
 
 
-def _live_pods(seen: JobObservation) -> tuple[PodFact, ...]:
+def live_pods(seen: JobObservation) -> tuple[PodFact, ...]:
     """Pods that may still write: those of a dead node are held off by the fence and are not waited for."""
     if isinstance(seen.workload, Unknown):
         return ()

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+
+from tunesmith.resources.timestamps import parse_time
 
 GPU_RESOURCE = "nvidia.com/gpu"
 
@@ -18,6 +21,7 @@ OWNER_UID_LABEL = "tunesmith.dev/owner-uid"
 ATTEMPT_LABEL = "tunesmith.dev/attempt"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "tunesmith"
+CORDONED_FOR_ANNOTATION = "tunesmith.dev/cordoned-for"
 COMPLETION_INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 
 
@@ -32,12 +36,20 @@ class Taint:
 
 @dataclass(frozen=True)
 class NodeFact:
-    """One node. `gpus` is what it can allocate to pods now, not what it was bought with."""
+    """One node. `gpus` is what it can allocate to pods now, not what it was bought with.
+
+    `ready_changed` is when it became Ready or ceased to be, by its own condition. `cordoned_for` is why we cordoned it.
+    `alarms` are the types of its conditions other than Ready that are True.
+    """
 
     name: str
     ready: bool = True
     cordoned: bool = False
     gpus: int = 0
+    uid: str = ""
+    ready_changed: datetime | None = None
+    cordoned_for: str = ""
+    alarms: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
 
@@ -121,6 +133,14 @@ def node_fact(raw: Mapping[str, Any]) -> NodeFact:
         ready=_condition(status, "Ready").get("status") == "True",
         cordoned=bool(spec.get("unschedulable")),
         gpus=_number((status.get("allocatable") or {}).get(GPU_RESOURCE)) or 0,
+        uid=raw["metadata"].get("uid", ""),
+        ready_changed=_time(_condition(status, "Ready").get("lastTransitionTime")),
+        cordoned_for=(raw["metadata"].get("annotations") or {}).get(CORDONED_FOR_ANNOTATION, ""),
+        alarms=frozenset(
+            one.get("type", "")
+            for one in status.get("conditions") or ()
+            if one.get("status") == "True" and one.get("type") != "Ready"
+        ),
         labels=raw["metadata"].get("labels") or {},
         taints=tuple(
             Taint(taint["key"], taint.get("value", ""), taint["effect"]) for taint in spec.get("taints") or ()
@@ -200,6 +220,10 @@ def _termination(terminated: Mapping[str, Any] | None) -> Termination | None:
         reason=terminated.get("reason", ""),
         message=terminated.get("message", ""),
     )
+
+
+def _time(text: object) -> datetime | None:
+    return parse_time(text) if isinstance(text, str) else None
 
 
 def _number(text: object) -> int | None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from tunesmith.planning.circumstances import Circumstances, Installation
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.purchase import LookAtProvider
+from tunesmith.planning.retry import is_held_back
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.metadata import Metadata
 from tunesmith.resources.shared_volume import SharedVolumeStatus
@@ -47,9 +48,9 @@ def looking_again(
     if begun is None:
         return decision
     due = begun + interval_seconds * (0.9 + 0.2 * around.jitter)
-    if around.monotonic >= due and not _looks_or_pays(decision):
-        return decision.with_actions(look)
-    left = max(due - around.monotonic, 0.0)
+    left = due - around.monotonic
+    if left <= 0:
+        return _with_look(decision, look, around)
     again = decision.look_again_seconds
     return replace(decision, look_again_seconds=left if again is None else min(left, again))
 
@@ -70,6 +71,16 @@ def answering_request(
     if not decision.status.conditions:
         return decision  # the first status is written whole, by a decision that has something to say
     return replace(decision, status=decision.status.model_copy(update={"last_handled_reconcile_time": wish}))
+
+
+def _with_look(decision: Decision[BoughtStatus], look: LookAtProvider, around: Circumstances) -> Decision[BoughtStatus]:
+    """The decision, with `look` before what is not tried again yet; what is paid now is looked at in the next pass."""
+    held_back: list[int] = [at for at, action in enumerate(decision.actions) if is_held_back(action, around)]
+    if any(isinstance(action, LookAtProvider) for action in decision.actions):
+        return decision
+    if not held_back:
+        return decision if _looks_or_pays(decision) else decision.with_actions(look)
+    return replace(decision, actions=(*decision.actions[: held_back[0]], look, *decision.actions[held_back[0] :]))
 
 
 def _looks_or_pays(decision: Decision[BoughtStatus]) -> bool:

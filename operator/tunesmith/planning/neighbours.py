@@ -77,12 +77,24 @@ def job_uses(raws: Iterable[Raw], cluster_name: str) -> tuple[JobUse, ...]:
             name=raw["metadata"]["name"],
             nodes=frozenset(pod["node"] for pod in status["admission"].get("pods") or () if pod.get("node")),
             deleting_since=_time(raw["metadata"].get("deletionTimestamp")),
+            saved=_time((status.get("checkpoint") or {}).get("time")) or _time(status["admission"].get("time")),
         )
         for raw in raws
         if (status := raw.get("status") or {}).get("clusterName") == cluster_name
         and status.get("admission")
         and not _has_ended(status)
     )
+
+
+def blames(raws: Iterable[Raw], cluster_name: str) -> Mapping[str, frozenset[str]]:
+    """Which of these FineTuneJobs of the cluster blame which of its nodes."""
+    blaming: dict[str, set[str]] = {}
+    for raw in raws:
+        status = raw.get("status") or {}
+        if status.get("clusterName") == cluster_name:
+            for node in status.get("blamedNodes") or ():
+                blaming.setdefault(node, set()).add(raw["metadata"]["name"])
+    return {node: frozenset(jobs) for node, jobs in blaming.items()}
 
 
 def wanting_jobs(raws: Iterable[Raw], cluster_name: str) -> frozenset[str]:

@@ -91,7 +91,7 @@ class ClusterOrder:
     """A cluster to make. The driver is named by `driver_version_id`, or by both of the other two.
 
     At most one of `volume_id` (an existing volume) and `new_volume` (made inline, in the same datacenter partition).
-    `max_gpus` turns the provider's autoscaling on.
+    `gpus` are those besides preemptible ones, which come alongside. `max_gpus` turns the provider's autoscaling on.
     """
 
     name: str
@@ -115,7 +115,10 @@ class ClusterOrder:
 
 @dataclass(frozen=True)
 class ClusterChanges:
-    """What is to be different about a bought cluster; None or empty: as it is. Counts are in GPUs."""
+    """What is to be different about a bought cluster; None or empty: as it is. Counts are in GPUs.
+
+    `gpus` are those besides preemptible ones, which the provider counts apart.
+    """
 
     gpus: int | None = None
     reserved_gpus: int | None = None

@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tunesmith.planning.circumstances import Installation, Prices
+from tunesmith.planning.circumstances import Installation
 from tunesmith.planning.money import cents, hourly_usd
 from tunesmith.planning.name_book import Book, Entry, Kept
 from tunesmith.planning.naming import ProviderName, installation_mark, parse_provider_name, provider_name
 from tunesmith.planning.ownership import NAME_ANNOTATION
+from tunesmith.planning.price_table import Prices
 from tunesmith.planning.provider import ProviderCluster, ProviderVolume
 
 Raw = Mapping[str, Any]

@@ -89,11 +89,16 @@ FIRST_POSITIONS_SHOWN = 20
 
 
 def assign(
-    waiting: Iterable[Request], held: Iterable[Holding], nodes: Iterable[NodeFact], pods: Iterable[PodFact]
+    waiting: Iterable[Request],
+    held: Iterable[Holding],
+    nodes: Iterable[NodeFact],
+    pods: Iterable[PodFact],
+    suspects: frozenset[str] = frozenset(),
 ) -> Mapping[str, PoolAnswer]:
     """The answer for every job that waits, and for every holding that must go back, by the job's uid.
 
     `pods` are all pods of the pool's nodes; what they use beyond their own job's holding is not free.
+    `suspects` are nodes that are granted only to jobs that the others could never hold.
     The oldest job that does not fit keeps every node that it could use from those behind it: large jobs do not starve.
     """
     nodes = tuple(nodes)
@@ -104,7 +109,7 @@ def assign(
     alike: dict[Hashable, frozenset[str] | None] = {}
     for request in sorted(waiting, key=lambda one: (one.created, one.uid)):
         if request.shape not in alike:
-            alike[request.shape] = _usable(request, nodes)
+            alike[request.shape] = _usable(request, nodes, suspects)
         usable = alike[request.shape]
         if usable is None:
             answers[request.uid] = NeverFits(_too_small(request, nodes))
@@ -175,11 +180,12 @@ def _granted(held: Iterable[Holding]) -> dict[str, dict[str, int]]:
     return granted
 
 
-def _usable(request: Request, nodes: Iterable[NodeFact]) -> frozenset[str] | None:
-    """The nodes it may use, without those it blames if the others would hold it; None when it can never fit."""
+def _usable(request: Request, nodes: Iterable[NodeFact], suspects: frozenset[str]) -> frozenset[str] | None:
+    """The nodes it may use, without suspects and those it blames if the others would hold it; None: it never fits."""
     possible = {n.name: n.gpus for n in nodes if may_use(n, request.node_selector, request.tolerations)}
     trusted = {name: gpus for name, gpus in possible.items() if name not in request.avoid}
-    for choice in (trusted, possible):
+    sound = {name: gpus for name, gpus in trusted.items() if name not in suspects}
+    for choice in (sound, trusted, possible):
         if place(request.pods, request.gpus_per_pod, choice) is not None:
             return frozenset(choice)
     return None
@@ -206,6 +212,11 @@ def _blocked_by(request: Request, room: Mapping[str, int], blocker: str | None, 
 def as_holding(request: Request, granted: Granted, since: datetime) -> Holding:
     """A grant that its job has not recorded yet."""
     return Holding(request.uid, request.name, since, granted.pods, recorded=False)
+
+
+def with_nodes_closed(nodes: Iterable[NodeFact], closed: frozenset[str]) -> tuple[NodeFact, ...]:
+    """The nodes, those that are to go or to be repaired cordoned: whoever is there stays, and nobody else comes."""
+    return tuple(replace(node, cordoned=True) if node.name in closed else node for node in nodes)
 
 
 def with_nodes_to_come(nodes: Iterable[NodeFact], expected: int, gpus_per_node: int = 8) -> tuple[NodeFact, ...]:

@@ -254,6 +254,8 @@ class ProviderView:
     regions: Known[tuple[Region, ...]] | Unknown = NOT_ASKED
     not_found: Mapping[str, float] = field(default_factory=dict)
     """Ids that the provider said (404) it does not know, after a list lacked them: when the newest look began."""
+    fetched: Mapping[str, float] = field(default_factory=dict)
+    """Ids of clusters that were asked for by themselves, past the list: when the newest such request began."""
     remediations: Mapping[str, Known[tuple[Remediation, ...]]] = field(default_factory=dict)
     """The repairs of each cluster (by its id) that `LookAtRemediations` asked for."""
 

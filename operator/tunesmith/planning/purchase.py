@@ -191,6 +191,19 @@ class LookAtProvider(Action):
 
 
 @dataclass(frozen=True)
+class LookAtCluster(Action):
+    """Have one cluster asked for by its id at `not_before` (monotonic seconds) or later, whatever the lists show."""
+
+    not_before: float
+    cluster_id: str
+
+    @property
+    def identity(self) -> str:
+        """All such looks at one cluster are one to the count of failures."""
+        return f"look at cluster {self.cluster_id}"
+
+
+@dataclass(frozen=True)
 class LookAtRemediations(Action):
     """Have the repairs of one cluster, in a list begun at `not_before` (monotonic seconds) or later."""
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from tunesmith.planning.circumstances import Circumstances, FailureRecord
-from tunesmith.planning.decision import Decision
+from tunesmith.planning.decision import Action, Decision
 
 BASE_SECONDS = 1.0
 LONGEST_SECONDS = 300.0
@@ -25,6 +25,14 @@ def retry_delay_seconds(record: FailureRecord, jitter: float) -> float:
         return record.failure.retry_after_seconds
     interval = min(LONGEST_SECONDS, BASE_SECONDS * 2.0 ** min(record.count - 1, 16))
     return interval * (0.5 + 0.5 * jitter)
+
+
+def is_held_back(action: Action, around: Circumstances) -> bool:
+    """Whether the action failed too recently to be tried again; asked where a status must not speak of it as done."""
+    record = around.failure_of(action)
+    if record is None:
+        return False
+    return around.monotonic < record.last_monotonic + retry_delay_seconds(record, around.jitter)
 
 
 def hold_back(decision: Decision[Status], around: Circumstances) -> Decision[Status]:

@@ -218,11 +218,13 @@ def _broke(seen: JobObservation, broke: Broke) -> JobDecision:
             help_ = "The micro batch is 1 already: make `contextLength` or the LoRA rank smaller, or take larger GPUs."
             return failed(seen, "User", "OutOfMemory", f"{broke.message} {help_}", broke.message)
         plan = smaller
-    return _again(seen, broke, restarts, plan)
+    return begun_anew(seen, broke, restarts, plan)
 
 
-def _again(seen: JobObservation, broke: Broke, restarts: Restarts, plan: WrittenPlan | None) -> JobDecision:
-    """The admission goes back; the pool grants anew, off the blamed nodes."""
+def begun_anew(
+    seen: JobObservation, broke: Broke, restarts: Restarts | None = None, plan: WrittenPlan | None = None
+) -> JobDecision:
+    """The admission goes back; the pool grants anew, off the blamed nodes. What is not given stays as it was."""
     blamed = tuple(dict.fromkeys((*seen.status.blamed_nodes, *broke.blamed)))[-BLAMED_NODES_KEPT:]
     message = f"Attempt {seen.attempt} ended: {broke.message} It goes on from the newest complete checkpoint."
     verdicts = {
@@ -234,8 +236,8 @@ def _again(seen: JobObservation, broke: Broke, restarts: Restarts, plan: Written
         **progress_changes(seen, last=True),
         "admission": None,
         "blamed_nodes": blamed,
-        "restarts": restarts,
-        "plan": plan,
+        "restarts": restarts or seen.status.restarts,
+        "plan": plan or seen.status.plan,
         "pods": (),
     }
     note = EventNote(EventType.WARNING, "Restarting", message[:1000])

@@ -23,6 +23,7 @@ from tunesmith.planning.ownership import (
 from tunesmith.planning.provider import Credential, ProviderVolume
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
+from tunesmith.planning.volume_account import accounted
 from tunesmith.planning.volume_deletion import being_deleted, credential_can_tell
 from tunesmith.planning.volume_growth import full_at_its_limit, too_small
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
@@ -68,7 +69,7 @@ def decide(seen: VolumeObservation) -> VolumeDecision:
         too_small,
         otherwise=in_order,
     )
-    return seen_lately(seen, credential_followed(seen, answer))
+    return accounted(seen, seen_lately(seen, credential_followed(seen, answer)))
 
 
 def paused(seen: VolumeObservation) -> VolumeDecision | None:

@@ -18,6 +18,7 @@ from tunesmith.planning.ownership import (
 from tunesmith.planning.provider import Credential
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
 from tunesmith.planning.verdict import Standing, Verdict
+from tunesmith.planning.volume_account import last_record
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
 from tunesmith.planning.volume_purchase import found_by_name, hold_credential, record_id
 from tunesmith.planning.volume_status import users
@@ -158,8 +159,8 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
 
 
 def let_go(seen: VolumeObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> VolumeDecision:
-    """Take our finalizers away. What is kept is written down first."""
-    actions: list[Action] = [*keep, *left_behind(seen.secret_use)]
+    """Write what it came to and what is kept, then take our finalizers away."""
+    actions: list[Action] = [*last_record(seen), *keep, *left_behind(seen.secret_use)]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     actions.append(SetMetadata(finalizers=without_finalizer(seen.resource.metadata)))

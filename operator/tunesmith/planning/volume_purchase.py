@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from tunesmith.planning.actions import SetFinalizer
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.decision import ErrorClass, EventNote, EventType, Failure
-from tunesmith.planning.money import cents
 from tunesmith.planning.orders import BuyVolume, VolumeOrder
 from tunesmith.planning.ownership import IN_USE_FINALIZER
 from tunesmith.planning.provider import Credential, Phase, ProviderVolume
@@ -24,12 +21,11 @@ from tunesmith.planning.purchase import (
     settled_at,
 )
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
+from tunesmith.planning.volume_account import bought_now
 from tunesmith.planning.volume_observation import NamingCluster, VolumeDecision, VolumeObservation, quietly, tell
-from tunesmith.resources.purchase import Cost
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolumeStatus, VolumeCreateIntent
 
-HOURS_PER_MONTH = 730
 WAITS_BY_ITSELF = frozenset({ErrorClass.OUT_OF_STOCK, ErrorClass.RATE_LIMITED})
 
 
@@ -134,7 +130,7 @@ def record_id(seen: VolumeObservation, volume_id: str, *, volume: ProviderVolume
         "region": region_of(seen, volume_id),
         "size_tib": size,
         "provider_status": volume.status if volume is not None else None,
-        "cost": Cost(hourly_usd=_hourly_usd(seen, size or 0)),
+        "cost": bought_now(seen),
     }
     if isinstance(seen.credential, Credential):
         credential = seen.credential
@@ -314,8 +310,3 @@ def _only(regions: tuple[str, ...]) -> str | None:
 def _ambiguous(seen: VolumeObservation, seconds: float) -> VolumeDecision:
     message = "Whether the provider took an order of this volume is not known yet. Nothing else is bought until then."
     return tell(seen, Standing.WORKING, Reason.LOOKING_BEFORE_BUYING, message, again=seconds)
-
-
-def _hourly_usd(seen: VolumeObservation, size_tib: int) -> Decimal | None:
-    price = seen.around.installation.prices.tib_month_usd
-    return None if price is None else cents(price * size_tib / HOURS_PER_MONTH)

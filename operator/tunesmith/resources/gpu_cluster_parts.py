@@ -109,7 +109,8 @@ class Billing(Part):
         None
     )
     preemptible_nodes: Annotated[
-        PositiveCount | None, doc("How many of the nodes the provider may take away; cheaper. Needs `projectID`.")
+        PositiveCount | None,
+        doc("How many of the nodes the provider may take away; cheaper. Needs `projectID`."),
     ] = None
     capacity_pool: Annotated[CapacityPool | None, doc("A capacity pool of the account to take nodes from.")] = None
 

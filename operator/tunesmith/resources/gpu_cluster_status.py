@@ -33,6 +33,8 @@ class NodeCounts(StatusPart):
 
     desired: Annotated[Count | None, doc("How many the provider was asked for.")] = None
     ready: Annotated[Count | None, doc("How many are Ready in the cluster's own Kubernetes.")] = None
+    preemptible: Annotated[Count | None, doc("How many of them the provider may take away.")] = None
+    capacity_pool: Annotated[Count | None, doc("How many of them come from a capacity pool.")] = None
 
 
 class GPUCounts(StatusPart):
@@ -65,14 +67,33 @@ class RepairRecord(StatusPart):
     mode: Annotated[Word | None, doc("What is done.")] = None
     outcome: Annotated[Word | None, doc("How far it is, in the provider's words.")] = None
     time: Annotated[Time | None, doc("When it was asked for.")] = None
+    end_time: Annotated[Time | None, doc("When it was over.")] = None
 
 
 class SuspectNode(StatusPart):
-    """A node that jobs have blamed."""
+    """A node that looks broken, or that jobs have blamed."""
 
     name: Annotated[Line, doc("The node.")]
-    reason: Annotated[Text | None, doc("What it is blamed for.")] = None
+    reason: Annotated[Text | None, doc("What is wrong with it, in one word.")] = None
+    time: Annotated[Time | None, doc("Since when; kept over restarts and while the reason changes.")] = None
+    blamed_by: Annotated[tuple[Line, ...], doc("The jobs that blame it."), items(16, least=0), ListOf("set")] = ()
+    cleared_time: Annotated[Time | None, doc("When a repair answered the blame; the node is trusted again since.")] = (
+        None
+    )
+
+
+class LeavingNode(StatusPart):
+    """A node that gets no further jobs, because it is to go or to be repaired."""
+
+    name: Annotated[Line, doc("The node.")]
+    reason: Annotated[Word | None, doc("'ScaleDown', 'Preempted' or 'Repair'.")] = None
+    jobs: Annotated[
+        Word | None, doc("What becomes of the jobs on it: they 'MayFinish', or 'MustLeave' after they have saved.")
+    ] = None
     time: Annotated[Time | None, doc("Since when.")] = None
+    repair_mode: Annotated[Word | None, doc("The repair that it is to get, in the provider's words.")] = None
+    asked_time: Annotated[Time | None, doc("When the provider was asked for the repair.")] = None
+    repair_id: Annotated[Line | None, doc("The provider's id of the repair, once it is known.")] = None
 
 
 class GPUClusterStatus(Status):
@@ -122,7 +143,16 @@ class GPUClusterStatus(Status):
         tuple[RepairRecord, ...], doc("The newest repairs."), items(16, least=0), ListOf("map", keys=("id",))
     ] = ()
     suspect_nodes: Annotated[
-        tuple[SuspectNode, ...], doc("Nodes that jobs have blamed."), items(64, least=0), ListOf("map", keys=("name",))
+        tuple[SuspectNode, ...],
+        doc("Nodes that look broken or that jobs have blamed, since when."),
+        items(64, least=0),
+        ListOf("map", keys=("name",)),
+    ] = ()
+    leaving_nodes: Annotated[
+        tuple[LeavingNode, ...],
+        doc("Nodes that get no further jobs, because they are to go or to be repaired."),
+        items(256, least=0),
+        ListOf("map", keys=("name",)),
     ] = ()
     kubeconfig_secret_name: Annotated[Line | None, doc("The Secret that holds the kubeconfig.")] = None
     last_handled_reconcile_time: Annotated[

@@ -15,11 +15,8 @@ from tunesmith.resources.schema import field_alias
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "GPUCluster": (
-        "spec.scaleDownPolicy",
         "spec.managementPolicy",
         "spec.adopt",
-        "spec.budget",
-        "spec.repair",
     ),
     "SharedVolume": (
         "spec.managementPolicy",

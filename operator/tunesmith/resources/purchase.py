@@ -1,11 +1,14 @@
 """What everything that is bought from the provider has in common: identity, adoption, cost, the open intent."""
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
 from tunesmith.resources.schema import (
+    Count,
     Dollars,
     Line,
+    NonNegativeDecimal,
     Part,
     ProviderName,
     StatusPart,
@@ -51,6 +54,27 @@ class Choice(StatusPart):
     gpu_type: Annotated[Line | None, doc("The GPU type that was taken.")] = None
 
 
+class Spent(StatusPart):
+    """Sums over time, unrounded, so that adding to them for months loses no cent."""
+
+    compute_usd: Annotated[NonNegativeDecimal, doc("Dollars for certain.")] = Decimal(0)
+    idle_usd: Annotated[NonNegativeDecimal, doc("The part of them while nothing used it.")] = Decimal(0)
+    uncertain_usd: Annotated[NonNegativeDecimal, doc("Dollars that may come on top.")] = Decimal(0)
+    held_hours: Annotated[NonNegativeDecimal, doc("GPU-hours, or TiB-hours of a volume, for certain.")] = Decimal(0)
+    uncertain_hours: Annotated[NonNegativeDecimal, doc("GPU-hours or TiB-hours that may come on top.")] = Decimal(0)
+
+
+class CostAccount(StatusPart):
+    """What the sums are made of, so that the next look goes on exactly where the last one ended."""
+
+    total: Annotated[Spent, doc("Over the resource's whole life.")] = Spent()
+    earlier: Annotated[Spent, doc("The part of it of earlier incarnations.")] = Spent()
+    since_time: Annotated[Time | None, doc("When this incarnation was bought, as far as it was seen.")] = None
+    held: Annotated[Count | None, doc("GPUs, or TiB of a volume, that were held at `asOfTime`.")] = None
+    prepaid: Annotated[Count | None, doc("GPUs of a reservation whose whole term is in the sums.")] = None
+    prepaid_until: Annotated[Time | None, doc("The end of that term.")] = None
+
+
 class Cost(StatusPart):
     """Money, as far as the installation's prices tell."""
 
@@ -58,9 +82,10 @@ class Cost(StatusPart):
     compute_usd: Annotated[Dollars | None, doc("What was spent over the resource's life up to `asOfTime`.")] = None
     idle_usd: Annotated[Dollars | None, doc("The part of it that was spent while nothing used the resource.")] = None
     uncertain_usd: Annotated[
-        Dollars | None, doc("What may have been spent on top while the provider could not be asked.")
+        Dollars | None, doc("What may have been spent on top: where the provider tells no time, or not when it bills.")
     ] = None
     as_of_time: Annotated[Time | None, doc("The time up to which the sums count.")] = None
+    account: Annotated[CostAccount | None, doc("What the sums are made of; kept by the operator for itself.")] = None
 
 
 class CreateIntent(StatusPart):

@@ -188,6 +188,21 @@ class Reason(StrEnum):
     )
     NODES_NOT_READY = "NodesNotReady", "Some nodes of the cluster are not Ready."
     NODES_READY = "NodesReady", "All nodes of the cluster are Ready."
+    NODE_NOT_READY = "NodeNotReady", "The node is not Ready in the cluster's Kubernetes."
+    NODE_NOT_JOINED = "NodeNotJoined", "The provider runs the node, but the cluster's Kubernetes does not have it."
+    NODE_FAILED = "NodeFailed", "The provider says that the node has failed."
+    NODE_ALARM = "NodeAlarm", "The node itself reports a fault of its kernel, its disk or its network."
+    PROVIDER_ALERT = "ProviderAlert", "The provider's health checks say CRITICAL of the node."
+    BLAMED_BY_JOBS = "BlamedByJobs", "Jobs failed on the node. Two jobs that do make it one to repair."
+    NODES_UNDER_REPAIR = "NodesUnderRepair", "The provider repairs nodes; jobs use the others."
+    NODE_REPAIR_ASKED = "NodeRepairAsked", "The provider was asked to repair a node; its jobs had left it."
+    NODE_REPAIRED = "NodeRepaired", "A repair of a node has ended well."
+    NODE_REPAIR_FAILED = "NodeRepairFailed", "A repair of a node has failed; another follows after the pause."
+    REPAIR_PROPOSED = "RepairProposed", "A repair of a node waits for approval at the provider."
+    NODES_PREEMPTED = (
+        "NodesPreempted",
+        "The provider takes preemptible nodes away; their jobs save and go on elsewhere.",
+    )
     SCALING = "Scaling", "The provider is changing the number of nodes."
     HELD_BY_JOBS = "HeldByJobs", "Jobs hold GPUs of the cluster; it waits for them."
     WAITING_FOR_VOLUME = "WaitingForVolume", "The SharedVolume is not there, or not ready to be attached."
@@ -220,6 +235,13 @@ class Reason(StrEnum):
     )
     ORPHAN_DELETED = "OrphanDeleted", "A cluster that no resource answers for was deleted, as `orphans.mode` says."
     NO_BUDGET = "NoBudget", "No budget is set."
+    WITHIN_BUDGET = "WithinBudget", "Less than 80 % of the budget is spent."
+    BUDGET_NEARLY_SPENT = "BudgetNearlySpent", "80 % of the budget is spent. Raise it, or expect its end."
+    BUDGET_SPENT = "BudgetSpent", "The budget is spent; `spec.budget.action` says what follows. Raise it to go on."
+    BUDGET_TOO_SMALL = (
+        "BudgetTooSmall",
+        "The first hour, or the term that is paid at once, would cost more than is left of the budget.",
+    )
 
     # SharedVolume
     WAITING_FOR_CLUSTER = "WaitingForCluster", "The volume is made with the first cluster that names it."

@@ -1,4 +1,4 @@
-"""The operator's metrics: their names, and how they are counted. No label ever names an object."""
+"""The operator's metrics: their names, and how they are counted. Only money is told by object, and bounded."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from tunesmith.serving.cost_metrics import cost_families
 
 Raw = Mapping[str, Any]
 SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120)
@@ -87,7 +89,7 @@ class _Scraped(Collector):
     def __init__(self, readings: Readings) -> None:
         self._readings = readings
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
         """Read everything once."""
         readings = self._readings
         yield _gauge("tunesmith_queue_depth", "Keys that are due and wait for a worker.", readings.queue_depth())
@@ -95,6 +97,7 @@ class _Scraped(Collector):
         yield _gauge("tunesmith_lease_held", "1 while this process is the active one.", int(readings.lease_held()))
         yield self._clusters_by_phase()
         yield self._open_intents()
+        yield from cost_families({kind: self._readings.resources(kind) for kind in ("GPUCluster", "SharedVolume")})
         yield self._breakers()
         yield self._orphans()
 

@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.client import Kube
 from tunesmith.kube.errors import KubeError
-from tunesmith.kube.kinds import CONFIG_MAP, GPU_CLUSTER, POD, SECRET
+from tunesmith.kube.kinds import CONFIG_MAP, GPU_CLUSTER, NAMESPACE, POD, SECRET
 from tunesmith.kube.reflector import Reflector
 from tunesmith.kube.remote import RemoteClusters, RemotePorts, RemoteView
 from tunesmith.planning.actions import RemoteCluster
-from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.circumstances import Known, Rejected, Unknown
 from tunesmith.planning.decision import ErrorClass
 from tunesmith_devcluster.cluster import Cluster
 
@@ -237,3 +238,17 @@ async def test_a_renewed_secret_is_used_without_a_restart(fleet: Fleet, installe
     await until(lambda: isinstance(fleet.remotes.view(fleet.at("renewed")).reachable, Known))
     await fleet.give("renewed", text)
     await fleet.seen("renewed")
+
+
+async def test_a_kubeconfig_that_is_answered_with_401_is_rejected_until_a_newer_one_comes(
+    fleet: Fleet, installed: Cluster
+) -> None:
+    text = installed.kubeconfig.read_text()
+    revoked = yaml.safe_load(text)
+    revoked["users"][0]["user"] = {"token": "revoked"}
+    await fleet.give("rotated", yaml.safe_dump(revoked))
+    await until(lambda: isinstance(fleet.remotes.view(fleet.at("rotated")).nodes, Rejected))
+    await fleet.give("rotated", text)
+    fleet.remotes.look_now(fleet.at("rotated"))
+    view = await fleet.seen("rotated")
+    assert view.kube_system_uid == (await fleet.kube.get(NAMESPACE, None, "kube-system") or {})["metadata"]["uid"]

@@ -28,7 +28,9 @@ def functions_of(path: Path) -> frozenset[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     return frozenset(
-        node.name for node in found if not any("skip" in ast.unparse(mark) for mark in node.decorator_list)
+        node.name
+        for node in found
+        if not any(ast.unparse(mark).startswith("pytest.mark.skip") for mark in node.decorator_list)
     )
 
 

@@ -107,14 +107,21 @@ FILLED: dict[str, Schema] = {
         "spec": {"gpuType": "H100_SXM", "region": "us-central-8"},
         "status": {
             "nodes": {"desired": 2, "ready": 2},
-            "cost": {"hourlyUSD": "35.84"},
+            "cost": {"hourlyUSD": "35.84", "computeUSD": "99.00", "idleUSD": "1.00", "uncertainUSD": "0.50"},
             "clusterID": "c-1",
+            "choice": {"region": "us-central-8", "gpuType": "H100_SXM"},
             "providerName": "ts-a-b",
         },
     },
     "SharedVolume": {
         "spec": {"deletionPolicy": "Retain"},
-        "status": {"sizeTiB": 2, "region": "us-central-8", "boundTo": "trainers", "volumeID": "v-1"},
+        "status": {
+            "sizeTiB": 2,
+            "region": "us-central-8",
+            "boundTo": "trainers",
+            "volumeID": "v-1",
+            "cost": {"hourlyUSD": "0.45", "computeUSD": "12.00"},
+        },
     },
     "FineTuneJob": {
         "spec": {"method": {"type": "SFT"}, "resources": {"gpus": 16}},

@@ -1,7 +1,7 @@
 """A world to play with, without HTTP: one customer, one clock that the test names, identifiers in order."""
 
 import base64
-import itertools
+import random
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ class Played:
 
     now: datetime = BEGIN
     world: World = field(default_factory=stocked)
-    _numbers: Any = field(default_factory=itertools.count)
+    _random: random.Random = field(default_factory=lambda: random.Random(0))
 
     def with_courses(self, *courses: ClusterCourse | NamedVolumeCourse) -> "Played":
         of_clusters = tuple(each for each in courses if isinstance(each, ClusterCourse))
@@ -51,7 +51,7 @@ class Played:
         return Visit(account, self.now, self._new_id, Behind(real=False, kube_config=lambda _id, _name: KUBECONFIG))
 
     def _new_id(self) -> str:
-        return str(uuid.UUID(int=next(self._numbers), version=4))
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
     def buy(self, name: str = "training", gpus: int = 16, volume: VolumeOrder | None = None, **order: Any) -> str:
         complete = {

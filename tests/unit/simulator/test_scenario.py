@@ -1,12 +1,16 @@
 """A scenario file says everything that is played, and a wrong one is refused in words."""
 
 import re
+import typing
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tunesmith_simulator import scenario as scenarios
+from tunesmith_simulator.courses import Course, VolumeCourse
+from tunesmith_simulator.faults import Effect
+from tunesmith_simulator.happenings import AnyHappening
 from tunesmith_simulator.scenario import ScenarioError
 
 SMALLEST = """
@@ -68,3 +72,42 @@ def test_the_examples_of_the_guide_can_be_played(tmp_path):
     assert world.pools["pool-acme"].free_gpus == 64
     assert world.preemptible_stock == {("us-central-8", "H100_SXM"): 64}
     assert {account.organization for account in scenario.accounts_by_key().values()} == {"acme", "penniless"}
+
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "simulator.md"
+
+
+def test_the_example_of_the_guide_can_be_played_and_says_what_it_says():
+    (example,) = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    scenario = scenarios.parsed(example)
+    assert [fault.effect.kind for fault in scenario.faults] == ["cut", "answer", "delay"]
+    world = scenario.world(scenario.virtual_clock()())
+    assert [each.happening.what for each in world.planned] == ["set_stock", "fail_node", "list_lag", "credit", "credit"]
+    assert world.courses.of_cluster("unlucky-1").tests_fail == "NCCL_TESTS_FAILED"
+    assert world.billing.bill_from == "Ready"
+
+
+def test_the_guide_names_every_happening_effect_and_field_of_a_course():
+    text = GUIDE.read_text()
+    happenings = typing.get_args(typing.get_args(AnyHappening)[0])
+    effects = typing.get_args(typing.get_args(Effect)[0])
+    names = {each.model_fields["what"].default for each in happenings}
+    names |= {each.model_fields["kind"].default for each in effects}
+    names |= set(Course.model_fields) | set(VolumeCourse.model_fields)
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("faults: [{route: POST moons, effect: {kind: cut}}]", "faults.0.route"),
+        ("faults: [{effect: {kind: explode}}]", "faults.0.effect"),
+        ("timeline: [{at_seconds: 1, happening: {what: explode}}]", "timeline.0.happening"),
+        ("courses: {clusters: [{never_leaves: [LIMBO]}]}", "courses.clusters.0.never_leaves"),
+        ("clock: {starts_at: 2026-09-01T00:00:00}", "clock.starts_at"),
+        ("billing: {bill_from: Monday}", "billing.bill_from"),
+    ],
+)
+def test_a_wrong_fault_course_or_happening_is_refused_by_its_place(extra, message):
+    with pytest.raises(ScenarioError, match=message):
+        scenarios.parsed(SMALLEST + extra)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from tunesmith.planning.deadlines import DEFAULT_SECONDS, Stage
 from tunesmith.settings import ApiKeyFile, Settings, derived_installation_id
 
 
@@ -69,9 +71,48 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     installation = Settings().installation("zzzzzz")
     assert installation.id == "abc123"
     assert installation.allowed_images == ("registry.example/trainer:*",)
-    assert installation.prices.gpu_hour_usd == {"H100_SXM": Decimal("2.99")}
+    assert installation.prices.gpu_hour_usd["H100_SXM"] == Decimal("2.99")
     assert installation.credential_namespaces == ()
     assert not installation.has_credential
+
+
+def test_prices_are_the_published_ones_where_none_is_set_and_null_takes_one_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TUNESMITH_GPU_HOUR_USD", '{"H100_SXM": "2.99", "H200_SXM": null, "B300_SXM": "12.50"}')
+    monkeypatch.setenv("TUNESMITH_RESERVED_GPU_HOUR_USD", '{"H100_SXM": {"7-30": "3.00", "181-": "2.00"}}')
+    prices = Settings().prices()
+    assert prices.gpu_hour_usd == {
+        "H100_SXM": Decimal("2.99"),
+        "B200_SXM": Decimal("8.19"),
+        "B300_SXM": Decimal("12.50"),
+    }
+    assert prices.preemptible_gpu_hour_usd["H100_SXM"] == Decimal("1.99")
+    assert [prices.reserved("H100_SXM", Decimal(days)) for days in (3, 7, 30, 31, 90, 180, 181, 365)] == [
+        None,
+        Decimal("3.00"),
+        Decimal("3.00"),
+        Decimal("3.45"),
+        Decimal("3.45"),
+        Decimal("3.19"),
+        Decimal("2.00"),
+        Decimal("2.00"),
+    ]
+    assert (prices.tib_month_usd, prices.defaults_of) == (Decimal("163.84"), "2026-09-21")
+
+
+def test_without_the_published_prices_only_those_that_are_set_are_known() -> None:
+    prices = Settings(default_prices=False, gpu_hour_usd={"H100_SXM": Decimal("2.99")}).prices()
+    assert (dict(prices.gpu_hour_usd), prices.tib_month_usd, prices.defaults_of) == (
+        {"H100_SXM": Decimal("2.99")},
+        None,
+        None,
+    )
+
+
+def test_a_term_of_a_reservation_that_is_none_is_refused_at_the_start() -> None:
+    with pytest.raises(ValidationError):
+        Settings(reserved_gpu_hour_usd={"H100_SXM": {"a month": Decimal("3.00")}})
 
 
 def test_without_an_id_it_is_derived_and_stays_the_same() -> None:
@@ -97,3 +138,22 @@ def test_the_api_key_is_read_again_when_its_file_changes(tmp_path: Path) -> None
 
 def test_without_a_file_there_is_no_key() -> None:
     assert ApiKeyFile(None).read() is None
+
+
+def test_deadlines_of_stages_are_set_by_name_and_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_PHASE_DEADLINE_SECONDS", '{"subnet": 60}')
+    assert Settings().installation("abc123").phase_deadline_seconds == {"subnet": 60}
+    for wrong in ('{"polishing": 60}', '{"subnet": 0}'):
+        monkeypatch.setenv("TUNESMITH_PHASE_DEADLINE_SECONDS", wrong)
+        with pytest.raises(ValidationError):
+            Settings()
+
+
+def test_the_chart_and_the_guide_know_every_stage_with_its_default() -> None:
+    root = Path(__file__).parents[3]
+    schema = json.loads((root / "charts/tunesmith/values.schema.json").read_text())
+    named = schema["properties"]["provider"]["properties"]["phaseDeadlineSeconds"]["properties"]
+    assert set(named) == {stage.value for stage in Stage}
+    guide = (root / "docs/guide/bought-to-usable.md").read_text()
+    assert all(f"| `{stage.value}` | {seconds} |" in guide for stage, seconds in DEFAULT_SECONDS.items())
+    assert set(DEFAULT_SECONDS) == set(Stage)

@@ -16,18 +16,26 @@ from tunesmith.controllers.controller import Key
 from tunesmith.controllers.gpu_region import REGIONS_KEY
 from tunesmith.controllers.intake import Intake
 from tunesmith.controllers.kube_actions import KubeActions
-from tunesmith.controllers.ports import Ports, SystemClock
+from tunesmith.controllers.ports import Clock, Ports, SystemClock
 from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.remote import RemoteView
 from tunesmith.planning.circumstances import Installation, Known, Prices
+from tunesmith.planning.cluster_observation import KubeconfigFacts
 from tunesmith.serving.audit_log import AuditHandler
 from tunesmith.serving.logs import Redactor
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.server import Simulator
 
 CLUSTER, VOLUME = Key("GPUCluster", "ml", "train"), Key("SharedVolume", "ml", "data")
+
+INSTALLATION = Installation(
+    id="prod01",
+    settle_seconds=2,
+    absence_interval_seconds=0.2,
+    prices=Prices({"H100_SXM": Decimal("3.99")}, Decimal("163.84")),
+)
 
 
 class PlayedRemotes:
@@ -44,6 +52,9 @@ class PlayedRemotes:
         }
         return RemoteView(Known(True, 0.0), Known((node,), 0.0), Known((), 0.0), Known((), 0.0))
 
+    def judge(self, kubeconfig):
+        return KubeconfigFacts()
+
     async def kube(self, remote):
         return self.inside
 
@@ -57,20 +68,13 @@ class Operator:
     kube: MemoryKube = field(default_factory=MemoryKube)
     remotes: PlayedRemotes = field(default_factory=PlayedRemotes)
     events: list = field(default_factory=list)
-    clock: SystemClock = field(default_factory=SystemClock)
-    orphans_are_deleted: bool = False
+    clock: Clock = field(default_factory=SystemClock)
+    installation: Installation = INSTALLATION
     told: list = field(default_factory=list)
 
     def __post_init__(self):
         self.cache = Cache()
-        installation = Installation(
-            orphans_are_deleted=self.orphans_are_deleted,
-            id="prod01",
-            settle_seconds=2,
-            absence_interval_seconds=0.2,
-            prices=Prices({"H100_SXM": Decimal("3.99")}, Decimal("163.84")),
-        )
-        clock = self.clock
+        clock, installation = self.clock, self.installation
         ports = Ports(
             self.cache, self.kube, self.remotes, installation, lambda key: None, clock, lambda secret: None, str
         )

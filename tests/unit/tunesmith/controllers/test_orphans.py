@@ -1,9 +1,10 @@
 """The sweep for orphans over real HTTP: what it finds, tells, writes and deletes, and what it leaves alone."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.unit.tunesmith.controllers.test_bought import CLUSTER, SPEC, Operator
+from tests.unit.tunesmith.controllers.test_bought import CLUSTER, INSTALLATION, SPEC, Operator
 
 from tunesmith.controllers.orphans import ORPHANS_KEY
 from tunesmith.controllers.ports import SystemClock
@@ -39,7 +40,8 @@ async def provider():
 
 async def an_operator_with_a_cluster(provider, *, deletes, **spec):
     """An operator that has bought one cluster, and has a Lease to tell on."""
-    operator = Operator(provider.url, provider.key, clock=LaterClock(), orphans_are_deleted=deletes)
+    installation = replace(INSTALLATION, orphans_are_deleted=deletes)
+    operator = Operator(provider.url, provider.key, clock=LaterClock(), installation=installation)
     meta = {"name": "tunesmith", "namespace": "tunesmith-system"}
     operator.kube.put({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta})
     operator.give("GPUCluster", "train", {**SPEC, **spec})

@@ -4,14 +4,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.circumstances import Circumstances, Installation, Known, Prices
 from tunesmith.planning.cluster_observation import ClusterObservation, InsideFacts, StoredSecret
 from tunesmith.planning.cluster_setup import NAMESPACE_LABELS
+from tunesmith.planning.decision import Outcome
+from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION
 from tunesmith.planning.provider import Credential, Driver, ProviderCluster, ProviderView, Region
 from tunesmith.planning.purchase import PurchaseMemory
+from tunesmith.planning.usage import RecordUsage
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster import GPUCluster
 
@@ -116,9 +120,10 @@ def a_running_cluster(*, gpus=8, ready_nodes=1, status=None, view=None, **more):
     )
     observation = seen(resource, view or a_view(a_provider_cluster(gpus=gpus), begun=more.get("monotonic", MONOTONIC)))
     facts = {
-        "kubeconfig_secret": Known(StoredSecret(frozenset({UID}), KUBECONFIG), MONOTONIC),
+        "kubeconfig_secret": Known(StoredSecret(frozenset({UID}), KUBECONFIG, "c-1"), MONOTONIC),
         "inside": Known(InsideFacts(namespace_labels=NAMESPACE_LABELS), MONOTONIC),
         "nodes": nodes(ready_nodes),
+        "pods": Known((), MONOTONIC),
     }
     monotonic = more.pop("monotonic", MONOTONIC)
     return replace(observation, around=circumstances(monotonic), **{**facts, **more})
@@ -137,3 +142,20 @@ def only(decision, kind):
     (action,) = decision.actions
     assert isinstance(action, kind)
     return action
+
+
+def lets_go(decision):
+    """The resource may go: what it came to is recorded first."""
+    record, *_, last = decision.actions
+    assert isinstance(record, RecordUsage)
+    assert isinstance(last, SetMetadata)
+    return last
+
+
+def decide_with_its_record(observation):
+    """The decision, once the usage record that goes before it is written."""
+    decision = decide(observation)
+    if not any(isinstance(action, RecordUsage) for action in decision.actions):
+        return decision
+    outcomes = tuple(Outcome(action) for action in decision.actions)
+    return decide(replace(observation, around=replace(observation.around, outcomes=outcomes)))

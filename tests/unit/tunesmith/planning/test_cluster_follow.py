@@ -68,6 +68,7 @@ def test_every_state_of_the_provider_has_a_deadline_that_turns_waiting_into_a_re
     assert patient.look_again_seconds <= 5
     retriable = stage is Stage.QUEUED
     assert standing(overdue) == (("Reconciling", "OutOfStock") if retriable else ("Stalled", "ProvisioningOverdue"))
+    assert reason(overdue, "Provisioned") == "ProvisioningOverdue"  # never the word of a refused order
     message = find_condition(overdue.status.conditions, "Ready").message
     assert f"'{status}'" in message
     assert f"{limit} s" in message

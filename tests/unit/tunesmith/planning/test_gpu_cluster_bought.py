@@ -1,6 +1,7 @@
-"""A GPUCluster that is bought: what its status says in each phase, what is looked at and when, and its size."""
+"""A GPUCluster that is bought: what its status says in each phase, what is looked at and when."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from tests.unit.tunesmith.planning.cluster_builders import (
@@ -20,14 +21,14 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 
 from tunesmith.planning.actions import ApplyObject
 from tunesmith.planning.circumstances import Known, NotYet, Refused, Unknown
-from tunesmith.planning.cluster_observation import InsideFacts, JobUse, NamedVolume, StoredSecret
+from tunesmith.planning.cluster_observation import InsideFacts, NamedVolume, StoredSecret
 from tunesmith.planning.cluster_setup import NAMESPACE_LABELS
 from tunesmith.planning.decision import Outcome
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.orders import ChangeCluster
 from tunesmith.planning.provider import AttachedVolume
 from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
+from tunesmith.resources.purchase import Cost
 
 # bought
 
@@ -212,44 +213,16 @@ def test_deletion_protection_keeps_what_was_bought_until_the_annotation_goes():
 
 
 def test_cost_accrues_at_transitions_and_hourly_at_most():
-    status = bought_status(cost={"hourlyUSD": "31.92", "computeUSD": "10.00", "asOfTime": "2026-01-01T11:30:00Z"})
-    assert str(decide(a_running_cluster(status=status)).status.cost.compute_usd) == "10.00"
-    older = bought_status(cost={"hourlyUSD": "31.92", "computeUSD": "10.00", "asOfTime": "2026-01-01T11:00:00Z"})
-    assert str(decide(a_running_cluster(status=older)).status.cost.compute_usd) == "41.92"
+    ready = datetime(2026, 1, 1, 9, tzinfo=UTC)
+    view = a_view(a_provider_cluster(created=ready, first_ready=ready))
+    written = decide(a_running_cluster(view=view)).status
+    cost = {"hourlyUSD": "31.92", "computeUSD": "10.00", "asOfTime": "2026-01-01T11:00:00Z"}
+    recent = written.model_copy(update={"cost": Cost.model_validate({**cost, "asOfTime": "2026-01-01T11:30:00Z"})})
+    assert str(decide(a_running_cluster(status=recent, view=view)).status.cost.compute_usd) == "10.00"
+    older = written.model_copy(update={"cost": Cost.model_validate({**cost, "asOfTime": "2026-01-01T10:59:00Z"})})
+    assert str(decide(a_running_cluster(status=older, view=view)).status.cost.compute_usd) == "41.92"
 
 
 def test_an_old_list_is_renewed():
     decision = decide(a_running_cluster(view=a_view(a_provider_cluster(), begun=900.0)))
     assert isinstance(decision.actions[-1], LookAtProvider)
-
-
-# size
-
-
-def test_more_nodes_are_asked_for_by_their_target():
-    action = only(decide(a_running_cluster(spec={"nodes": 3})), ChangeCluster)
-    assert (action.cluster_id, action.changes.gpus) == ("c-1", 24)
-
-
-def test_idle_nodes_are_cordoned_before_fewer_are_asked_for():
-    decision = decide(a_running_cluster(gpus=16, nodes=nodes(2), jobs=(JobUse("j", frozenset({"node-0"})),)))
-    manifest = only(decision, ApplyObject).manifest
-    assert (manifest["metadata"]["name"], manifest["spec"]) == ("node-1", {"unschedulable": True})
-    cordoned = tuple(replace(node, cordoned=node.name == "node-1") for node in nodes(2).value)
-    held = a_running_cluster(gpus=16, nodes=Known(cordoned, 1.0), jobs=(JobUse("j", frozenset({"node-0"})),))
-    assert only(decide(held), ChangeCluster).changes.gpus == 8
-
-
-def test_never_below_what_admitted_jobs_hold():
-    jobs = (JobUse("j", frozenset({"node-0", "node-1"})),)
-    decision = decide(a_running_cluster(gpus=16, nodes=nodes(2), jobs=jobs))
-    assert reason(decision) == "ScaleDownWaits"
-    assert decision.actions == ()
-
-
-def test_a_size_that_somebody_else_changed_is_drift_and_is_restored():
-    status = bought_status(nodes={"desired": 1, "ready": 1}, firstReadyTime="2026-01-01T11:50:00Z")
-    cordoned = tuple(replace(node, cordoned=True) for node in nodes(2).value)
-    decision = decide(a_running_cluster(gpus=16, nodes=Known(cordoned, 1.0), status=status))
-    assert reason(decision, "Drifted") == "SizeChangedOutside"
-    only(decision, ChangeCluster)

@@ -107,7 +107,7 @@ observations = st.builds(
     views,
     memories,
     st.floats(MONOTONIC, 2000),
-    st.sampled_from([Unknown("."), Known(None, 0.0), Known(StoredSecret(frozenset({UID}), KUBECONFIG), 0.0)]),
+    st.sampled_from([Unknown("."), Known(None, 0.0), Known(StoredSecret(frozenset({UID}), KUBECONFIG, "c-1"), 0.0)]),
     st.sampled_from([Unknown("."), Known(InsideFacts(), 0.0), Known(InsideFacts(NAMESPACE_LABELS), 0.0)]),
     st.sampled_from([Unknown("."), nodes(1), nodes(2), nodes(3, ready=False)]),
     st.sampled_from([(), (JobUse("j", frozenset({"node-0"})),)]),

@@ -46,6 +46,19 @@ def test_a_grant_is_held_until_its_job_has_recorded_it():
     assert isinstance(third.answer_for(rival), InLine)
 
 
+def test_a_closed_pool_grants_nothing_more_says_why_and_keeps_what_it_granted():
+    job = waiting_in_line().job
+    rival = another(job, "rival")
+    told = "its budget is spent"
+    closed = judge([job, rival], {}, NODES[:2], [], NOON, closed=told)
+    assert closed.grants == {}
+    assert {answer.blocked_by for answer in closed.answers.values()} == {told}
+    granted = judge([job], {}, NODES[:2], [], NOON)
+    later = judge([job, rival], granted.grants, NODES[:2], [], NOON, closed=told)
+    assert later.answer_for(job) == GRANT
+    assert later.answer_for(rival) == InLine(1, told)
+
+
 def test_a_job_that_asks_no_more_gives_its_grant_back():
     job = waiting_in_line().job
     first = judge([job], {}, NODES[:2], [], NOON)

@@ -11,6 +11,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     a_running_cluster,
     a_view,
     bought_status,
+    decide_with_its_record,
     only,
     reason,
     seen,
@@ -154,7 +155,7 @@ def test_a_vanished_cluster_is_news_and_not_a_repair():
 def test_when_gone_buys_the_next_incarnation_but_only_after_the_rules_of_absence():
     first = decide(vanished("WhenGone", memory=PurchaseMemory(first_seen=940.0), monotonic=1000.0))
     assert first.status.cluster_id == "c-1"
-    decision = decide(vanished("WhenGone"))
+    decision = decide_with_its_record(vanished("WhenGone"))
     assert (decision.status.cluster_id, decision.status.incarnation) == (None, 2)
     assert [note.reason for note in decision.events] == ["Recreated"]
     resource = a_cluster_resource(recreatePolicy="WhenGone").model_copy(update={"status": decision.status})
@@ -163,7 +164,7 @@ def test_when_gone_buys_the_next_incarnation_but_only_after_the_rules_of_absence
 
 
 def test_what_a_vanished_cluster_left_here_goes_first():
-    mine = Known(StoredSecret(frozenset({UID}), KUBECONFIG, "s-1"), 1.0)
+    mine = Known(StoredSecret(frozenset({UID}), KUBECONFIG, "c-1", uid="s-1"), 1.0)
     assert only(decide(vanished("WhenGone", kubeconfig_secret=mine)), DeleteObject).kind == "Secret"
 
 
@@ -171,7 +172,8 @@ def test_a_user_who_sets_when_gone_later_gets_another_cluster():
     told = decide(vanished("Never"))
     resource = a_cluster_resource(recreatePolicy="WhenGone").model_copy(update={"status": told.status})
     view = a_view(begun=1100.0, not_found={"c-1": 1100.0})
-    assert decide(seen(resource, view, memory=ONCE, monotonic=1100.0)).status.cluster_id is None
+    observation = seen(resource, view, memory=ONCE, monotonic=1100.0)
+    assert decide_with_its_record(observation).status.cluster_id is None
 
 
 def test_another_prepayment_is_for_somebody_to_decide():

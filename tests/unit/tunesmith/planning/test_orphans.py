@@ -20,7 +20,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     seen,
 )
 
-from tunesmith.planning.circumstances import Installation, Prices
+from tunesmith.planning.circumstances import Installation
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.name_book import Entry, KeepName, Kept, RecordName, after, read_book, written_book
 from tunesmith.planning.naming import provider_name
@@ -37,6 +37,7 @@ from tunesmith.planning.orphans import (
     sweep,
     without_owner,
 )
+from tunesmith.planning.price_table import Prices
 from tunesmith.planning.provider import ProviderVolume
 
 NOW = datetime(2026, 1, 10, 12, 0, tzinfo=UTC)

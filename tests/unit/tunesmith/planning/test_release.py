@@ -16,6 +16,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     a_running_cluster,
     a_view,
     bought_status,
+    decide_with_its_record,
     only,
     reason,
     seen,
@@ -186,29 +187,29 @@ def test_absence_is_believed_only_when_it_was_seen_twice():
     first = decide(absent(1101.0, ONCE))
     assert reason(first) == "ConfirmingAbsence"
     assert first.status.cluster_id == "c-1"
-    twice = decide(absent(1131.0, ONCE, **NO_SECRET))
+    twice = decide_with_its_record(absent(1131.0, ONCE, **NO_SECRET))
     assert reason(twice) == "Released"
     assert twice.status.cluster_id is None
 
 
 def test_a_released_resource_is_at_rest_and_holds_nothing_of_its_cluster():
-    decision = decide(absent(1131.0, ONCE, **NO_SECRET))
+    decision = decide_with_its_record(absent(1131.0, ONCE, **NO_SECRET))
     status, conditions = decision.status, decision.status.conditions
     assert (status.provider_name, status.first_ready_time, status.idle_since, status.volumes) == (None, None, None, ())
     assert (status.nodes, status.gpus, status.provider_status) == (None, None, None)
     assert (status.incarnation, status.cost.hourly_usd) == (2, 0)
-    assert status.cost.compute_usd > 0  # what was spent stays
+    assert status.cost.uncertain_usd > 0  # what may have been spent stays
     for kind in ("Ready", "Reconciling", "Stalled", "KubeconfigAvailable", "Provisioned"):
         assert not is_true(conditions, kind)
     assert [note.reason for note in decision.events] == ["Deleted"]
 
 
 def test_the_kubeconfig_secret_goes_with_the_cluster():
-    mine = Known(StoredSecret(frozenset({UID}), KUBECONFIG, "s-1"), 1.0)
+    mine = Known(StoredSecret(frozenset({UID}), KUBECONFIG, "c-1", uid="s-1"), 1.0)
     action = only(decide(absent(1131.0, ONCE, kubeconfig_secret=mine)), DeleteObject)
     assert (action.kind, action.name, action.uid) == ("Secret", "train-kubeconfig", "s-1")
     foreign = Known(StoredSecret(frozenset({"else"}), KUBECONFIG), 1.0)
-    assert decide(absent(1131.0, ONCE, kubeconfig_secret=foreign)).actions == ()
+    assert decide_with_its_record(absent(1131.0, ONCE, kubeconfig_secret=foreign)).actions == ()
     unread = decide(absent(1131.0, ONCE, kubeconfig_secret=Unknown("no answer")))
     assert unread.status.cluster_id == "c-1"  # it is tried again while it is known whose it was
 

@@ -1,4 +1,4 @@
-"""Which kubeconfig a command uses when none is given."""
+"""Which cluster a command speaks to when nobody says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def kubeconfig_of_environment() -> Path | None:
-    """KUBECONFIG, or the user's own; None in a pod, where the service account counts."""
+    """In a pod the service account counts."""
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         return None
     path = Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()

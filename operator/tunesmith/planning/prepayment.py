@@ -1,0 +1,83 @@
+"""What is paid at once: a reservation's whole term when it begins, and what is added to it later.
+
+provider: a reservation starts at Ready, its full term is charged upfront, and nothing of it is given back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from tunesmith.planning.accounting import Prepaid
+from tunesmith.planning.billing_history import SCHEDULED_CAPACITY, Look, ready_at
+from tunesmith.planning.cluster_observation import ClusterObservation
+from tunesmith.planning.money import SECONDS_PER_HOUR, seconds_between
+from tunesmith.planning.price_table import Prices
+from tunesmith.planning.provider import ProviderCluster
+from tunesmith.resources.purchase import CostAccount
+
+RESERVED = "RESERVED"
+DAY_SECONDS = 86400
+DAY_HOURS = 24
+
+
+@dataclass(frozen=True)
+class NoPrice:
+    """The term has no price in the installation's table."""
+
+
+NO_PRICE = NoPrice()
+
+
+def prepaid(
+    seen: ClusterObservation, cluster: ProviderCluster, before: CostAccount, look: Look
+) -> Prepaid | NoPrice | None:
+    """What is newly charged at this look; None: nothing is prepaid, or nothing is new."""
+    term = _term(seen, cluster, look)
+    if term is None or not cluster.reserved_gpus or term[0] > look.time:
+        return None
+    begins, ends = term
+    days = seen.spec.billing.duration_days
+    ordered = seconds_between(begins, ends) / DAY_SECONDS if days is None else Decimal(days)
+    rate = seen.around.installation.prices.reserved(cluster.gpu_type, ordered)
+    if rate is None:
+        return NO_PRICE
+    if before.prepaid is None or before.prepaid_until is None:
+        return Prepaid(rate * cluster.reserved_gpus * _hours(begins, ends), Decimal(0), cluster.reserved_gpus, ends)
+    longer = before.prepaid * max(_hours(before.prepaid_until, ends), Decimal(0))
+    added = max(cluster.reserved_gpus - before.prepaid, 0)
+    more, late = added * max(_hours(look.time, ends), Decimal(0)), added * _hours(_last_look(seen, look), look.time)
+    if not longer and not more:
+        return None
+    gpus, until = max(before.prepaid, cluster.reserved_gpus), max(before.prepaid_until, ends)
+    return Prepaid(rate * (longer + more), rate * max(late, Decimal(0)), gpus, until)
+
+
+def reservation_usd(prices: Prices, gpu_type: str, gpus: int, days: Decimal) -> Decimal | None:
+    """Dollars for a whole reservation; None when the term has no price."""
+    rate = prices.reserved(gpu_type, days)
+    return None if rate is None else rate * gpus * days * DAY_HOURS
+
+
+def _term(seen: ClusterObservation, cluster: ProviderCluster, look: Look) -> tuple[datetime, datetime] | None:
+    if cluster.billing_type == SCHEDULED_CAPACITY:
+        start, end = cluster.reservation_start, cluster.reservation_end
+        return None if start is None or end is None else (start, end)
+    ready = ready_at(cluster) or look.ready_by
+    if cluster.billing_type != RESERVED or ready is None:
+        return None
+    days = seen.spec.billing.duration_days
+    ends = [] if days is None else [ready + timedelta(days=days)]
+    if cluster.reservation_end is not None:
+        ends.append(cluster.reservation_end)
+    return (ready, max(ends)) if ends else None
+
+
+def _last_look(seen: ClusterObservation, look: Look) -> datetime:
+    cost = seen.status.cost
+    return look.time if cost is None or cost.as_of_time is None else cost.as_of_time
+
+
+def _hours(since: datetime, until: datetime) -> Decimal:
+    return seconds_between(since, until) / SECONDS_PER_HOUR

@@ -1,0 +1,161 @@
+"""Budgets: nothing is bought beyond them, their end is told in time, and it is kept."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from tests.unit.tunesmith.planning.cluster_builders import (
+    INSTALLATION,
+    NOW,
+    a_cluster_resource,
+    a_provider_cluster,
+    a_running_cluster,
+    a_view,
+    bought_status,
+    circumstances,
+    reason,
+    seen,
+)
+
+from tunesmith.planning.budget import admission_stopped
+from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.price_table import PUBLISHED, BilledFrom, BilledUntil, BillingRules, Prices
+from tunesmith.planning.purchase import HoldIntent
+from tunesmith.resources.conditions import find_condition
+
+READY = datetime(2026, 1, 1, 9, tzinfo=UTC)
+BILLED = replace(INSTALLATION, prices=PUBLISHED, billing=BillingRules(BilledFrom.READY, BilledUntil.DELETE_REQUESTED))
+
+
+def spent(usd, *, ago_minutes=1, told="WithinBudget"):
+    """A status that has counted so many dollars up to a while ago."""
+    return bought_status(
+        cost={
+            "hourlyUSD": "31.92",
+            "computeUSD": usd,
+            "uncertainUSD": "0.00",
+            "asOfTime": (NOW - timedelta(minutes=ago_minutes)).isoformat().replace("+00:00", "Z"),
+            "account": {"total": {"computeUSD": usd}, "earlier": {}, "held": 8},
+        },
+        firstReadyTime="2026-01-01T09:00:00Z",
+        conditions=[
+            {
+                "type": "WithinBudget",
+                "status": "True",
+                "reason": told,
+                "message": "before",
+                "lastTransitionTime": "2026-01-01T09:00:00Z",
+            }
+        ],
+    )
+
+
+def running(usd, budget, **more):
+    resource = a_cluster_resource(status=spent(usd, **more), budget=budget)
+    view = a_view(a_provider_cluster(created=READY, first_ready=READY))
+    observation = a_running_cluster(resource=resource, view=view)
+    return replace(observation, around=circumstances(installation=BILLED))
+
+
+def within(decision):
+    found = find_condition(decision.status.conditions, "WithinBudget")
+    return (found.is_true, found.reason, found.message)
+
+
+def unbought(**more):
+    installation = more.pop("installation", BILLED)
+    observation = seen(a_cluster_resource(**more))
+    return replace(observation, around=circumstances(installation=installation))
+
+
+def test_both_numbers_are_told():
+    told = within(decide(running("10.00", {"maxUSD": "250.00"})))
+    assert told[:2] == (True, "WithinBudget")
+    assert "$10.00 of $250.00" in told[2]
+
+
+def test_without_a_budget_there_is_nothing_to_keep():
+    assert within(decide(a_running_cluster()))[:2] == (True, "NoBudget")
+
+
+@pytest.mark.parametrize(
+    ("usd", "told", "event"),
+    [
+        ("199.00", "WithinBudget", ()),
+        ("200.00", "BudgetNearlySpent", ("BudgetNearlySpent",)),
+        ("250.00", "BudgetSpent", ("BudgetSpent",)),
+    ],
+)
+def test_eighty_and_a_hundred_percent_are_told_once(usd, told, event):
+    decision = decide(running(usd, {"maxUSD": "250.00"}))
+    assert within(decision)[1] == told
+    assert tuple(note.reason for note in decision.events if "Budget" in note.reason) == event
+    again = decide(running(usd, {"maxUSD": "250.00"}, told=told))
+    assert not [note for note in again.events if "Budget" in note.reason]
+
+
+def test_what_may_have_been_spent_counts_as_spent():
+    status = spent("150.00")
+    status["cost"]["account"]["total"]["uncertainUSD"] = "100.00"
+    resource = a_cluster_resource(status=status, budget={"maxUSD": "250.00"})
+    decision = decide(replace(a_running_cluster(resource=resource), around=circumstances(installation=BILLED)))
+    assert within(decision)[1] == "BudgetSpent"
+
+
+def test_it_is_looked_at_again_when_the_next_mark_is_reached():
+    decision = decide(running("199.75", {"maxUSD": "250.00"}, ago_minutes=0))
+    assert decision.look_again_seconds == pytest.approx((200 - 199.75) / 31.92 * 3600 + 1, abs=1)
+
+
+def test_a_mark_that_is_reached_between_two_writes_is_told_when_it_is_reached():
+    decision = decide(running("249.00", {"maxUSD": "250.00"}, ago_minutes=30, told="BudgetNearlySpent"))
+    assert within(decision)[1] == "BudgetSpent"
+    assert decision.status.cost.compute_usd > Decimal("249.00")
+
+
+def test_a_budget_that_only_warns_stops_nothing():
+    decision = decide(running("300.00", {"maxUSD": "250.00"}))
+    assert reason(decision) == "InOrder"
+    assert "Nothing is stopped" in within(decision)[2]
+
+
+def test_a_spent_budget_releases_when_it_says_so():
+    decision = decide(running("250.00", {"maxUSD": "250.00", "action": "Release"}))
+    assert decision.status.release.reason == "Budget"
+    assert decision.actions == ()  # written first; jobs save; what gives it back comes in later passes
+
+
+def test_a_spent_budget_stops_admission_when_it_says_so_and_jobs_are_told_why():
+    budget = {"maxUSD": "250.00", "action": "StopAdmission"}
+    resource = a_cluster_resource(status=spent("10.00"), budget=budget)
+    assert admission_stopped(resource) is None
+    stopped = resource.model_copy(update={"status": decide(running("250.00", budget)).status})
+    assert "budget of $250.00 is spent" in admission_stopped(stopped)
+    warned = a_cluster_resource(budget={"maxUSD": "250.00"})
+    assert admission_stopped(warned.model_copy(update={"status": stopped.status})) is None
+
+
+def test_nothing_is_bought_under_a_budget_without_a_price():
+    decision = decide(unbought(budget={"maxUSD": "1000"}, installation=replace(BILLED, prices=Prices())))
+    assert (reason(decision), reason(decision, "Stalled")) == ("PriceUnknown", "PriceUnknown")
+    assert decision.status.create_intent is None
+
+
+@pytest.mark.parametrize(("max_usd", "bought"), [("31.91", False), ("31.92", True)])
+def test_what_is_beyond_the_budget_in_its_first_hour_is_not_bought(max_usd, bought):
+    decision = decide(unbought(budget={"maxUSD": max_usd}))
+    assert any(isinstance(action, HoldIntent) for action in decision.actions) is bought
+    assert (reason(decision) == "BudgetTooSmall") is not bought
+
+
+def test_what_earlier_incarnations_spent_is_not_there_any_more():
+    status = {"cost": {"computeUSD": "90.00", "account": {"total": {"computeUSD": "90.00"}}}}
+    decision = decide(unbought(budget={"maxUSD": "100.00"}, status=status))
+    assert reason(decision) == "BudgetTooSmall"
+    assert "$10.00 are left" in find_condition(decision.status.conditions, "Ready").message
+
+
+def test_without_a_budget_nothing_needs_a_price():
+    decision = decide(unbought(installation=replace(BILLED, prices=Prices())))
+    assert any(isinstance(action, HoldIntent) for action in decision.actions)
