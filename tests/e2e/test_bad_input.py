@@ -6,13 +6,14 @@ import time
 
 import pytest
 import yaml
-from tests.e2e.manifests import (, shared_volume
+from tests.e2e.manifests import (
     catalog_model,
     config_map,
     fine_tune_job,
     gpu_cluster,
     rows_of,
     secret,
+    shared_volume,
     training,
 )
 

@@ -127,5 +127,5 @@ def test_another_key_of_the_same_project_can_tell_that_a_volume_is_gone():
     other = decide_volume(seen_volume(resource, a_view(**gone), **more))
     assert reason(other, "Stalled") == "AbsenceUnproven"
     same = decide_volume(seen_volume(resource, a_view(a_provider_cluster(), **gone), **more))
-    assert [type(each).__name__ for each in same.actions] == ["SetMetadata"]
+    assert [type(each).__name__ for each in same.actions] == ["RecordUsage", "SetMetadata"]
     assert DeleteVolume("v-1") not in same.actions

@@ -206,7 +206,7 @@ def test_a_name_is_recorded_before_its_order_only_where_orphans_are_deleted():
 def test_only_names_of_our_own_are_written_down_when_they_are_kept():
     status = bought_status(providerName="by-hand")
     decision = decide(seen(a_cluster_resource(deleting=True, status=status, deletionPolicy="Retain")))
-    assert [type(each).__name__ for each in decision.actions] == ["SetMetadata"]
+    assert [type(each).__name__ for each in decision.actions] == ["RecordUsage", "SetMetadata"]
 
 
 def test_a_kept_name_stays_kept_and_an_entry_that_cannot_be_read_is_none():
