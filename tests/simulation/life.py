@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.api_server import OWN, Feeds, Store
 from tests.simulation.faults import Fault, Kind, Weather, planned
-from tests.simulation.oracles import Watch
+from tests.simulation.oracles import Paid, Raw, Watch
 from tests.simulation.process import OperatorProcess
 from tests.simulation.provider import Provider
 from tests.simulation.reading import read_once
@@ -181,7 +181,7 @@ class Life:
     def _rests(self) -> bool:
         return all(self._is_at_rest(raw) for raw in self._objects()) and len(self._objects()) == len(self.user.wanted)
 
-    def _is_at_rest(self, raw) -> bool:
+    def _is_at_rest(self, raw: Raw) -> bool:
         reason = reason_of(raw)
         if raw["metadata"].get("deletionTimestamp"):
             return raw["kind"] == "SharedVolume" and reason == "InUse"
@@ -206,13 +206,13 @@ class Life:
             if not self._is_excused(thing):
                 self.world.broken(f"'{thing.name}' ({thing.id}) is paid for, and nobody owns it")
 
-    def _is_excused(self, thing) -> bool:
+    def _is_excused(self, thing: Paid) -> bool:
         """Kept by Retain; or of an object that a restore took away and nobody took over."""
         lost = {self.watch.uid_mark(uid) for uid in self.watch.lost_uids}
         name = thing.name.split("-")
         return thing.id in self.watch.kept or name[-2] in lost
 
-    def _objects(self):
+    def _objects(self) -> list[Raw]:
         return [raw for kind in sorted(OWN) for raw in self.api.of_kind(kind)]
 
     def _writes(self) -> int:
@@ -254,7 +254,8 @@ class Life:
         if not found:
             return
         raw = self._chance.choice(found)
-        if size < 0.5:
+        wanted = (raw["kind"], raw["metadata"]["name"]) in self.user.wanted
+        if size < 0.5 or not wanted:  # an object that is just lost is for the orphan sweep, which does not run here
             self.watch.restored_at[raw["metadata"]["uid"]] = self.world.now
             self.api.put({key: value for key, value in raw.items() if key != "status"})
             return
@@ -263,8 +264,7 @@ class Life:
         kept = {"uid", "resourceVersion", "deletionTimestamp"}
         metadata = {key: value for key, value in raw["metadata"].items() if key not in kept}
         again = {key: value for key, value in raw.items() if key != "status"}
-        if (raw["kind"], raw["metadata"]["name"]) in self.user.wanted:
-            self.api.put({**again, "metadata": metadata})
+        self.api.put({**again, "metadata": metadata})
 
     def _other_key(self, size: float) -> None:
         """The key is rotated; or it is another account's, or nobody's, until somebody notices."""

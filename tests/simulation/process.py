@@ -79,9 +79,7 @@ class OperatorProcess:
         self._kube = PlayedKube(world, self, lambda: api, HERE)
         distinct = tuple(dict.fromkeys(providers.values()))
         remotes = PlayedRemotes(world, self, api, distinct)
-        ports = Ports(
-            self.cache, self._kube, remotes, INSTALLATION, self._intake.wake, clock, lambda secret: None, str
-        )
+        ports = Ports(self.cache, self._kube, remotes, INSTALLATION, self._intake.wake, clock, lambda secret: None, str)
         accounts = Accounts(
             lambda credential: PlayedCloud(world, self, providers.get(credential.api_key.get_secret_value())),
             monotonic=clock.monotonic,

@@ -267,9 +267,7 @@ class PlayedCloud:
 
     async def get_cluster(self, cluster_id: str) -> ProviderCluster | None:
         """One cluster."""
-        return await self._across(
-            Boundary.CLUSTER_GET, lambda account, fault: account.looked_up(cluster_id, fault)
-        )
+        return await self._across(Boundary.CLUSTER_GET, lambda account, fault: account.looked_up(cluster_id, fault))
 
     async def get_volume(self, volume_id: str) -> ProviderVolume | None:
         """One volume."""
@@ -381,5 +379,3 @@ def _node(inside: Store, number: int) -> Mapping[str, Any]:
         "spec": marked.get("spec") or {},
         "status": {"allocatable": {"nvidia.com/gpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]},
     }
-
-
