@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says nothing where machines are shared.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=(hypothesis.HealthCheck.too_slow,))
+hypothesis.settings.load_profile("house")
 
 HERE = Path(__file__).parent
 SHARING = ("e2e", "integration", "chart")  # folders whose tests share what takes seconds to start

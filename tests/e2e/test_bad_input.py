@@ -13,7 +13,6 @@ from tests.e2e.manifests import (
     gpu_cluster,
     rows_of,
     secret,
-    shared_volume,
     training,
 )
 
@@ -115,14 +114,6 @@ class TestClusters:
         namespace.apply(gpu_cluster(region="moon-1"))
         refused(namespace, "GPUCluster", "cluster", "RegionUnknown", "'moon-1'", "us-central-8")
 
-    def test_a_field_that_nothing_acts_on_is_named(self, namespace):
-        namespace.apply(gpu_cluster(expireAfterSeconds=3600))
-        refused(namespace, "GPUCluster", "cluster", "NotImplemented", "`spec.expireAfterSeconds`")
-
-    def test_a_volume_with_a_field_that_nothing_acts_on_is_refused(self, namespace):
-        namespace.apply(shared_volume(growth={"whenUsedPercent": 80, "maxTiB": 4}))
-        refused(namespace, "SharedVolume", "volume", "NotImplemented", "`spec.growth`")
-
 
 def test_sold_out_gpus_are_asked_for_again_and_nothing_is_held(world, namespace):
     namespace.apply(gpu_cluster(gpuType="B200_SXM"))
@@ -147,8 +138,10 @@ def test_a_kubeconfig_that_runs_a_program_is_refused(world, namespace):
     cluster_id = bought["status"]["clusterID"]
     world.ask_provider(f"/admin/clusters/{cluster_id}/kubeconfig", {"kubeconfig": yaml.safe_dump(handed_out)})
     reconcile_now(namespace, "GPUCluster", "cluster")
-    told = namespace.until_condition("GPUCluster", "cluster", "Ready", "False", reason="KubeconfigRefused")
+    told = namespace.until_condition("GPUCluster", "cluster", "KubeconfigAvailable", reason="KubeconfigRefused")
     assert "exec" in told["message"]
+    kept = base64.b64decode(namespace.get("Secret", secret_name)["data"]["value"])
+    assert b"exec" not in kept, "the one of before is used on"
     assert not trace.exists()
     namespace.delete("GPUCluster", "cluster")
     assert cluster_id not in {cluster["cluster_id"] for cluster in world.clusters}
