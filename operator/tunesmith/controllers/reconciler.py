@@ -257,8 +257,10 @@ def dumped(status: BaseModel) -> dict[str, Any]:
 
 def status_differs(raw: Raw, status: BaseModel) -> bool:
     """Whether the status that was decided differs from the stored one, both read by the same model."""
-    stored = raw.get("status") or {}
+    stored, decided = raw.get("status") or {}, dumped(status)
+    if stored == decided:
+        return False  # nearly always; reading it by the model is what costs
     try:
-        return dumped(type(status).model_validate(stored)) != dumped(status)
+        return dumped(type(status).model_validate(stored)) != decided
     except ValidationError:
-        return stored != dumped(status)
+        return True

@@ -29,6 +29,7 @@ from tunesmith.planning.purchase import (
     Post,
     PurchaseMemory,
     may_have_been_posted,
+    may_have_lost_its_intent,
     next_step,
 )
 from tunesmith.planning.verdict import Verdict, reason_of
@@ -256,6 +257,10 @@ def _open_intent(seen: ClusterObservation) -> ClusterDecision:
         "incarnation": seen.name.incarnation,
         "components_hash": components_hash(seen.spec),
     }
+    if not seen.status.conditions and may_have_lost_its_intent(seen.memory):
+        # Nobody holds this nonce, so it is ambiguous from the start: nothing is posted before `settle` is over.
+        status = seen.status.model_copy(update=written)
+        return _ambiguous(replace(seen, resource=seen.resource.model_copy(update={"status": status})), 0.0)
     hold = HoldIntent(around.fresh_nonce, around.monotonic)
     kept = still_as_refused(seen)
     if kept is not None:
