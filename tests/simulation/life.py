@@ -173,10 +173,11 @@ class Life:
                 self._try_the_other_key()
 
     def _try_the_other_key(self) -> None:
-        """What was bought with another account's key needs that key to go."""
+        """What was bought or ordered with another key needs that key to be seen."""
         mismatched = {"CredentialMismatch", "AbsenceUnproven"} & {reason_of(raw) for raw in self._objects()}
-        if mismatched and not self.user.wanted:
-            self.user.key = FOREIGN_KEY if self.user.key != FOREIGN_KEY else KEYS[0]
+        if mismatched:
+            keys = (*KEYS, FOREIGN_KEY)
+            self.user.key = keys[(keys.index(self.user.key) + 1) % len(keys)]
 
     def _rests(self) -> bool:
         return all(self._is_at_rest(raw) for raw in self._objects()) and len(self._objects()) == len(self.user.wanted)

@@ -16,7 +16,7 @@ from unittest.mock import patch
 from tunesmith.cloud.accounts import Account
 from tunesmith.controllers import gpu_cluster as cluster_controller
 from tunesmith.controllers.reconciler import Reconciler
-from tunesmith.planning import cluster_purchase, cluster_setup, giving_back, gpu_cluster, lifetime, purchase
+from tunesmith.planning import cluster_kubeconfig, cluster_purchase, giving_back, gpu_cluster, lifetime, purchase
 from tunesmith.planning.naming import ProviderName
 from tunesmith.planning.purchase import CloseIntent, OpenIntent, Pause
 
@@ -58,7 +58,7 @@ def believes_a_list_that_lags() -> Any:
 
 def keeps_the_first_kubeconfig() -> Any:
     """e: a Secret that exists is taken for the right one, although the cluster is another by now."""
-    real = cluster_setup.kubeconfig_missing
+    real = cluster_kubeconfig.kubeconfig_missing
 
     def missing(seen: Any) -> Any:
         stored = seen.kubeconfig_secret

@@ -21,7 +21,7 @@ from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_hav
 from tunesmith.planning.verdict import Standing, Verdict
 from tunesmith.planning.volume_account import last_record
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
-from tunesmith.planning.volume_purchase import found_by_name, hold_credential, record_id
+from tunesmith.planning.volume_purchase import found_by_name, hold_credential, order_can_be_told, record_id
 from tunesmith.planning.volume_status import users
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
 from tunesmith.resources.reasons import Reason
@@ -170,6 +170,8 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
     intent = seen.intent
     if intent is None or not _may_have_been_ordered(seen):
         return let_go(seen)
+    if not order_can_be_told(seen):
+        return _unproven(seen, "the API key of now is not the one that it was ordered with")
     settled = settled_at(intent, seen.memory, seen.around)
     if seen.around.monotonic < settled:
         message = "An order may still be on its way at the provider. The resource goes when its list stays clean."

@@ -6,7 +6,7 @@ from tunesmith.planning.actions import SetFinalizer
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.decision import ErrorClass, EventNote, EventType, Failure
 from tunesmith.planning.orders import BuyVolume, VolumeOrder
-from tunesmith.planning.ownership import IN_USE_FINALIZER
+from tunesmith.planning.ownership import ABANDON_ANNOTATION, IN_USE_FINALIZER
 from tunesmith.planning.provider import Credential, Phase, ProviderVolume
 from tunesmith.planning.purchase import (
     CloseIntent,
@@ -89,6 +89,8 @@ def buy(seen: VolumeObservation) -> VolumeDecision | None:
     """Made alone, at once: intent, look, buy, as for a cluster."""
     if seen.status.volume_id is not None:
         return None
+    if not order_can_be_told(seen):
+        return _ordered_with_another_key(seen)
     match next_step(seen.intent, seen.memory, seen.provider.begun, seen.around):
         case LookFirst(not_before):
             return quietly(seen, LookAtProvider(not_before))
@@ -102,6 +104,25 @@ def buy(seen: VolumeObservation) -> VolumeDecision | None:
             return refused(seen, refusal)
         case Pause(seconds, refusal):
             return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
+
+
+def order_can_be_told(seen: VolumeObservation) -> bool:
+    """Whether lists of the present credential say what came of the open intent: a volume's list names no project."""
+    intent, written, mark = seen.intent, seen.status.create_intent, seen.memory.mark
+    if intent is None or written is None:
+        return True
+    mine = mark if mark is not None and mark.nonce == intent.nonce else None
+    if mine is not None and (mine.created_id is not None or mine.never_posted):
+        return True
+    now = seen.credential.fingerprint if isinstance(seen.credential, Credential) else None
+    return written.credential_fingerprint in {None, now}
+
+
+def _ordered_with_another_key(seen: VolumeObservation) -> VolumeDecision:
+    message = f"'{seen.name}' was ordered with another API key, and what came of that cannot be seen with the key of "
+    message += "now. Nothing else is bought. Give the key of before until this is settled; or delete this resource and "
+    message += f"set its annotation '{ABANDON_ANNOTATION}' to '{seen.name}', and see to the bill yourself."
+    return tell(seen, Standing.STALLED, Reason.CREDENTIAL_MISMATCH, message)
 
 
 def record(
