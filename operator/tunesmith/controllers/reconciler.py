@@ -127,7 +127,8 @@ class Reconciler:
         around = self._circumstances(memory)
         async with asyncio.timeout(OBSERVE_SECONDS):
             seen = await controller.observe(key, raw, around)
-        decision = hold_back(controller.decide(seen), around)
+        decided = controller.decide(seen)
+        decision = hold_back(decided, around)
         differs = status_differs(raw, decision.status)
         if differs:
             stored = await self._write_status(raw, dumped(decision.status))
@@ -140,8 +141,11 @@ class Reconciler:
         # A write that goes with an action is progress: the start of an attempt alone has a dozen of them.
         memory.writes_in_a_row = memory.writes_in_a_row + 1 if differs and not memory.outcomes else 0
         if memory.outcomes:
-            failed = memory.outcomes[-1].failure is not None
-            return Pass("action_failed" if failed else "acted", 0.0)
+            if memory.outcomes[-1].failure is not None:
+                return Pass("action_failed", 0.0)
+            # What comes before an action that is held back would be repeated without a pause until that one is due.
+            held_back = len(decision.actions) < len(decided.actions)
+            return Pass("acted", decision.look_again_seconds if held_back else 0.0)
         if differs:
             return self._after_write(key, memory)
         return Pass("settled", decision.look_again_seconds)
@@ -257,8 +261,10 @@ def dumped(status: BaseModel) -> dict[str, Any]:
 
 def status_differs(raw: Raw, status: BaseModel) -> bool:
     """Whether the status that was decided differs from the stored one, both read by the same model."""
-    stored = raw.get("status") or {}
+    stored, decided = raw.get("status") or {}, dumped(status)
+    if stored == decided:
+        return False  # nearly always; reading it by the model is what costs
     try:
-        return dumped(type(status).model_validate(stored)) != dumped(status)
+        return dumped(type(status).model_validate(stored)) != decided
     except ValidationError:
-        return stored != dumped(status)
+        return True

@@ -11,8 +11,10 @@ from tunesmith.planning.cluster_account import last_record
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
 from tunesmith.planning.cluster_purchase import hold_credential
 from tunesmith.planning.cluster_status import as_seen, standing
-from tunesmith.planning.decision import Decision, EventNote, EventType, first_answer
+from tunesmith.planning.credential_secret import left_behind
+from tunesmith.planning.decision import Action, Decision, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import Ending, give_back, target_of
+from tunesmith.planning.name_book import KeepName, Kept, keeping
 from tunesmith.planning.ownership import (
     ABANDON_ANNOTATION,
     FINALIZER,
@@ -72,7 +74,8 @@ def abandoned(seen: ClusterObservation) -> ClusterDecision | None:
         message = f"The annotation '{ABANDON_ANNOTATION}' says '{wish}', but this resource is about '{target}'."
         return stalled(seen, Reason.ABANDON_MISMATCH, f"{message} Set it to '{target}' to let the resource go.")
     message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
-    return let_go(seen, EventNote(EventType.WARNING, Reason.ABANDONED, message))
+    note = EventNote(EventType.WARNING, Reason.ABANDONED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.ABANDONED, seen.around.installation))
 
 
 def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
@@ -122,7 +125,8 @@ def retained(seen: ClusterObservation) -> ClusterDecision | None:
     if seen.spec.deletion_policy is not DeletionPolicy.RETAIN or seen.status.cluster_id is None:
         return None
     message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) stays at the provider, and bills."
-    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
+    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
 
 def given_back(seen: ClusterObservation) -> ClusterDecision:
@@ -130,13 +134,13 @@ def given_back(seen: ClusterObservation) -> ClusterDecision:
     return give_back(seen, _ending(seen))
 
 
-def let_go(seen: ClusterObservation, *events: EventNote) -> ClusterDecision:
-    """Write what it came to, then take our finalizers away. The kubeconfig Secret goes with its owner."""
-    actions = []
+def let_go(seen: ClusterObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> ClusterDecision:
+    """Write what it came to and what is kept, then take our finalizers away. The Secret goes with its owner."""
+    actions: list[Action] = [*last_record(seen), *keep, *left_behind(seen.secret_use)]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     finalizers = SetMetadata(finalizers=without_finalizer(seen.resource.metadata))
-    return Decision(status=seen.status, actions=(*last_record(seen), *actions, finalizers), events=events)
+    return Decision(status=seen.status, actions=(*actions, finalizers), events=events)
 
 
 def _ending(seen: ClusterObservation) -> Ending:

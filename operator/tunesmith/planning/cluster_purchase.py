@@ -13,8 +13,9 @@ from tunesmith.planning.cluster_order import cluster_order
 from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, why_this_choice
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
+from tunesmith.planning.name_book import RecordName
 from tunesmith.planning.orders import BuyCluster
-from tunesmith.planning.ownership import IN_USE_FINALIZER
+from tunesmith.planning.ownership import ABANDON_ANNOTATION, IN_USE_FINALIZER
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster
 from tunesmith.planning.purchase import (
     CloseIntent,
@@ -28,6 +29,7 @@ from tunesmith.planning.purchase import (
     Post,
     PurchaseMemory,
     may_have_been_posted,
+    may_have_lost_its_intent,
     next_step,
 )
 from tunesmith.planning.verdict import Verdict, reason_of
@@ -164,6 +166,35 @@ def _give_up_the_order(seen: ClusterObservation, intent: Intent, answer: Cluster
     return closed
 
 
+def ordered_with_another_key(seen: ClusterObservation) -> ClusterDecision | None:
+    """What came of an order that another account may have got cannot be seen: nothing else is bought meanwhile."""
+    if seen.status.cluster_id is not None or seen.intent is None or order_can_be_told(seen):
+        return None
+    name = seen.intent.name
+    return stalled(
+        seen,
+        Reason.CREDENTIAL_MISMATCH,
+        f"'{name}' was ordered with another API key, and what came of that cannot be seen with the key of now. Nothing "
+        "else is bought. Give the key of before until this is settled; or delete this resource and set its annotation "
+        f"'{ABANDON_ANNOTATION}' to '{name}', and see to the bill yourself.",
+    )
+
+
+def order_can_be_told(seen: ClusterObservation) -> bool:
+    """Whether lists of the present credential say what came of the open intent: its own, or one of its project."""
+    intent, written, mark = seen.intent, seen.status.create_intent, seen.memory.mark
+    if intent is None or written is None or not may_have_been_posted(intent, seen.memory):
+        return True
+    if mark is not None and mark.nonce == intent.nonce and mark.created_id is not None:
+        return True  # the order was answered
+    if not isinstance(seen.credential, Credential):
+        return False
+    if written.credential_fingerprint in {None, seen.credential.fingerprint}:
+        return True
+    project = written.project_id
+    return bool(project) and any(other.project_id == project for other in seen.provider.seen_clusters())
+
+
 def buy(seen: ClusterObservation) -> ClusterDecision | None:
     """Intent, look, buy: never twice."""
     if seen.status.cluster_id is not None:
@@ -255,6 +286,10 @@ def _open_intent(seen: ClusterObservation) -> ClusterDecision:
         "incarnation": seen.name.incarnation,
         "components_hash": components_hash(seen.spec),
     }
+    if not seen.status.conditions and may_have_lost_its_intent(seen.memory):
+        # Nobody holds this nonce, so it is ambiguous from the start: nothing is posted before `settle` is over.
+        status = seen.status.model_copy(update=written)
+        return _ambiguous(replace(seen, resource=seen.resource.model_copy(update={"status": status})), 0.0)
     hold = HoldIntent(around.fresh_nonce, around.monotonic)
     kept = still_as_refused(seen)
     if kept is not None:
@@ -275,7 +310,9 @@ def _post(seen: ClusterObservation, deadline: float) -> ClusterDecision:
     if seen.intent is None:
         raise ValueError("nothing is posted without an intent")
     order = cluster_order(seen, seen.intent.name)
-    return quietly(seen, BuyCluster(order=order, nonce=seen.intent.nonce, deadline=deadline))
+    # Only a name that is in the book can ever be deleted as an orphan; where none is, no write is spent on it.
+    recorded = (RecordName(order.name),) if seen.around.installation.orphans_are_deleted else ()
+    return quietly(seen, *recorded, BuyCluster(order=order, nonce=seen.intent.nonce, deadline=deadline))
 
 
 def _with_bought(

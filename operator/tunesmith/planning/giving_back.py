@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
-from tunesmith.planning.cluster_purchase import record, record_id
+from tunesmith.planning.cluster_purchase import order_can_be_told, record, record_id
 from tunesmith.planning.cluster_status import with_counts, without_what_is_gone
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.orders import DeleteCluster
@@ -144,6 +144,8 @@ def _gone_for_certain(seen: ClusterObservation, ending: Ending) -> ClusterDecisi
     intent = seen.intent
     if intent is None or not may_have_been_posted(intent, seen.memory):
         return ending.over(seen, None)  # nothing was ever bought: the one clean list that stands is enough
+    if not order_can_be_told(seen):
+        return _unproven(seen, ending, "the API key of now is not the one that it was ordered with")
     settled = settled_at(intent, seen.memory, seen.around)
     if seen.around.monotonic < settled:
         message = f"An order may still be on its way at the provider. When its list stays clean, {ending.then}"

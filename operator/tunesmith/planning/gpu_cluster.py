@@ -39,6 +39,7 @@ from tunesmith.planning.cluster_setup import not_set_up
 from tunesmith.planning.cluster_size import wrong_size, wrong_size_being_built
 from tunesmith.planning.cluster_status import as_seen, counted, standing, without_what_is_gone
 from tunesmith.planning.cordon import no_longer_leaving
+from tunesmith.planning.credential_secret import following_secret, refusal_of_key
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import credential_can_tell
 from tunesmith.planning.idle import warned_of_idleness
@@ -90,7 +91,8 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
     decision = with_adoption_news(seen, with_reservation_news(seen, _answer(seen)))
     decision = seen_lately(seen, with_fresh_kubeconfig(seen, with_news_of_nodes(seen, with_news(seen, decision))))
-    return without_touching(seen, within_budget(seen, accounted(seen, decision, asked=mark_passed(seen))))
+    decision = accounted(seen, credential_followed(seen, decision), asked=mark_passed(seen))
+    return without_touching(seen, within_budget(seen, decision))
 
 
 def _answer(seen: ClusterObservation) -> ClusterDecision:
@@ -106,6 +108,7 @@ def _observed(seen: ClusterObservation) -> ClusterDecision:
         not_implemented_fields,
         without_credential,
         never_seen,
+        key_is_refused,
         restored,
         without_finalizer,
         claimed_by_another,
@@ -135,6 +138,7 @@ def _managed(seen: ClusterObservation) -> ClusterDecision:
         not_implemented_fields,
         without_credential,
         never_seen,  # no finalizer before a first clean list
+        key_is_refused,
         restored,
         without_finalizer,
         claimed_by_another,
@@ -212,6 +216,23 @@ def never_seen(seen: ClusterObservation) -> ClusterDecision | None:
         message = f"{failed.failure.message} Put a valid API key into the credential's Secret."
         return stalled(seen, Reason.CREDENTIALS_REFUSED, message, look)
     return working(seen, Reason.PROVIDER_UNREACHABLE, message, look)
+
+
+def key_is_refused(seen: ClusterObservation) -> ClusterDecision | None:
+    """The provider refuses a key that it took before. What was bought goes on, and bills, while nothing can be done."""
+    refusal = refusal_of_key(seen.around)
+    if refusal is None:
+        return None
+    message = f"{refusal.message} Put a valid API key into the credential's Secret; it is used at once."
+    return stalled(seen, Reason.CREDENTIALS_REFUSED, message, LookAtProvider(seen.around.monotonic))
+
+
+def credential_followed(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
+    """The decision, which also follows a change of `spec.credentialsRef`; on the way out that is not its business."""
+    metadata = seen.resource.metadata
+    if is_paused(metadata) or metadata.is_being_deleted:
+        return decision
+    return following_secret(decision, seen.secret_use, seen.around)
 
 
 def without_finalizer(seen: ClusterObservation) -> ClusterDecision | None:

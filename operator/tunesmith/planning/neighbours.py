@@ -145,18 +145,30 @@ def waiting_jobs(raws: Iterable[Raw], cluster_name: str, nodes: int) -> frozense
     )
 
 
+def storing_jobs(raws: Iterable[Raw], volume_name: str) -> tuple[str, ...]:
+    """Names of the FineTuneJobs among these that store on the volume, have not ended and are not being deleted."""
+    return tuple(
+        sorted(
+            raw["metadata"]["name"]
+            for raw in raws
+            if (((raw.get("spec") or {}).get("storage") or {}).get("sharedVolume") or {}).get("name") == volume_name
+            and not raw["metadata"].get("deletionTimestamp")
+            and not _has_ended(raw.get("status") or {})
+        )
+    )
+
+
 def using_pods(pods: Iterable[PodFact]) -> frozenset[str]:
     """The pods that use GPUs or ask for them, as `namespace/name`."""
     return frozenset(f"{pod.namespace}/{pod.name}" for pod in pods if pod.gpus > 0 and not pod.finished)
 
 
-def shares_credential(raws: Iterable[Raw], uid: str, secret_name: str) -> bool:
-    """Another resource of these needs the same credential Secret."""
-    return any(
-        (raw.get("spec", {}).get("credentialsRef") or {}).get("name") == secret_name
-        and raw["metadata"].get("uid") != uid
-        for raw in raws
-    )
+def needed_secrets(raws: Iterable[Raw], uid: str) -> frozenset[str]:
+    """The credential Secrets that other resources of these name, or still hold."""
+    others = [raw for raw in raws if raw["metadata"].get("uid") != uid]
+    named = {((raw.get("spec") or {}).get("credentialsRef") or {}).get("name") for raw in others}
+    held = {(raw.get("status") or {}).get("credentialsSecretName") for raw in others}
+    return frozenset(name for name in named | held if name)
 
 
 def inside_facts(

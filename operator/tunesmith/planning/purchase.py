@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, ErrorClass, Failure
 from tunesmith.planning.provider import ProviderView
@@ -75,6 +76,7 @@ class PurchaseMemory:
     """What this process remembers of one resource's dealings with the provider; lost with the process, by design.
 
     `absent_since` is when the first clean look began that lacked `absent_target`, the id or name that was looked for.
+    `named` says that this process itself gave the object its finalizer and name, so before that nothing was bought.
     """
 
     first_seen: float
@@ -86,6 +88,7 @@ class PurchaseMemory:
     delete_sent: float | None = None
     absent_target: str | None = None
     absent_since: float | None = None
+    named: bool = False
 
     def with_intent_seen(self, nonce: str | None, monotonic: float) -> PurchaseMemory:
         """The memory after an observation that showed this nonce (or no intent) in the status."""
@@ -149,6 +152,8 @@ def after_looking(
     An id is absent when the provider said 404; an intended name when lists lacked it that were begun after `settle`.
     """
     memory = memory.with_intent_seen(None if intent is None else intent.nonce, around.monotonic)
+    if any(isinstance(each.action, SetMetadata) and each.failure is None for each in around.outcomes):
+        memory = replace(memory, named=True)
     if bought_id is not None:
         present = view.cluster(bought_id) is not None or view.volume(bought_id) is not None
         return memory.with_look(bought_id, begun=view.not_found.get(bought_id), present=present)
@@ -300,6 +305,14 @@ def settled_at(intent: Intent, memory: PurchaseMemory, around: Circumstances) ->
     first_seen = mark.first_seen if mark is not None else around.monotonic
     since_intent = (around.now - intent.started) / timedelta(seconds=1)
     return max(first_seen, around.monotonic - since_intent) + around.installation.settle_seconds
+
+
+def may_have_lost_its_intent(memory: PurchaseMemory) -> bool:
+    """For an object that bears our name and no status: was it given the name just now, or did a backup take its status?
+
+    What the lost status spoke of may still be on its way, and the lists may not show it yet.
+    """
+    return not memory.named or memory.mark is not None
 
 
 def may_have_been_posted(intent: Intent, memory: PurchaseMemory) -> bool:

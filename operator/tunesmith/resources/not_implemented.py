@@ -14,10 +14,6 @@ from tunesmith.resources.schema import field_alias
 
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "SharedVolume": (
-        "spec.regions",
-        "spec.growth",
-    ),
     "FineTuneJob": (
         "spec.model.huggingFace",
         "spec.method.type",

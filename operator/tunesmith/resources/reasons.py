@@ -242,6 +242,11 @@ class Reason(StrEnum):
     OUTSIDE_SCHEDULE = "OutsideSchedule", "It is outside the hours of `spec.schedule`, so there is no cluster."
     HOURS_OVER = "HoursOver", "The hours of `spec.schedule` are over; the cluster goes when its jobs have ended."
     SCHEDULE_INVALID = "ScheduleInvalid", "A cron line or the time zone of `spec.schedule` cannot be read."
+    ORPHAN_FOUND = (
+        "OrphanFound",
+        "Something bills at the provider and no resource answers for it. See `tunesmith orphans`; adopt or delete it.",
+    )
+    ORPHAN_DELETED = "OrphanDeleted", "A cluster that no resource answers for was deleted, as `orphans.mode` says."
     NO_BUDGET = "NoBudget", "No budget is set."
     WITHIN_BUDGET = "WithinBudget", "Less than 80 % of the budget is spent."
     BUDGET_NEARLY_SPENT = "BudgetNearlySpent", "80 % of the budget is spent. Raise it, or expect its end."
@@ -257,6 +262,14 @@ class Reason(StrEnum):
     IN_USE = "InUse", "A cluster has the volume attached."
     NOT_IN_USE = "NotInUse", "No cluster has the volume attached."
     RESIZING = "Resizing", "The provider is growing the volume."
+    GROWTH_AT_LIMIT = (
+        "GrowthAtLimit",
+        "The volume is full enough to grow, but as large as `spec.growth.maxTiB` allows. Raise it, or clear it.",
+    )
+    ACCESS_REVOKED = (
+        "AccessRevoked",
+        "The provider has withdrawn access to the volume. See the account's credit, or ask the provider's support.",
+    )
 
     # FineTuneJob
     MODEL_UNKNOWN = "ModelUnknown", "The catalogue has no such model. See `kubectl get catalogmodels`."

@@ -78,7 +78,7 @@ class Kept:
         self.cluster_id = world.buy(name=str(NAME), **order)
         self.status = None
         self._outcomes = ()
-        self._memory = PurchaseMemory(first_seen=-60.0)
+        self._memory = PurchaseMemory(first_seen=-60.0, named=True)
 
     def look(self, *, deleting=False) -> None:
         """One pass, and those that follow it at once."""

@@ -28,7 +28,7 @@ from tunesmith.planning.naming import provider_name
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION
 from tunesmith.planning.provider import ProviderView
-from tunesmith.planning.purchase import HoldIntent, LookAtProvider
+from tunesmith.planning.purchase import HoldIntent, LookAtProvider, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
 
 # before anything is bought
@@ -59,6 +59,20 @@ def test_the_intent_is_written_with_all_conditions_and_nothing_is_bought_yet():
     assert decision.status.create_intent.nonce == "fresh"
     assert decision.status.create_intent.name == str(NAME)
     assert len(decision.status.conditions) == 10
+
+
+def test_an_object_whose_status_a_backup_has_lost_buys_nothing_before_an_order_of_before_would_show():
+    found_named = PurchaseMemory(first_seen=MONOTONIC - 60)
+    forgotten = decide(seen(memory=found_named))
+    assert forgotten.actions == ()  # nobody holds this nonce, so nobody may post under it
+    assert forgotten.status.create_intent.nonce == "fresh"
+    conditions = {each.type: each.reason for each in forgotten.status.conditions}
+    assert conditions["Ready"] == "LookingBeforeBuying"
+
+
+def test_what_this_process_itself_has_posted_is_not_forgotten_with_the_status():
+    posted = PurchaseMemory(first_seen=MONOTONIC - 60, named=True).with_intent_seen("n1", MONOTONIC - 50)
+    assert decide(seen(memory=posted)).actions == ()
 
 
 def test_the_order_follows_a_list_begun_after_the_intent():

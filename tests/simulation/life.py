@@ -1,0 +1,280 @@
+"""One life of the operator in the played world, from a seed: a stormy time, order, silence, another storm, the end.
+
+Whatever happened, when the faults stop everything comes to rest and then nothing is written; when all resources are
+deleted nothing is paid for but what was to be kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.simulation.api_server import OWN, Feeds, Store
+from tests.simulation.faults import Fault, Kind, Weather, planned
+from tests.simulation.oracles import Paid, Raw, Watch
+from tests.simulation.process import OperatorProcess
+from tests.simulation.provider import Provider
+from tests.simulation.reading import read_once
+from tests.simulation.user import FOREIGN_KEY, KEYS, WRONG_KEY, User, is_ready, reason_of
+from tests.simulation.virtual_loop import VirtualLoop
+from tests.simulation.world import BEGIN, MESSAGE_DELAY, OracleError, World
+
+STORMS = 2
+TO_REST_SECONDS = 2400.0
+QUIET_SECONDS = 700.0
+KEY_TROUBLE_SECONDS = 300.0
+OLDER_LEADER_SECONDS = 400.0
+RESTS = frozenset(
+    {"WaitingForVolume", "VolumeInUse", "VolumeInAnotherRegion", "Released", "OutsideSchedule", "InOrder"}
+)
+"""A resource that says one of these waits for nothing that comes by itself soon."""
+
+
+@dataclass
+class Told:
+    """What came of one life."""
+
+    seed: int
+    steps: int = 0
+    passes: int = 0
+    bought: int = 0
+    seconds: float = 0.0
+    faults: tuple[Fault, ...] = ()
+    struck: list[tuple[float, Fault]] = field(default_factory=list)
+    violation: str | None = None
+
+    @property
+    def counts(self) -> Counter[tuple[str, str]]:
+        """How often which fault struck at which boundary."""
+        return Counter((str(fault.boundary), str(fault.kind)) for _, fault in self.struck)
+
+
+def lived(seed: int, faults: tuple[Fault, ...] | None = None) -> Told:
+    """Play one life. `faults` other than None are those of a replay: some of what the seed has planned."""
+    faults = planned(random.Random(f"faults {seed}"), STORMS) if faults is None else faults
+    read_once()
+    loop = VirtualLoop(BEGIN)
+    asyncio.set_event_loop(loop)
+    try:
+        life = Life(seed, faults, loop)
+        told = Told(seed, faults=faults, struck=life.world.weather.struck)
+        try:
+            loop.run_until_complete(life.whole())
+        except OracleError as broken:
+            told.violation = str(broken)
+        told.steps, told.passes = life.world.weather.steps, life.world.passes
+        told.bought = sum(len(provider.ledger) for provider in life.providers)
+        told.seconds = life.world.now - BEGIN
+        return told
+    finally:
+        life.abandon()
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+class Life:
+    """The world of one seed, and what happens in it."""
+
+    def __init__(self, seed: int, faults: tuple[Fault, ...], loop: VirtualLoop) -> None:
+        chance = random.Random(f"world {seed}")
+        self.world = World(chance, Weather(faults), loop)
+        self.api = Store()
+        self.feeds = Feeds(self.world)
+        self.watch = Watch(self.world, self.api)
+        self.providers = tuple(Provider(self.world, label, self.watch.acts) for label in ("main", "other"))
+        self.watch.providers = self.providers
+        self.api.changed, self.api.vanished = self.feeds.tell, self.watch.vanished
+        self.user = User(self.world, self.api, self.watch, random.Random(f"user {seed}"))
+        self.processes: list[OperatorProcess] = []
+        self.world.events.update(
+            {Kind.SECOND_LEADER: self._second_leader, Kind.RESTORE: self._restore, Kind.KEY: self._other_key}
+        )
+        self._past: dict[str, dict[str, object]] = {}
+        self._chance = random.Random(f"events {seed}")
+
+    async def whole(self) -> None:
+        """Storm, order, silence, storm, end. Raises what the oracles say."""
+        story = asyncio.ensure_future(self._story())
+        watcher = asyncio.ensure_future(self.world.ended.wait())
+        keeper = asyncio.ensure_future(self._keep_running())
+        await asyncio.wait((story, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if self.world.violation is not None:
+            story.cancel()
+            raise self.world.violation
+        keeper.cancel()
+        watcher.cancel()
+        await story
+
+    def abandon(self) -> None:
+        """Nothing of this life goes on."""
+        loop = self.world.loop
+        tasks = asyncio.all_tasks(loop)
+        for process in self.processes:
+            process.alive = False
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
+    async def _story(self) -> None:
+        world, user = self.world, self.user
+        await user.begin()
+        await user.live(user.chance.choice((100, 500, 1500)))
+        await self._to_rest()
+        world.weather.rise()
+        await user.delete_everything()
+        await asyncio.sleep(user.chance.choice((50, 300)))
+        await self._to_the_end()
+
+    async def _to_rest(self) -> None:
+        """No faults any more: everything comes to rest, is as it was wanted, and then nothing is written."""
+        self._calm()
+        await asyncio.sleep(MESSAGE_DELAY + 1)
+        await self._until(self._rests, "the resources came to no rest")
+        await asyncio.sleep(QUIET_SECONDS / 2)
+        await self._until(self._rests, "the resources came to no rest")
+        before = self._writes()
+        scheduled = any("schedule" in raw["spec"] or "expireAfterSeconds" in raw["spec"] for raw in self._objects())
+        await asyncio.sleep(QUIET_SECONDS)
+        if not scheduled and self._writes() != before:
+            self.world.broken(f"{self._writes() - before} writes while nothing was to be done: {self._stand()}")
+        self._as_wanted()
+
+    async def _to_the_end(self) -> None:
+        """Everything was deleted: it goes, and nothing is paid for but what was to be kept."""
+        self._calm()
+        await asyncio.sleep(MESSAGE_DELAY + 1)
+        await self._until(lambda: not self._objects(), "what was deleted did not go")
+        await asyncio.sleep(MESSAGE_DELAY + 1)
+        left = [thing for thing in self.watch.living() if not self._is_excused(thing)]
+        if left:
+            self.world.broken(f"all is deleted, and this is paid for: {[(each.id, each.name) for each in left]}")
+
+    def _calm(self) -> None:
+        self.world.weather.calm = True
+        for process in self.processes[:-1]:
+            process.die()
+        self.user.come_to_reason()
+
+    async def _until(self, holds: Callable[[], bool], otherwise: str) -> None:
+        end = self.world.now + TO_REST_SECONDS
+        turn = 0
+        while not holds():
+            if self.world.now > end:
+                self.world.broken(f"{otherwise}: {self._stand()}")
+                await asyncio.sleep(1)
+            await asyncio.sleep(20)
+            turn += 1
+            if turn % 16 == 0:  # people are slower than `settle`
+                self.user.create_what_is_missing()
+                self.user.answer_questions()
+                self._try_the_other_key()
+
+    def _try_the_other_key(self) -> None:
+        """What was bought or ordered with another key needs that key to be seen."""
+        mismatched = {"CredentialMismatch", "AbsenceUnproven"} & {reason_of(raw) for raw in self._objects()}
+        if mismatched:
+            keys = (*KEYS, FOREIGN_KEY)
+            self.user.key = keys[(keys.index(self.user.key) + 1) % len(keys)]
+
+    def _rests(self) -> bool:
+        return all(self._is_at_rest(raw) for raw in self._objects()) and len(self._objects()) == len(self.user.wanted)
+
+    def _is_at_rest(self, raw: Raw) -> bool:
+        reason = reason_of(raw)
+        if raw["metadata"].get("deletionTimestamp"):
+            return raw["kind"] == "SharedVolume" and reason == "InUse"
+        if reason == "CredentialMismatch":
+            return str((raw.get("status") or {}).get("clusterID", "")).startswith("other")
+        if raw["kind"] == "SharedVolume" and reason == "WaitingForCluster":
+            return True
+        return reason in RESTS or (is_ready(raw))
+
+    def _as_wanted(self) -> None:
+        """What is Ready is there, once, in the size that is wanted, and opened by its own kubeconfig."""
+        for raw in self._objects():
+            if raw["kind"] != "GPUCluster" or not is_ready(raw):
+                continue
+            cluster_id = raw["status"]["clusterID"]
+            cluster = next((p.clusters[cluster_id] for p in self.providers if cluster_id in p.clusters), None)
+            if cluster is None or cluster.status != "Ready":
+                self.world.broken(f"'{raw['metadata']['name']}' says Ready, and its cluster is {cluster}")
+            elif cluster.gpus != raw["spec"]["nodes"] * 8:
+                self.world.broken(f"'{raw['metadata']['name']}' wants {raw['spec']['nodes']} nodes, has {cluster.gpus}")
+        for thing in self.watch.unowned():
+            if not self._is_excused(thing):
+                self.world.broken(f"'{thing.name}' ({thing.id}) is paid for, and nobody owns it")
+
+    def _is_excused(self, thing: Paid) -> bool:
+        """Kept by Retain; or of an object that a restore took away and nobody took over."""
+        lost = {self.watch.uid_mark(uid) for uid in self.watch.lost_uids}
+        name = thing.name.split("-")
+        return thing.id in self.watch.kept or name[-2] in lost
+
+    def _objects(self) -> list[Raw]:
+        return [raw for kind in sorted(OWN) for raw in self.api.of_kind(kind)]
+
+    def _writes(self) -> int:
+        return self.api.writes + sum(provider.writes for provider in self.providers)
+
+    def _stand(self) -> str:
+        kinds = {(raw["kind"], raw["metadata"]["name"]): reason_of(raw) for raw in self._objects()}
+        return f"{kinds}, paid for {[thing.id for thing in self.watch.living()]}"
+
+    # what the weather does
+
+    async def _keep_running(self) -> None:
+        """Some time after a process has died, another begins."""
+        while True:
+            self.processes = [process for process in self.processes if process.alive]
+            if not self.processes:
+                self._start()
+            await asyncio.sleep(self.world.chance.uniform(0.5, 8))
+
+    def _start(self) -> OperatorProcess:
+        main, other = self.providers
+        accounts = {KEYS[0]: main, KEYS[1]: main, FOREIGN_KEY: other}
+        process = OperatorProcess(self.world, self.api, self.feeds, accounts, lambda: self.user.key)
+        self.processes.append(process)
+        return process
+
+    def _second_leader(self, size: float) -> None:
+        """Another process leads; the older does not know yet, and goes on."""
+        older = [process for process in self.processes if process.alive]
+        if len(older) > 1:
+            older[0].die()
+        self._start()
+        if older:
+            self.world.later(size * OLDER_LEADER_SECONDS, older[-1].die)
+
+    def _restore(self, size: float) -> None:
+        """A backup brings an object back without its status, or with that of an earlier time, or as another object."""
+        found = [raw for raw in self._objects() if raw["metadata"].get("finalizers")]
+        if not found:
+            return
+        raw = self._chance.choice(found)
+        wanted = (raw["kind"], raw["metadata"]["name"]) in self.user.wanted
+        if size < 0.5 or not wanted:  # an object that is just lost is for the orphan sweep, which does not run here
+            self.watch.restored_at[raw["metadata"]["uid"]] = self.world.now
+            self.api.put({key: value for key, value in raw.items() if key != "status"})
+            return
+        self.watch.lost_uids.add(raw["metadata"]["uid"])
+        self.api.lose(raw)
+        kept = {"uid", "resourceVersion", "deletionTimestamp"}
+        metadata = {key: value for key, value in raw["metadata"].items() if key not in kept}
+        again = {key: value for key, value in raw.items() if key != "status"}
+        self.api.put({**again, "metadata": metadata})
+
+    def _other_key(self, size: float) -> None:
+        """The key is rotated; or it is another account's, or nobody's, until somebody notices."""
+        if self.world.weather.calm:
+            return
+        self.user.key = self._chance.choice((*KEYS, FOREIGN_KEY, WRONG_KEY))
+        if self.user.key not in KEYS:
+            self.world.later(size * KEY_TROUBLE_SECONDS, self._right_key)
+
+    def _right_key(self) -> None:
+        if self.user.key not in KEYS and not self.world.weather.calm:
+            self.user.key = KEYS[0]

@@ -1,0 +1,145 @@
+"""Ten bugs to find, one of each class that operators of this kind are known for. Each is planted into the real code.
+
+The classes a to j: crash after create before record; crash after delete before the finalizer goes; a stale owner; list
+lag read as "gone"; a kubeconfig of a cluster that was recreated; a status written by an older leader; a field removed
+but not undone; an error that needs a deletion by hand; a timer reset by every restart; a hot loop from own writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from tunesmith.cloud.accounts import Account
+from tunesmith.controllers import gpu_cluster as cluster_controller
+from tunesmith.controllers.reconciler import Reconciler
+from tunesmith.planning import cluster_kubeconfig, cluster_purchase, giving_back, gpu_cluster, lifetime, purchase
+from tunesmith.planning.naming import ProviderName
+from tunesmith.planning.purchase import CloseIntent, OpenIntent, Pause
+
+Plant = Callable[[], Any]
+NEVER_SECONDS = 1e9
+
+
+def forgets_an_order_after_a_crash() -> Any:
+    """a: an intent that this process did not write itself is ordered anew at once."""
+    return patch.object(purchase, "_ambiguous", lambda *_: OpenIntent("whoever wrote it is dead"))
+
+
+def believes_only_its_own_delete() -> Any:
+    """b: absence counts only when this very process has sent the DELETE, so a crash after it is never got over."""
+    real = giving_back._absence_of_id
+
+    def absence(seen: Any, cluster_id: str, ending: Any) -> Any:
+        if seen.memory.delete_sent is None:
+            return giving_back._unproven(seen, ending, "no DELETE was sent")
+        return real(seen, cluster_id, ending)
+
+    return patch.object(giving_back, "_absence_of_id", absence)
+
+
+def takes_another_objects_cluster() -> Any:
+    """c: a name is believed without its uid, so an object that was made again owns what its namesake kept."""
+    return patch.object(ProviderName, "is_same_object", lambda self, other: self.identity == other.identity)
+
+
+def believes_a_list_that_lags() -> Any:
+    """d: what a list lacks is gone."""
+
+    async def look_up(self: Account, cluster_id: str) -> None:
+        self._apart.clusters.pop(cluster_id, None)
+        self._apart.not_found[cluster_id] = self._monotonic()
+
+    return patch.object(Account, "_look_up_cluster", look_up)
+
+
+def keeps_the_first_kubeconfig() -> Any:
+    """e: a Secret that exists is taken for the right one, although the cluster is another by now."""
+    real = cluster_kubeconfig.kubeconfig_missing
+
+    def missing(seen: Any) -> Any:
+        stored = seen.kubeconfig_secret
+        if getattr(stored, "value", None) is not None:
+            return None
+        return real(seen)
+
+    return patch.object(gpu_cluster, "kubeconfig_missing", missing)
+
+
+def overwrites_whatever_stands_there() -> Any:
+    """f: the status is written without the version that was decided on, so an older leader undoes a newer one's."""
+    real = Reconciler._write_status
+
+    async def write(self: Reconciler, raw: Any, status: Any) -> Any:
+        metadata = {key: value for key, value in raw["metadata"].items() if key != "resourceVersion"}
+        return await real(self, {**raw, "metadata": metadata}, status)
+
+    return patch.object(Reconciler, "_write_status", write)
+
+
+def never_shrinks() -> Any:
+    """g: nodes that are wanted no more stay."""
+    real = gpu_cluster.wrong_size
+    return patch.object(
+        gpu_cluster,
+        "wrong_size",
+        lambda seen: None if seen.bought is None or seen.bought.gpus > seen.wanted_gpus else real(seen),
+    )
+
+
+def gives_up_after_a_refusal() -> Any:
+    """h: out of stock once is out of stock for ever, until somebody makes the resource again."""
+    real = cluster_purchase.next_step
+
+    def step(intent: Any, memory: Any, begun: Any, around: Any) -> Any:
+        answer = real(intent, memory, begun, around)
+        return Pause(NEVER_SECONDS, answer.refusal) if isinstance(answer, CloseIntent) else answer
+
+    return patch.object(cluster_purchase, "next_step", step)
+
+
+def counts_from_its_own_start() -> Any:
+    """i: the end of a cluster is counted from when this process saw it first."""
+    real = lifetime.expires_at
+
+    def ends(seen: Any) -> Any:
+        told = real(seen)
+        return told and max(told, seen.around.now + (told - seen.status.first_ready_time) / 2)
+
+    return patch.object(lifetime, "expires_at", ends)
+
+
+def writes_the_time_of_now() -> Any:
+    """j: the status holds something that moves by itself."""
+    real = cluster_controller.decide
+
+    def decide(seen: Any) -> Any:
+        decision = real(seen)
+        moved = decision.status.model_copy(update={"last_handled_reconcile_time": str(seen.around.now)})
+        return replace(decision, status=moved) if decision.status.conditions else decision
+
+    return patch.object(cluster_controller, "decide", decide)
+
+
+PLANTED: dict[str, Plant] = {
+    "a": forgets_an_order_after_a_crash,
+    "b": believes_only_its_own_delete,
+    "c": takes_another_objects_cluster,
+    "d": believes_a_list_that_lags,
+    "e": keeps_the_first_kubeconfig,
+    "f": overwrites_whatever_stands_there,
+    "g": never_shrinks,
+    "h": gives_up_after_a_refusal,
+    "i": counts_from_its_own_start,
+    "j": writes_the_time_of_now,
+}
+
+
+@contextmanager
+def planted(letter: str) -> Iterator[None]:
+    """With this bug in the operator."""
+    with PLANTED[letter]():
+        yield

@@ -1,0 +1,381 @@
+"""The played provider: accounts with clusters and volumes, lists that lag, orders that land late, and a ledger.
+
+It watches over the money: what it makes and what it is asked to delete is held against the oracles at once.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.simulation.api_server import INSIDE, PlayedKube, Store, gone_away
+from tests.simulation.faults import Boundary, Fault, Kind
+from tests.simulation.world import Caller, Errors, World
+
+from tunesmith.cloud.errors import CloudError
+from tunesmith.kube.errors import KubeError
+from tunesmith.kube.remote import RemoteView
+from tunesmith.planning.actions import RemoteCluster
+from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.cluster_observation import KubeconfigFacts
+from tunesmith.planning.decision import ErrorClass, Failure
+from tunesmith.planning.orders import ClusterChanges, ClusterOrder, VolumeOrder
+from tunesmith.planning.provider import AttachedVolume, Driver, ProviderCluster, ProviderVolume, Region, Remediation
+
+LIST_LAG = 40.0  # what was made shows in lists this late, at most; what is gone is shown for as long
+DRIVERS = (Driver("d", "12.8", "570"),)
+REGIONS = (Region("us-central-8", ("H100_SXM",), DRIVERS), Region("us-east-1", ("H100_SXM", "B200"), DRIVERS))
+
+Snapshot = tuple[float, dict[str, ProviderCluster], dict[str, ProviderVolume]]
+
+
+@dataclass
+class LedgerEntry:
+    """One cluster's life as it is billed: the sizes that it had, each from a moment on."""
+
+    name: str
+    gpu_type: str
+    sizes: list[tuple[float, int]]
+    until: float | None = None
+
+
+@dataclass(eq=False)
+class Provider:
+    """One account: what exists, from when on lists show it, and what it said before."""
+
+    world: World
+    label: str
+    owner_acts: Callable[[str, ProviderCluster | ProviderVolume], None] = lambda verb, thing: None
+    clusters: dict[str, ProviderCluster] = field(default_factory=dict)
+    volumes: dict[str, ProviderVolume] = field(default_factory=dict)
+    insides: dict[str, Store] = field(default_factory=dict)
+    ledger: dict[str, LedgerEntry] = field(default_factory=dict)
+    visible_from: dict[str, float] = field(default_factory=dict)
+    past: list[Snapshot] = field(default_factory=list)
+    under_way: int = 0
+    writes: int = 0
+    made: int = 0
+
+    def create_cluster(self, order: ClusterOrder) -> ProviderCluster:
+        """Make what is ordered: living from now on, in lists a little later."""
+        attached = self._attachable(order)
+        self.made += 1
+        self.writes += 1
+        volume = None
+        if order.new_volume is not None:
+            volume = self.create_volume(order.new_volume)
+            attached = (AttachedVolume(volume.id, volume.name, volume.size_tib, "bound"),)
+        made = ProviderCluster(
+            id=f"{self.label}-c{self.made}",
+            name=order.name,
+            status="WaitingForSubnet",
+            region=order.region,
+            gpu_type=order.gpu_type,
+            gpus=order.gpus,
+            project_id=f"project-of-{self.label}",
+            created=self.world.wall(),
+            volumes=attached,
+            driver_version_id=order.driver_version_id or "",
+            cuda_version=order.cuda_version or "",
+            driver_version=order.driver_version or "",
+        )
+        self.ledger[made.id] = LedgerEntry(made.name, made.gpu_type, [(self.world.now, made.gpus)])
+        self._keep(made, self.clusters)
+        self.world.later(self.world.chance.uniform(5, 60), lambda: self._ready(made.id))
+        self.owner_acts("create", made)
+        return made
+
+    def create_volume(self, order: VolumeOrder) -> ProviderVolume:
+        """A volume of its own."""
+        self.made += 1
+        self.writes += 1
+        made = ProviderVolume(f"{self.label}-v{self.made}", order.name, order.size_tib, "available")
+        self._keep(made, self.volumes)
+        self.owner_acts("create", made)
+        return made
+
+    def change(self, cluster_id: str, changes: ClusterChanges) -> None:
+        """Another size, a little later."""
+        cluster = self._known(cluster_id)
+        self.writes += 1
+        self.owner_acts("change", cluster)
+        if changes.gpus is not None:
+            gpus = changes.gpus
+            self.world.later(self.world.chance.uniform(1, 20), lambda: self.resized(cluster_id, gpus))
+
+    def resized(self, cluster_id: str, gpus: int) -> None:
+        """The cluster has another size now."""
+        cluster = self.clusters.get(cluster_id)
+        if cluster is None or cluster.status == "Deleting" or cluster.gpus == gpus:
+            return
+        self._keep(replace(cluster, gpus=gpus), self.clusters)
+        self.ledger[cluster_id].sizes.append((self.world.now, gpus))
+
+    def delete_cluster(self, cluster_id: str) -> None:
+        """Take it down; it is gone a little later. Already gone counts as done."""
+        cluster = self.clusters.get(cluster_id)
+        if cluster is None:
+            return
+        self.owner_acts("delete", cluster)
+        self.take_down(cluster_id)
+
+    def take_down(self, cluster_id: str) -> None:
+        """Whoever asked for it."""
+        cluster = self.clusters.get(cluster_id)
+        if cluster is None or cluster.status == "Deleting":
+            return
+        self.writes += 1
+        self._keep(replace(cluster, status="Deleting"), self.clusters)
+        self.ledger[cluster_id].until = self.world.now
+        self.world.later(self.world.chance.uniform(1, 60), lambda: self._gone(cluster_id))
+
+    def delete_volume(self, volume_id: str) -> None:
+        """Delete a volume that nothing holds."""
+        volume = self.volumes.get(volume_id)
+        if volume is None:
+            return
+        if self.holder_of(volume_id) is not None:
+            raise CloudError(Failure(ErrorClass.CONFLICT, "The volume is attached."))
+        self.owner_acts("delete", volume)
+        self.writes += 1
+        self._keep(replace(volume, status="deleting"), self.volumes)
+        self.world.later(self.world.chance.uniform(1, 30), lambda: self._gone(volume_id))
+
+    def holder_of(self, volume_id: str) -> ProviderCluster | None:
+        """The living cluster with this volume."""
+        holds = (c for c in self.clusters.values() if any(volume.id == volume_id for volume in c.volumes))
+        return next(holds, None)
+
+    def listed(self, things: str, fault: Fault | None) -> tuple[Any, ...]:
+        """A list of now, or an older one that still shows what is gone."""
+        now, stale = self.world.now, fault is not None and fault.kind is Kind.STALE
+        if not stale or fault is None:
+            held = self.clusters if things == "clusters" else self.volumes
+            return tuple(each for each in held.values() if self.visible_from[each.id] <= now)
+        _, clusters, volumes = self._as_of(now - fault.size * LIST_LAG)
+        return tuple((clusters if things == "clusters" else volumes).values())
+
+    def looked_up(self, thing: str, fault: Fault | None) -> Any:
+        """One object; a stale answer may still show what is gone, and never hides what is there."""
+        stale = None
+        if fault is not None and fault.kind is Kind.STALE:
+            _, clusters, volumes = self._as_of(self.world.now - fault.size * LIST_LAG)
+            stale = clusters.get(thing) or volumes.get(thing)
+        return stale or self.clusters.get(thing) or self.volumes.get(thing)
+
+    def living(self) -> tuple[ProviderCluster | ProviderVolume, ...]:
+        """Everything that bills."""
+        return tuple(each for each in (*self.clusters.values(), *self.volumes.values()) if each.status not in DYING)
+
+    def _as_of(self, moment: float) -> Snapshot:
+        older = [snapshot for snapshot in self.past if snapshot[0] <= moment]
+        return older[-1] if older else (moment, {}, {})
+
+    def _attachable(self, order: ClusterOrder) -> tuple[AttachedVolume, ...]:
+        if order.volume_id is None:
+            return ()
+        volume = self.volumes.get(order.volume_id)
+        if volume is None or volume.status == "deleting":
+            raise CloudError(Failure(ErrorClass.BAD_REQUEST, "There is no such volume."))
+        if self.holder_of(order.volume_id) is not None:
+            raise CloudError(Failure(ErrorClass.CONFLICT, "The volume is attached."))
+        return (AttachedVolume(volume.id, volume.name, volume.size_tib, "bound"),)
+
+    def _ready(self, cluster_id: str) -> None:
+        cluster = self.clusters.get(cluster_id)
+        if cluster is None or cluster.status == "Deleting":
+            return
+        self.insides[cluster_id] = _new_inside()
+        self._keep(replace(cluster, status="Ready", kubeconfig=f"apiVersion: v1 # {cluster_id}"), self.clusters)
+
+    def _gone(self, thing: str) -> None:
+        self.clusters.pop(thing, None)
+        self.volumes.pop(thing, None)
+        self.insides.pop(thing, None)
+        self._remember()
+
+    def _known(self, cluster_id: str) -> ProviderCluster:
+        cluster = self.clusters.get(cluster_id)
+        if cluster is None:
+            raise CloudError(Failure(ErrorClass.NOT_FOUND, "There is no such cluster."))
+        return cluster
+
+    def _keep(self, thing: Any, things: dict[str, Any]) -> None:
+        if thing.id not in things:
+            lag = 0.0 if self.world.weather.calm else self.world.chance.uniform(0, LIST_LAG)
+            self.visible_from[thing.id] = self.world.now + lag
+        things[thing.id] = thing
+        self._remember()
+
+    def _remember(self) -> None:
+        self.past.append((self.world.now, dict(self.clusters), dict(self.volumes)))
+        while len(self.past) > 2 and self.past[1][0] < self.world.now - LIST_LAG:
+            del self.past[0]
+
+
+DYING = frozenset({"Deleting", "deleting"})
+
+
+def _new_inside() -> Store:
+    store = Store()
+    labels = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass"}
+    store.put({**labels, "metadata": {"name": "shared-storage-class"}})
+    return store
+
+
+def _failed(error: ErrorClass, message: str, wait: float | None = None) -> CloudError:
+    return CloudError(Failure(error, message, wait))
+
+
+_READ = Errors(
+    lost=lambda: _failed(ErrorClass.UNAVAILABLE, "No answer."),
+    refused=lambda: _failed(ErrorClass.UNAVAILABLE, "The provider has a fault."),
+    throttled=lambda seconds: _failed(ErrorClass.RATE_LIMITED, "Slower.", seconds),
+)
+_CREATED = Errors(
+    lost=lambda: _failed(ErrorClass.AMBIGUOUS, "It is not known whether the provider did it."),
+    refused=lambda: _failed(ErrorClass.AMBIGUOUS, "The provider has a fault."),
+    throttled=lambda seconds: _failed(ErrorClass.RATE_LIMITED, "Slower.", seconds),
+)
+
+
+@dataclass(eq=False)
+class PlayedCloud:
+    """The provider as one process reaches it with one key. `account` None: nobody knows the key."""
+
+    world: World
+    caller: Caller
+    account: Provider | None
+
+    async def list_clusters(self) -> tuple[ProviderCluster, ...]:
+        """The clusters of the account."""
+        return await self._across(Boundary.CLUSTERS_LIST, lambda account, fault: account.listed("clusters", fault))
+
+    async def list_volumes(self) -> tuple[ProviderVolume, ...]:
+        """The volumes of the account."""
+        return await self._across(Boundary.VOLUMES_LIST, lambda account, fault: account.listed("volumes", fault))
+
+    async def list_regions(self) -> tuple[Region, ...]:
+        """All regions."""
+        return await self._across(Boundary.REGIONS_LIST, lambda account, fault: REGIONS)
+
+    async def list_remediations(self, cluster_id: str) -> tuple[Remediation, ...]:
+        """No node is ever repaired here."""
+        return ()
+
+    async def get_cluster(self, cluster_id: str) -> ProviderCluster | None:
+        """One cluster."""
+        return await self._across(Boundary.CLUSTER_GET, lambda account, fault: account.looked_up(cluster_id, fault))
+
+    async def get_volume(self, volume_id: str) -> ProviderVolume | None:
+        """One volume."""
+        return await self._across(Boundary.VOLUME_GET, lambda account, fault: account.looked_up(volume_id, fault))
+
+    async def create_cluster(self, order: ClusterOrder, *, deadline: float) -> ProviderCluster:
+        """Buy a cluster."""
+        return await self._bought(Boundary.CLUSTER_CREATE, deadline, lambda account: account.create_cluster(order))
+
+    async def create_volume(self, order: VolumeOrder, *, deadline: float) -> ProviderVolume:
+        """Buy a volume."""
+        return await self._bought(Boundary.VOLUME_CREATE, deadline, lambda account: account.create_volume(order))
+
+    async def change_cluster(self, cluster_id: str, changes: ClusterChanges) -> None:
+        """Change a cluster."""
+        await self._across(Boundary.CLUSTER_CHANGE, lambda account, fault: account.change(cluster_id, changes))
+
+    async def delete_cluster(self, cluster_id: str) -> None:
+        """Give a cluster back."""
+        await self._across(Boundary.CLUSTER_DELETE, lambda account, fault: account.delete_cluster(cluster_id))
+
+    async def delete_volume(self, volume_id: str) -> None:
+        """Delete a volume."""
+        await self._across(Boundary.VOLUME_DELETE, lambda account, fault: account.delete_volume(volume_id))
+
+    async def _bought(self, boundary: Boundary, deadline: float, make: Callable[[Provider], Any]) -> Any:
+        if self.world.now > deadline:
+            raise _failed(ErrorClass.NOT_SENT, "Too late.")
+
+        def made(account: Provider, fault: Fault | None) -> Any:
+            if fault is not None and fault.kind is Kind.OUT_OF_STOCK:
+                raise _failed(ErrorClass.OUT_OF_STOCK, "Out of stock.")
+            return make(account)
+
+        return await self._across(boundary, made, _CREATED)
+
+    async def _across(
+        self, boundary: Boundary, effect: Callable[[Provider, Fault | None], Any], errors: Errors = _READ
+    ) -> Any:
+        def guarded(fault: Fault | None) -> Any:
+            if self.account is None:
+                raise _failed(ErrorClass.UNAUTHENTICATED, "The provider does not know the API key.")
+            return effect(self.account, fault)
+
+        return await self.world.across(self.caller, boundary, guarded, errors)
+
+
+@dataclass(eq=False)
+class PlayedRemotes:
+    """Bought clusters as one process reaches them: by what the kubeconfig Secret says, and by nothing else."""
+
+    world: World
+    caller: Caller
+    api: Store
+    providers: tuple[Provider, ...]
+
+    def view(self, remote: RemoteCluster) -> RemoteView:
+        """All nodes are Ready as soon as the cluster is."""
+        found = self._found(remote)
+        if found is None:
+            dead = Unknown("nobody answers")
+            return RemoteView(dead, dead, dead, dead)
+        provider, cluster_id = found
+        inside = provider.insides[cluster_id]
+        nodes = tuple(_node(inside, number) for number in range(provider.clusters[cluster_id].gpus // 8))
+        now = self.world.now
+        return RemoteView(Known(True, now), Known(nodes, now), Known((), now), Known((), now))
+
+    def judge(self, kubeconfig: str) -> KubeconfigFacts:
+        """Nothing is wrong with it."""
+        return KubeconfigFacts()
+
+    def look_now(self, remote: RemoteCluster) -> None:
+        """It is read anew at every look anyway."""
+
+    async def kube(self, remote: RemoteCluster) -> PlayedKube:
+        """A client, as long as there is a kubeconfig."""
+        cluster_id = self._named(remote)
+        if cluster_id is None:
+            raise KubeError(Failure(ErrorClass.NOT_FOUND, "There is no kubeconfig."))
+
+        def store() -> Store:
+            inside = next((p.insides[cluster_id] for p in self.providers if cluster_id in p.insides), None)
+            if inside is None:
+                raise gone_away()
+            return inside
+
+        return PlayedKube(self.world, self.caller, store, INSIDE)
+
+    def _named(self, remote: RemoteCluster) -> str | None:
+        resource = self.api.find("GPUCluster", remote.name)
+        name = ((resource or {}).get("spec") or {}).get("kubeconfigSecretName") or f"{remote.name}-kubeconfig"
+        secret = self.api.find("Secret", name)
+        if secret is None:
+            return None
+        return base64.b64decode(secret["data"]["value"]).decode().rpartition("# ")[2]
+
+    def _found(self, remote: RemoteCluster) -> tuple[Provider, str] | None:
+        cluster_id = self._named(remote)
+        return next(((p, cluster_id) for p in self.providers if cluster_id and cluster_id in p.insides), None)
+
+
+def _node(inside: Store, number: int) -> Mapping[str, Any]:
+    """A node, with the marks that the operator put on it."""
+    marked = inside.find("Node", f"node-{number}", "") or {}
+    return {
+        "kind": "Node",
+        "metadata": {"name": f"node-{number}", **(marked.get("metadata") or {})},
+        "spec": marked.get("spec") or {},
+        "status": {"allocatable": {"nvidia.com/gpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]},
+    }
