@@ -97,11 +97,16 @@ class Store:
         self.version += 1
         meta = {**raw["metadata"], "resourceVersion": str(self.version)}
         self.changed({**raw, "metadata": meta}, True)
+        self._collect(raw)
 
     def _remove(self, raw: Raw) -> None:
         self.objects.pop(_place(raw), None)
         self.changed(raw, True)
         self.vanished(raw)
+        self._collect(raw)
+
+    def _collect(self, raw: Raw) -> None:
+        """What only this object owned goes with it."""
         uid = raw["metadata"].get("uid")
         for other in list(self.objects.values()):
             if any(owner["uid"] == uid for owner in other["metadata"].get("ownerReferences") or ()):
