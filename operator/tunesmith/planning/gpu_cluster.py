@@ -31,6 +31,7 @@ from tunesmith.planning.cluster_purchase import (
     choice_is_wrong,
     credential_must_stay,
     found_by_name,
+    ordered_with_another_key,
     record,
     start_is_past,
     waits_for_volume,
@@ -113,6 +114,7 @@ def _answer(seen: ClusterObservation) -> ClusterDecision:
         choice_is_wrong,
         start_is_past,
         credential_must_stay,
+        ordered_with_another_key,
         waits_for_volume,
         too_dear_to_buy,
         buy,  # intent, look, buy: never twice
