@@ -16,8 +16,8 @@ setup:
 ground:
 	@tools/ground.sh
 
-demo: ground ## Buy a simulated cluster, fine-tune a real model on it, give everything back (QUICK=1, KEEP=1)
-	@$(BIN)/tunesmith-demo run $(if $(QUICK),--quick) $(if $(KEEP),--keep)
+demo: ground ## Buy a simulated cluster, fine-tune a real model on it, give everything back (QUICK=1, KEEP=1, STORY=name)
+	@$(BIN)/tunesmith-demo $(if $(STORY),story $(STORY),run $(if $(QUICK),--quick)) $(if $(KEEP),--keep)
 
 test: ground ## What CI runs: units, properties, real training, a real Kubernetes
 	@$(PY) -m pytest -n 2 --dist loadgroup -m "not prove"

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 MARK = "TUNESMITH-ANSWERS "
 NEW_TOKENS = 48
@@ -24,6 +21,10 @@ NEW_TOKENS = 48
 @click.option("--question", required=True, help="What both models are asked.")
 def main(base: Path, adapter: Path, question: str) -> None:
     """Print `TUNESMITH-ANSWERS {"base": ..., "tuned": ...}`."""
+    # Only here: who wants the mark alone need not wait for torch.
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base)
     answers = {"base": answer(model, tokenizer, question)}
@@ -33,6 +34,8 @@ def main(base: Path, adapter: Path, question: str) -> None:
 
 def answer(model: Any, tokenizer: Any, question: str) -> str:
     """The model's greedy answer to one question in the tokenizer's chat template."""
+    import torch
+
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
     )

@@ -5,12 +5,17 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
+from tunesmith_demo import stories
+from tunesmith_demo.promises import BrokenPromiseError
 from tunesmith_demo.stage import Stage
-from tunesmith_demo.story import NAMESPACE, BrokenPromiseError, Story
+from tunesmith_demo.stories.ground import stage_for_stories
+from tunesmith_demo.stories.programme import Programme
+from tunesmith_demo.story import NAMESPACE, Story
 from tunesmith_demo.view import View
 
 
@@ -35,7 +40,7 @@ def run(quick: bool, keep: bool, directory: Path | None, picture: Path | None) -
                 stage.raise_curtain()
             story.tell()
             if keep:
-                view.say(what_to_try(stage))
+                view.say(what_to_try(stage, {NAMESPACE: "bought.kubeconfig"}))
                 return
             story.give_back()
         except BrokenPromiseError as broken:
@@ -53,30 +58,63 @@ def run(quick: bool, keep: bool, directory: Path | None, picture: Path | None) -
 
 
 @main.command()
+@click.argument("name")
+@click.option("--keep", is_flag=True, help="Leave everything up and print what to try next.")
+@click.option("--directory", type=click.Path(path_type=Path), help="Where everything lives.")
+def story(name: str, keep: bool, directory: Path | None) -> None:
+    """Tell one of the stories, or all, and check each promise: alternative, repair, idle, crash, all."""
+    try:
+        chosen = stories.named(name)
+    except KeyError:
+        raise click.UsageError(f"There is no story '{name}'. There are:\n{stories.listed()}") from None
+    place = directory or Path(tempfile.mkdtemp(prefix="tunesmith-story-"))
+    with View() as view:
+        stage = stage_for_stories(place, view.say)
+        programme = Programme(stage, view, keep)
+        try:
+            programme.tell(chosen)
+        except BaseException:
+            _end(stage, view, keep)
+            raise
+        if keep:
+            view.say(what_to_try(stage, {each: f"{each}.kubeconfig" for each in programme.namespaces}))
+        _end(stage, view, keep)
+        view.say(programme.told(), style="red" if programme.broken else "green")
+    if programme.broken:
+        view.say(f"Logs are in {place}.")
+        sys.exit(1)
+    if directory is None and not keep:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@main.command()
 @click.option("--directory", type=click.Path(path_type=Path, exists=True), required=True)
 def down(directory: Path) -> None:
     """End what `run --keep` left up."""
     Stage.end_left(directory)
 
 
-def what_to_try(stage: Stage) -> str:
-    """The lines that `--keep` prints."""
+def what_to_try(stage: Stage, bought: Mapping[str, str]) -> str:
+    """The lines that `--keep` prints. `bought` names the kubeconfig of the cluster that each namespace has bought."""
+    looks = "\n".join(
+        f"  kubectl get gpuc,ftj,shvol -n {namespace} -o wide\n"
+        f"  kubectl describe gpuc,ftj -n {namespace}\n"
+        f"  kubectl --kubeconfig {stage.directory}/{file} get nodes"
+        for namespace, file in bought.items()
+    )
     return f"""
 Everything is still up. Try:
   export KUBECONFIG={stage.cluster.kubeconfig}
-  kubectl get gpuc,ftj,shvol -n {NAMESPACE} -o wide
-  kubectl describe ftj demo -n {NAMESPACE}
+{looks}
   kubectl explain ftj.spec.method.dpo
-  kubectl --kubeconfig {stage.directory}/bought.kubeconfig get nodes
+  curl -s {stage.provider_url}/admin/ledger
 End it with:
   .venv/bin/tunesmith-demo down --directory {stage.directory}
 """
 
 
 def _end(stage: Stage, view: View, keep: bool) -> None:
-    if view.lens:
-        view.lens.close()
-        view.lens = None
+    view.look_through(None)
     if not keep:
         stage.strike()
 

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tunesmith_demo.picture import EventLine, Picture, PodLine, Progress, ResourceLine
+from tunesmith_demo.picture import EventLine, NodeLine, Picture, PodLine, Progress, ResourceLine
 
 FEWEST_EVENTS, MOST_EVENTS = 2, 6
 BORDERS_AND_GAPS = 6
@@ -20,7 +20,7 @@ BORDERS_AND_GAPS = 6
 # Colours that every terminal has and that read on dark and on light ground: no yellow, no white, no black.
 GOOD, BUSY, BAD, QUIET = "green", "cyan", "red", "dim"
 _GOOD_WORDS = {"Ready", "InOrder", "InUse", "NotInUse", "Running", "Succeeded", "Training"}
-_BAD_WORDS = {"Failed", "Stalled", "Degraded", "Error", "OOMKilled", "ErrImagePull", "ImagePullBackOff"}
+_BAD_WORDS = {"NotReady", "Failed", "Stalled", "Degraded", "Error", "OOMKilled", "ErrImagePull", "ImagePullBackOff"}
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,11 @@ class Step:
 
 def draw(seen: Picture, steps: Sequence[Step], seconds: float, size: Console) -> Panel:
     """The whole picture; Events are as many as the height of the console leaves room for."""
-    room = size.height - BORDERS_AND_GAPS - len(steps) - len(seen.resources) - len(seen.pods)
+    room = size.height - BORDERS_AND_GAPS - len(steps) - len(seen.resources) - len(seen.nodes) - len(seen.pods)
     events = seen.events[-min(MOST_EVENTS, max(FEWEST_EVENTS, room)) :]
     parts: list[RenderableType] = [_steps(steps)]
-    for part in (_resources(seen.resources), _pods(seen.pods), _progress(seen.progress), _events(events)):
+    looked_at = (_resources(seen.resources), _nodes(seen.nodes), _pods(seen.pods), _progress(seen.progress))
+    for part in (*looked_at, _events(events)):
         if part is not None:
             parts += [Text(), part]
     minutes, rest = divmod(int(seconds), 60)
@@ -76,6 +77,13 @@ def _resources(resources: Sequence[ResourceLine]) -> Table | None:
     for each in resources:
         table.add_row(Text(each.kind, style="bold"), _state(each.state), each.count, each.message)
     return table if resources else None
+
+
+def _nodes(nodes: Sequence[NodeLine]) -> Table | None:
+    table = _grid(3)
+    for node in nodes:
+        table.add_row(node.name, _state(node.state), Text(node.note, style=QUIET))
+    return table if nodes else None
 
 
 def _pods(pods: Sequence[PodLine]) -> Table | None:

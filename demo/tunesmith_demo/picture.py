@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from tunesmith_demo.reader import Object, Reader, condition
+from tunesmith_demo.reader import Object, Reader, condition, is_true
 
 GROUP = "/apis/tunesmith.dev/v1alpha1"
 
@@ -43,6 +43,15 @@ class PodLine:
 
 
 @dataclass(frozen=True)
+class NodeLine:
+    """One GPU node of the bought cluster: `state` is one word, `note` what is done about it."""
+
+    name: str
+    state: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a job is: steps, loss, speed. Zero or None where the job has not said."""
 
@@ -59,6 +68,7 @@ class Picture:
 
     resources: tuple[ResourceLine, ...] = ()
     progress: Progress = Progress()
+    nodes: tuple[NodeLine, ...] = ()
     pods: tuple[PodLine, ...] = ()
     events: tuple[EventLine, ...] = ()
     dollars: str = "0.00"
@@ -67,26 +77,35 @@ class Picture:
 
 @dataclass
 class Lens:
-    """Where to look. `bought` is opened as soon as the operator has written the cluster's kubeconfig Secret."""
+    """Where to look: at a cluster, and at a volume and a job where there are any.
+
+    `bought` is opened as soon as the operator has written the cluster's kubeconfig Secret, and again for the next
+    cluster that is bought for the same resource. `with_nodes` shows its nodes too.
+    """
 
     local: Reader
     namespace: str
     cluster: str
-    volume: str
-    job: str
+    volume: str | None = None
+    job: str | None = None
+    with_nodes: bool = False
     bought: Reader | None = None
+    _bought_id: str | None = None
 
     def look(self) -> Picture:
         """Read everything once."""
         cluster = self.local.get(self.path("gpuclusters", self.cluster))
-        volume = self.local.get(self.path("sharedvolumes", self.volume))
-        job = self.local.get(self.path("finetunejobs", self.job))
-        if self.bought is None and cluster:
-            self.bought = self._open_bought(cluster)
+        volume = self.local.get(self.path("sharedvolumes", self.volume)) if self.volume else None
+        job = self.local.get(self.path("finetunejobs", self.job)) if self.job else None
+        self._follow_bought(cluster)
         spent, rate = dollars((cluster, volume), datetime.now(UTC))
+        lines = [cluster_line(cluster)]
+        lines += [volume_line(volume)] if self.volume else []
+        lines += [job_line(job)] if self.job else []
         return Picture(
-            resources=(cluster_line(cluster), volume_line(volume), job_line(job)),
+            resources=tuple(lines),
             progress=progress_of(job),
+            nodes=self._nodes(cluster),
             pods=self._pods(),
             events=self._events(),
             dollars=spent,
@@ -103,10 +122,24 @@ class Lens:
         if self.bought:
             self.bought.close()
 
-    def _open_bought(self, cluster: Object) -> Reader | None:
-        name = cluster.get("status", {}).get("kubeconfigSecretName")
+    def _follow_bought(self, cluster: Object | None) -> None:
+        status = (cluster or {}).get("status", {})
+        if self.bought is not None and status.get("clusterID") != self._bought_id:
+            self.bought.close()
+            self.bought = None
+        if self.bought is None and status.get("clusterID"):
+            self.bought = self._open_bought(status)
+            self._bought_id = status["clusterID"]
+
+    def _open_bought(self, status: Object) -> Reader | None:
+        name = status.get("kubeconfigSecretName")
         secret = self.local.get(f"/api/v1/namespaces/{self.namespace}/secrets/{name}") if name else None
         return Reader(base64.b64decode(secret["data"]["value"]).decode()) if secret else None
+
+    def _nodes(self, cluster: Object | None) -> tuple[NodeLine, ...]:
+        found = self.bought.items("/api/v1/nodes") if self.bought and self.with_nodes else []
+        leaving = {each["name"]: each for each in (cluster or {}).get("status", {}).get("leavingNodes", [])}
+        return tuple(node_line(node, leaving.get(node["metadata"]["name"])) for node in found)
 
     def _pods(self) -> tuple[PodLine, ...]:
         found = self.bought.items("/api/v1/namespaces/tunesmith-jobs/pods") if self.bought else []
@@ -135,6 +168,18 @@ def cluster_line(cluster: Object | None) -> ResourceLine:
         f"{nodes.get('ready', 0)}/{nodes['desired']} nodes" if nodes.get("desired") else "",
         str(ready.get("message", "")),
     )
+
+
+def node_line(node: Object, leaving: Object | None) -> NodeLine:
+    """A node: whether it is whole and may be used, and what the operator is about to do with it."""
+    gpus = node["status"].get("allocatable", {}).get("nvidia.com/gpu", "0")
+    notes = [f"{gpus} GPUs"]
+    if node["spec"].get("unschedulable"):
+        notes.append("cordoned")
+    if leaving:
+        notes.append(" ".join(filter(None, (leaving.get("reason"), leaving.get("repairMode")))))
+    state = "Ready" if is_true(node, "Ready") else "NotReady"
+    return NodeLine(str(node["metadata"]["name"]), state, ", ".join(notes))
 
 
 def volume_line(volume: Object | None) -> ResourceLine:

@@ -5,6 +5,7 @@ Everything lives in one directory and is ended when the stage is left; nothing o
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -140,6 +141,12 @@ class Stage:
     def reader(self) -> Reader:
         """A new administrator's reader of the management cluster."""
         return Reader(self.cluster.kubeconfig.read_text())
+
+    def kubectl_by(self, secret: dict[str, Any], path: Path) -> Kubectl:
+        """kubectl by the kubeconfig that a Secret of the operator holds; it is written to `path` for people too."""
+        path.touch(mode=0o600)
+        path.write_text(base64.b64decode(secret["data"]["value"]).decode())
+        return Kubectl(self.tools.kubectl, path)
 
     def provider_state(self) -> dict[str, Any]:
         """Everything that the provider ever held, with times and dollars."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 from tunesmith_demo.ask import MARK
 from tunesmith_demo.kubectl import Kubectl
 from tunesmith_demo.picture import Lens
+from tunesmith_demo.promises import BrokenPromiseError, until
 from tunesmith_demo.reader import Object, Reader, condition, is_true
 from tunesmith_demo.stage import Stage
 from tunesmith_demo.view import View
@@ -28,10 +26,6 @@ WEIGHTS_SECONDS = 300
 JOB_SECONDS = 900
 ANSWERS_SECONDS = 300
 GONE_SECONDS = 180
-
-
-class BrokenPromiseError(AssertionError):
-    """Something that the demo promises did not happen; the message says what was seen instead."""
 
 
 @dataclass
@@ -84,10 +78,7 @@ class Story:
         """The cluster becomes Ready, by `kubectl wait` as a script would; the kubeconfig Secret opens it."""
         self._kubectl_wait("Ready", f"gpucluster/{NAME}", CLUSTER_SECONDS)
         secret = self._secret(f"{NAME}-kubeconfig")
-        path = self.stage.directory / "bought.kubeconfig"
-        path.touch(mode=0o600)
-        path.write_text(base64.b64decode(secret["data"]["value"]).decode())
-        self._bought = Kubectl(self.stage.tools.kubectl, path)
+        self._bought = self.stage.kubectl_by(secret, self.stage.directory / "bought.kubeconfig")
         live = [each for each in self.stage.provider_state()["clusters"] if not each["gone_at"]]
         if len(live) != 1:
             raise BrokenPromiseError(f"one cluster should have been bought; the provider holds {len(live)}")
@@ -114,7 +105,7 @@ class Story:
                 raise BrokenPromiseError(f"the job failed: {condition(found, 'Failed').get('message')}")
             return is_true(found, "Succeeded")
 
-        self._until(ended, JOB_SECONDS, "the job did not succeed")
+        until(ended, JOB_SECONDS, lambda: "the job did not succeed")
         if not self.quick and len(seen_steps - {0}) < 3:
             raise BrokenPromiseError(f"progress should have been seen live; only steps {sorted(seen_steps)} were")
 
@@ -187,7 +178,7 @@ class Story:
         return self.stage.directory / "provider" / "volumes" / identifier
 
     def _open_eyes(self) -> None:
-        self.view.lens = Lens(self.stage.reader(), NAMESPACE, NAME, NAME, NAME)
+        self.view.look_through(Lens(self.stage.reader(), NAMESPACE, NAME, NAME, NAME))
 
     def _resource(self, plural: str) -> Object | None:
         assert self._reader is not None
@@ -215,11 +206,4 @@ class Story:
                 raise BrokenPromiseError(f"the Job '{name}' failed:\n{log}")
             return is_true(job, "Complete")
 
-        self._until(ended, seconds, f"the Job '{name}' did not complete")
-
-    def _until(self, reached: Callable[[], bool], seconds: float, otherwise: str) -> None:
-        deadline = time.monotonic() + seconds
-        while not reached():
-            if time.monotonic() > deadline:
-                raise BrokenPromiseError(f"{otherwise} within {seconds:.0f} s")
-            time.sleep(0.5)
+        until(ended, seconds, lambda: f"the Job '{name}' did not complete")

@@ -39,6 +39,7 @@ class View:
         self._picture = Picture()
         self._live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
         self._stop = threading.Event()
+        self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> View:
@@ -53,6 +54,20 @@ class View:
         if self._live:
             self._live.update(self._draw(self.console))
             self._live.stop()
+
+    def look_through(self, lens: Lens | None) -> None:
+        """Show what this lens sees from now on; the one before is closed."""
+        before, self.lens = self.lens, lens
+        with self._looking:
+            if before is not None and before is not lens:
+                before.close()
+            self._picture = Picture()
+
+    def chapter(self, title: str) -> None:
+        """Begin anew: the steps so far are no longer shown."""
+        self._done = []
+        self.began = time.monotonic()
+        self.say(f"\n{title}", style="bold")
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
@@ -73,9 +88,10 @@ class View:
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_EVERY_SECONDS):
-            before, lens = self._picture, self.lens
-            if lens:
-                self._picture = lens.look()
+            with self._looking:
+                before, lens = self._picture, self.lens
+                if lens:
+                    self._picture = lens.look()
             if self._live:
                 self._live.update(self._draw(self.console))
             else:
@@ -87,6 +103,9 @@ class View:
         for each in after.resources:
             if each.state != "-" and (each.kind, each.state, each.count) not in known:
                 self.say(f"    {each.kind:<12}  {' · '.join(filter(None, (each.state, each.count)))}")
+        for node in after.nodes:
+            if node not in before.nodes:
+                self.say(f"    Node {node.name}  {node.state} · {node.note}")
         at = after.progress
         if at.total and at != before.progress:
             loss = f" · loss {rounded(at.loss, 3)}" if at.loss else ""

@@ -12,7 +12,7 @@ import random
 import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -85,7 +85,14 @@ class _Operator:
         state = _State()
         gates = Gates()
         metrics = Metrics(
-            Readings(lambda: queue.depth, lambda: queue.in_flight, lambda: state.leading, cache.list, gates.breakers)
+            Readings(
+                lambda: queue.depth,
+                lambda: queue.in_flight,
+                lambda: state.leading,
+                cache.list,
+                gates.breakers,
+                state.orphans_counted,
+            )
         )
         gates.waited = metrics.cloud_held
         kube = await open_local(kubeconfig, metrics.kube_request)
@@ -119,7 +126,8 @@ class _Operator:
         provider = Provider(
             settings.base_url, settings.project_id, key.read, metrics.cloud_request, gates, settings.api_generation
         )
-        registered = register(ports, provider)
+        registered = register(ports, provider, recorder.record)
+        state.orphans = registered.orphans
         reconciler = Reconciler(
             cache=cache,
             intake=intake,
@@ -174,6 +182,10 @@ class _State:
     def __init__(self) -> None:
         self.lease: Lease | None = None
         self.runtime: Runtime | None = None
+        self.orphans: Callable[[], Mapping[str, int]] = dict
+
+    def orphans_counted(self) -> Mapping[str, int]:
+        return self.orphans()
 
     @property
     def leading(self) -> bool:

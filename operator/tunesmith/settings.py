@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     repair_replace_after_seconds: float = Field(default=600, ge=0)
     repair_cooldown_seconds: float = Field(default=1800, ge=0)
     resync_seconds: float = Field(default=600, gt=0)
+    orphans_mode: Literal["Report", "Delete"] = "Report"
+    orphans_delete_at_most: int = Field(default=1, ge=1)
+    orphans_look_seconds: float = Field(default=600, gt=0)
 
     default_prices: bool = True  # the published prices stand where none is set below; null takes one away
     gpu_hour_usd: dict[str, Dollars | None] = Field(default_factory=dict)
@@ -115,6 +118,7 @@ class Settings(BaseSettings):
             id=self.installation_id or derived_id,
             previous_ids=self.previous_installation_ids,
             operator_namespace=self.operator_namespace,
+            release=self.lease_name,
             credential_namespaces=self.credential_namespaces,
             has_credential=self.api_key_file is not None,
             jobs_namespace=self.jobs_namespace,
@@ -128,6 +132,9 @@ class Settings(BaseSettings):
             idle_warn_after_seconds=self.idle_warn_after_seconds,
             idle_delete_after_seconds=self.idle_delete_after_seconds,
             phase_deadline_seconds={stage.value: limit for stage, limit in self.phase_deadline_seconds.items()},
+            orphans_are_deleted=self.orphans_mode == "Delete",
+            orphans_delete_at_most=self.orphans_delete_at_most,
+            orphan_look_seconds=self.orphans_look_seconds,
             repair=RepairTimes(
                 after_seconds=self.repair_after_seconds,
                 after_alert_seconds=self.repair_after_alert_seconds,

@@ -97,8 +97,8 @@ class Scenario(_Part):
     """What the simulator plays, as a YAML file says it; unknown keys are refused.
 
     ``seed`` makes identifiers and the strikes of faults repeatable; without ``clock`` time is that of the clock on the
-    wall; ``kubeconfig_server`` is for light mode, ``node_images`` (a table of images,
-    see devcluster) for the nodes of real clusters."""
+    wall; ``kubeconfig_server`` and ``kubeconfig_authority`` (a certificate, PEM) are for light mode, ``node_images``
+    (a table of images, see devcluster) for the nodes of real clusters."""
 
     accounts: Annotated[tuple[AccountEntry, ...], Field(min_length=1)]
     regions: Annotated[tuple[RegionEntry, ...], Field(min_length=1)]
@@ -114,6 +114,7 @@ class Scenario(_Part):
     timeline: tuple[TimelineEntry, ...] = ()
     courses: Courses = Courses()
     kubeconfig_server: str = "https://127.0.0.1:1"
+    kubeconfig_authority: str = ""
     node_images: Path | None = None
 
     def virtual_clock(self) -> VirtualClock | None:

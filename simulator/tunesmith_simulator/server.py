@@ -101,5 +101,5 @@ def _backing(scenario: Scenario, state_directory: Path | None) -> Backing:
     return (
         RealBacking(state_directory, scenario.node_images)
         if state_directory
-        else LightBacking(scenario.kubeconfig_server)
+        else LightBacking(scenario.kubeconfig_server, scenario.kubeconfig_authority)
     )

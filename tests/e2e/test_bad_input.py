@@ -13,6 +13,7 @@ from tests.e2e.manifests import (
     gpu_cluster,
     rows_of,
     secret,
+    shared_volume,
     training,
 )
 
@@ -113,6 +114,12 @@ class TestClusters:
     def test_an_unknown_region_points_to_the_list(self, namespace):
         namespace.apply(gpu_cluster(region="moon-1"))
         refused(namespace, "GPUCluster", "cluster", "RegionUnknown", "'moon-1'", "us-central-8")
+
+    def test_a_volume_of_regions_that_do_not_exist_names_those_that_do(self, namespace):
+        volume = shared_volume(regions=["moon-1", "moon-2"])
+        del volume["spec"]["region"]
+        namespace.apply(volume)
+        refused(namespace, "SharedVolume", "volume", "RegionUnknown", "'moon-1' or 'moon-2'", "us-central-8")
 
 
 def test_sold_out_gpus_are_asked_for_again_and_nothing_is_held(world, namespace):

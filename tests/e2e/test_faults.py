@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.manifests import fine_tune_job, gpu_cluster, secret, shared_volume, training
-from tests.e2e.world import containers_of, put_tiny_model
+from tests.e2e.world import put_tiny_model
 
+from tunesmith_demo.operator_process import containers_of
 from tunesmith_devcluster.nodes import fault
 
 SLOW_TRAINER = "tests/slow-trainer:dev"

@@ -1,6 +1,5 @@
 """What the end-to-end tests see and touch: the management cluster, the provider, the operator, the storage."""
 
-import contextlib
 import json
 import os
 import signal
@@ -9,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from tests.e2e import manifests
 from tests.e2e.audit import AuditLog
 from tests.e2e.recorder import GROUP, KINDS, Recorder
 
+from tunesmith_demo.operator_process import operator_pid
 from tunesmith_demo.reader import Reader, condition
 from tunesmith_demo.stage import OPERATOR_NAMESPACE, Stage
 from tunesmith_trainer.testing import conversations
@@ -127,9 +126,9 @@ class World:
 
     def operator_pid(self) -> int:
         """The process that is the active operator."""
-        found = containers_of(self.stage.cluster.server, "TUNESMITH_OPERATOR_NAMESPACE", OPERATOR_NAMESPACE)
-        assert len(found) == 1, f"one operator should run, not {found}"
-        return found[0]
+        found = operator_pid(self.stage.cluster.server)
+        assert found is not None, "one operator should run"
+        return found
 
     def kill_operator(self) -> None:
         """End the operator's process without grace. Its pod starts it again."""
@@ -273,20 +272,6 @@ def put_tiny_model(source: Path, storage: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for file in source.iterdir():
         (target / file.name).write_bytes(file.read_bytes())
-
-
-def containers_of(server: str, variable: str, value: str) -> list[int]:
-    """First processes of containers in the cluster at `server` whose environment has a variable of this value."""
-    port = urlsplit(server).port
-    wanted = {f"KUBERNETES_SERVICE_PORT={port}".encode(), f"{variable}={value}".encode()}
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            own_pids = (folder / "status").read_text().partition("NSpid:")[2].splitlines()[0].split()
-            environment = (folder / "environ").read_bytes().split(b"\0")
-            if own_pids[-1] == "1" and wanted <= set(environment):
-                found.append(int(folder.name))
-    return found
 
 
 def _shown(found: Object) -> Object:

@@ -88,6 +88,7 @@ class Life:
         self.watch.providers = self.providers
         self.api.changed, self.api.vanished = self.feeds.tell, self.watch.vanished
         self.user = User(self.world, self.api, self.watch, random.Random(f"user {seed}"))
+        self.watch.account_of_key = lambda: {FOREIGN_KEY: "other", WRONG_KEY: ""}.get(self.user.key, "main")
         self.processes: list[OperatorProcess] = []
         self.world.events.update(
             {Kind.SECOND_LEADER: self._second_leader, Kind.RESTORE: self._restore, Kind.KEY: self._other_key}

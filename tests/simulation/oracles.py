@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ class Watch:
     kept: set[str] = field(default_factory=set)
     lost_uids: set[str] = field(default_factory=set)
     restored_at: dict[str, float] = field(default_factory=dict)
+    account_of_key: Callable[[], str] = lambda: "main"
     names: dict[tuple[str, str, str], ProviderName] = field(default_factory=dict)
 
     def acts(self, verb: str, thing: Paid) -> None:
@@ -53,6 +54,8 @@ class Watch:
                 self.kept.add(thing.id)
             elif raw["metadata"]["uid"] in self.lost_uids:
                 continue
+            elif raw["metadata"]["uid"] in self.restored_at and self.account_of(thing) != self.account_of_key():
+                self.kept.add(thing.id)  # the record of the key went with the status: nothing says where to look
             else:
                 self.world.broken(f"{_said(raw)} was let go while '{thing.name}' ({thing.id}) is paid for")
 
@@ -93,6 +96,10 @@ class Watch:
         """What bills and belongs to no object, less what is kept apart."""
         return [thing for thing in self.living() if thing.id not in self.kept and self.owner_of(thing) is None]
 
+    def account_of(self, thing: Paid) -> str:
+        """Which account pays for it."""
+        return thing.id.partition("-")[0]
+
     def _not_twice(self, made: Paid) -> None:
         mine = parse_provider_name(made.name)
         for other in self.living():
@@ -108,7 +115,7 @@ class Watch:
         """Bought with another account's key, and then a backup lost the status: no record says where to look."""
         owner = self.owner_of(made)
         lost = owner is not None and owner["metadata"]["uid"] in self.restored_at
-        return lost and made.id.partition("-")[0] != other.id.partition("-")[0]
+        return lost and self.account_of(made) != self.account_of(other)
 
     def _owned(self, made: Paid) -> None:
         name = parse_provider_name(made.name)

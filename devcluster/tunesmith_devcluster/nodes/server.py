@@ -13,6 +13,7 @@ from aiohttp import web
 from tunesmith_devcluster.nodes import logs
 from tunesmith_devcluster.nodes.pod_worker import PodWorker
 from tunesmith_devcluster.nodes.status import Running, Waiting
+from tunesmith_devcluster.nodes.volume_stats import volume_stats
 
 
 class KubeletServer:
@@ -31,6 +32,7 @@ class KubeletServer:
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._container_logs)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/pods", self._pods)
+        app.router.add_get("/stats/summary", self._summary)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls(), reuse_address=True)
@@ -82,6 +84,17 @@ class KubeletServer:
     async def _pods(self, _: web.Request) -> web.Response:
         items = [worker.pod.raw for worker in self._workers().values()]
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "items": items}, dumps=json.dumps)
+
+    async def _summary(self, _: web.Request) -> web.Response:
+        """How full the claims are that pods of this node mount; of a kubelet's summary nothing else."""
+        pods = [
+            {
+                "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+                "volume": await volume_stats(claims),
+            }
+            for pod, claims in [(each.pod, dict(each.home.volumes.claims)) for each in self._workers().values()]
+        ]
+        return web.json_response({"node": {}, "pods": pods}, dumps=json.dumps)
 
     def _tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=self._ca_pem.decode())

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith_devcluster.nodes.api import Api, Json
@@ -15,6 +16,16 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - memory is what `medium: Memory` asks 
 _WRITTEN = ("configMap", "secret", "downwardAPI", "projected")
 
 
+@dataclass(frozen=True)
+class MountedClaim:
+    """A claim as a pod mounts it. `size` is its PersistentVolume's, in Kubernetes' words."""
+
+    namespace: str
+    name: str
+    path: Path
+    size: str
+
+
 class PodVolumes:
     """Makes, refreshes and removes one pod's volumes."""
 
@@ -26,6 +37,12 @@ class PodVolumes:
         self._written: dict[str, AtomicDirectory] = {}
         self._read_only: set[str] = set()
         self._memory: Path | None = None
+        self._claims: dict[str, MountedClaim] = {}
+
+    @property
+    def claims(self) -> Mapping[str, MountedClaim]:
+        """The claims among the volumes, by the volume's name in the pod."""
+        return self._claims
 
     async def prepare(self, pod: PodObject, address: PodAddress) -> None:
         """Make every volume. ConfigurationError, ApiError or Unreachable say what is still missing: call again."""
@@ -74,7 +91,7 @@ class PodVolumes:
             claim = volume["persistentVolumeClaim"]
             if claim.get("readOnly"):
                 self._read_only.add(name)
-            return await self._claimed(pod.namespace, claim["claimName"])
+            return await self._claimed(pod.namespace, claim["claimName"], name)
         kind = next(iter(key for key in volume if key != "name"), "nothing")
         raise ConfigurationError(f"volume {name!r} is of kind {kind}, which process nodes do not have")
 
@@ -87,7 +104,7 @@ class PodVolumes:
         directory.chmod(0o777)
         return directory
 
-    async def _claimed(self, namespace: str, name: str) -> Path:
+    async def _claimed(self, namespace: str, name: str, volume_in_pod: str) -> Path:
         claim = await self._api.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}")
         volume_name = claim["spec"].get("volumeName")
         if not volume_name or (claim.get("status") or {}).get("phase") != "Bound":
@@ -98,7 +115,10 @@ class PodVolumes:
             raise ConfigurationError(
                 f'persistentvolume "{volume_name}" is neither hostPath nor local: process nodes have no other kind'
             )
-        return _host_path(place)
+        path = _host_path(place)
+        size = str((volume["spec"].get("capacity") or {}).get("storage", "0"))
+        self._claims[volume_in_pod] = MountedClaim(namespace, name, path, size)
+        return path
 
     @staticmethod
     def _sub_path(volume: Path, sub_path: str) -> Path:

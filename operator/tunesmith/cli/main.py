@@ -1,4 +1,4 @@
-"""The command `tunesmith`: runs the operator, reads its audit log, or says its version."""
+"""The command `tunesmith`: runs the operator, reads its audit log and its report of orphans, or says its version."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from tunesmith.cli.audit import audit
 from tunesmith.cli.cost import cost
 from tunesmith.cli.environment import kubeconfig_of_environment
+from tunesmith.cli.orphans import orphans
 from tunesmith.main import run as run_operator
 from tunesmith.settings import Settings
 
@@ -39,6 +40,7 @@ def run(kubeconfig: Path | None) -> None:
 
 
 main.add_command(audit)
+main.add_command(orphans)
 
 
 @main.command(name="version")

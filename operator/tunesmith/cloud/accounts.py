@@ -192,13 +192,19 @@ class Accounts:
         self._make_cloud = make_cloud
         self._monotonic = monotonic
         self._accounts: dict[tuple[str, str | None], Account] = {}
+        self._used: dict[tuple[str, str | None], float] = {}
 
     def account(self, credential: ApiCredential) -> Account:
         """The account of a credential, made at its first use."""
         key = (credential.fingerprint, credential.project_id)
         if key not in self._accounts:
             self._accounts[key] = Account(self._make_cloud(credential), credential, monotonic=self._monotonic)
+        self._used[key] = self._monotonic()
         return self._accounts[key]
+
+    def in_use(self, since: float) -> tuple[Account, ...]:
+        """The accounts that something has asked for since then (monotonic seconds); a rotated key is not among them."""
+        return tuple(account for key, account in self._accounts.items() if self._used[key] >= since)
 
 
 def no_credential() -> CloudError:

@@ -17,6 +17,7 @@ from tunesmith.cloud.transport import Observer, Transport
 from tunesmith.controllers.cloud_view import CloudView
 from tunesmith.controllers.gpu_cluster import GPUClusterController
 from tunesmith.controllers.gpu_region import GPURegionController, RegionKeeper
+from tunesmith.controllers.orphans import OrphanSweep, Tell, tell_nobody
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.shared_volume import SharedVolumeController
 
@@ -29,6 +30,7 @@ class Bought:
     shared_volume: SharedVolumeController
     gpu_region: GPURegionController
     region_keeper: RegionKeeper
+    orphan_sweep: OrphanSweep
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Provider:
     generation: ApiGeneration = ApiGeneration.G2
 
 
-def bought(ports: Ports, provider: Provider) -> Bought:
-    """The controllers, over the provider."""
+def bought(ports: Ports, provider: Provider, tell: Tell = tell_nobody) -> Bought:
+    """The controllers, over the provider. `tell` posts Events about objects that are no resources of ours."""
 
     def make_cloud(credential: ApiCredential) -> Cloud:
         transport = Transport(
@@ -66,4 +68,5 @@ def bought(ports: Ports, provider: Provider) -> Bought:
         SharedVolumeController(ports, clouds),
         GPURegionController(ports, clouds),
         RegionKeeper(ports, clouds),
+        OrphanSweep(ports, clouds, tell),
     )

@@ -15,6 +15,7 @@ from tunesmith.cloud.audit import Purpose, acting_for
 from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.cloud.errors import CloudError
 from tunesmith.controllers.controller import ActionFailed, Key
+from tunesmith.controllers.name_book import NameBook
 from tunesmith.controllers.ports import Ports
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import SECRET
@@ -22,6 +23,7 @@ from tunesmith.planning.audited import intent_of, usd_per_hour
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import NoCredential
 from tunesmith.planning.decision import Action, ErrorClass, Failure
+from tunesmith.planning.name_book import KeepName, RecordName
 from tunesmith.planning.orders import (
     ApproveRemediation,
     BuyCluster,
@@ -64,6 +66,7 @@ class CloudView:
         installation_key: Callable[[], SecretStr | None] = lambda: None,
         installation_project_id: str | None = None,
     ) -> None:
+        self.names = NameBook(ports)
         self._ports = ports
         self._accounts = accounts
         self._installation_key = installation_key
@@ -88,6 +91,10 @@ class CloudView:
             message = "The installation has no API key. Give `spec.credentialsRef`, or one to the installation."
             return Eyes(NoCredential(Reason.CREDENTIALS_MISSING, message))
         return self._with_key(key, project_id or self._installation_project_id)
+
+    def accounts_in_use(self, since: float) -> tuple[Account, ...]:
+        """Every account that a resource or the installation has looked with since then (monotonic seconds)."""
+        return self._accounts.in_use(since)
 
     def monotonic(self) -> float:
         """The process's clock, in seconds."""
@@ -224,6 +231,9 @@ async def carry_out(
 
 
 async def _carried_out(clouds: CloudView, eyes: Eyes, remembered: Remembered, action: Action) -> object:
+    if isinstance(action, RecordName | KeepName):
+        await clouds.names.write(action)
+        return None
     memory = remembered.get(clouds.monotonic())
     if not isinstance(action, BuyCluster | BuyVolume):
         memory, value = await clouds.act(eyes, memory, action)

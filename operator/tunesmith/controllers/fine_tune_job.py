@@ -74,7 +74,7 @@ class FineTuneJobController:
         raise TypeError(f"{type(action).__name__} is not an action of a FineTuneJob")
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
-        """Its pool, and the cluster that it uses."""
+        """Its pool, the cluster that it uses, and the volume that it stores on."""
         job = parse(raw)
         if not isinstance(job, FineTuneJob):
             return
@@ -82,6 +82,9 @@ class FineTuneJobController:
         cluster = cluster_name_of(job)
         if cluster is not None:
             yield Key("GPUCluster", job.namespace, cluster)
+        volume = job.spec.storage.shared_volume
+        if volume is not None and (has_ended(job) or job.metadata.is_being_deleted or not job.status.conditions):
+            yield Key("SharedVolume", job.namespace, volume.name)  # a user comes or goes; its progress is no news
 
     def forget(self, key: Key) -> None:
         """Nothing of it is followed any more."""

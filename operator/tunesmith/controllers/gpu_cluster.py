@@ -16,6 +16,7 @@ from tunesmith.controllers.usage_log import write_usage
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CLAIM, FINE_TUNE_JOB, NAMESPACE, SECRET, SHARED_VOLUME, STORAGE_CLASS, VOLUME
 from tunesmith.planning.actions import RemoteCluster
+from tunesmith.planning.adoption_target import held_cluster
 from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
 from tunesmith.planning.cluster_kubeconfig_facts import (
     CLUSTER_ID_ANNOTATION,
@@ -40,8 +41,8 @@ from tunesmith.planning.neighbours import (
     inside_facts,
     job_uses,
     named_volume,
+    needed_secrets,
     other_claims,
-    shares_credential,
     using_pods,
     waiting_jobs,
     wanting_jobs,
@@ -85,7 +86,10 @@ class GPUClusterController:
             memory=self._remembered(key, resource, eyes, around),
             volume=await self._volume(resource),
             other_claims=other_claims(
-                self._ports.cache.list("GPUCluster"), resource.metadata.uid, resource.status.cluster_id
+                self._ports.cache.list("GPUCluster"),
+                resource,
+                held_cluster(resource, eyes.view),
+                self._ports.installation,
             ),
             jobs=job_uses(jobs, key.name),
             blames=blames(jobs, key.name),
@@ -94,6 +98,7 @@ class GPUClusterController:
             gpu_pods=self._gpu_pods(remote, nodes),
             credential_secret_held=eyes.secret_held,
             credential_shared=self._credential_shared(resource),
+            secrets_of_others=self._secrets_of_others(resource),
             kubeconfig_secret=secret,
             inside=inside,
             nodes=nodes,
@@ -184,12 +189,16 @@ class GPUClusterController:
         return pods if isinstance(pods, Unknown) else Known(using_pods(map(pod_fact, pods.value)), pods.as_of)
 
     def _credential_shared(self, resource: GPUCluster) -> bool:
-        if resource.spec.credentials_ref is None:
-            return False
-        namespace = resource.metadata.namespace
-        cache = self._ports.cache
+        reference = resource.spec.credentials_ref
+        return reference is not None and reference.name in self._secrets_of_others(resource)
+
+    def _secrets_of_others(self, resource: GPUCluster) -> frozenset[str]:
+        """Credential Secrets that its neighbours need; looked up only where it has to do with a Secret itself."""
+        if resource.spec.credentials_ref is None and resource.status.credentials_secret_name is None:
+            return frozenset()
+        namespace, cache = resource.metadata.namespace, self._ports.cache
         others = (*cache.list("GPUCluster", namespace), *cache.list("SharedVolume", namespace))
-        return shares_credential(others, resource.metadata.uid, resource.spec.credentials_ref.name)
+        return needed_secrets(others, resource.metadata.uid)
 
     async def _secret(self, resource: GPUCluster, around: Circumstances) -> Known[StoredSecret | None] | Unknown:
         if resource.status.cluster_id is None:

@@ -35,7 +35,8 @@ class GPURegionController:
         resource = parse(raw)
         if not isinstance(resource, GPURegion):
             raise TypeError(f"not a GPURegion that can be read: {resource}")
-        return RegionObservation(around, resource, self._clouds.of_installation().view)
+        eyes = self._clouds.of_installation()
+        return RegionObservation(around, resource, eyes.view, has_credential=eyes.account is not None)
 
     def decide(self, seen: RegionObservation) -> Decision[GPURegionStatus]:
         """The pure decision."""

@@ -9,10 +9,12 @@ from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, 
 from tunesmith.controllers.controller import Key
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.usage_log import write_usage
+from tunesmith.controllers.volume_usage import VolumeUsages
 from tunesmith.kube.kinds import GPU_CLUSTER
+from tunesmith.planning.adoption_target import held_volume
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
-from tunesmith.planning.neighbours import naming_clusters, shares_credential
+from tunesmith.planning.neighbours import naming_clusters, needed_secrets, other_claims, storing_jobs
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.shared_volume import decide
 from tunesmith.planning.usage import RecordUsage
@@ -32,6 +34,7 @@ class SharedVolumeController:
         self._ports = ports
         self._clouds = clouds
         self._memories = PurchaseMemories()
+        self._usages = VolumeUsages(ports)
 
     async def observe(self, key: Key, raw: Raw, around: Circumstances) -> VolumeObservation:
         """The resource, the provider, and the clusters that name it."""
@@ -44,8 +47,17 @@ class SharedVolumeController:
             provider=eyes.view,
             memory=self._remembered(key, resource, eyes, around),
             clusters=await self._clusters(key, resource),
+            jobs=storing_jobs(self._ports.cache.list("FineTuneJob", key.namespace), key.name),
+            usage=await self._usages.of(key, resource),
             credential_secret_held=eyes.secret_held,
             credential_shared=self._credential_shared(resource),
+            other_claims=other_claims(
+                self._ports.cache.list("SharedVolume"),
+                resource,
+                held_volume(resource, eyes.view),
+                self._ports.installation,
+            ),
+            secrets_of_others=self._secrets_of_others(resource),
         )
 
     def decide(self, seen: VolumeObservation) -> Decision[SharedVolumeStatus]:
@@ -72,6 +84,7 @@ class SharedVolumeController:
     def forget(self, key: Key) -> None:
         """The resource is gone: drop its memory."""
         self._memories.drop(key)
+        self._usages.forget(key)
 
     async def _eyes(self, resource: SharedVolume) -> Eyes:
         spec = resource.spec
@@ -101,11 +114,16 @@ class SharedVolumeController:
         return naming_clusters((await self._ports.kube.list(GPU_CLUSTER, key.namespace)).items, key.name)
 
     def _credential_shared(self, resource: SharedVolume) -> bool:
-        if resource.spec.credentials_ref is None:
-            return False
+        reference = resource.spec.credentials_ref
+        return reference is not None and reference.name in self._secrets_of_others(resource)
+
+    def _secrets_of_others(self, resource: SharedVolume) -> frozenset[str]:
+        """Credential Secrets that its neighbours need; looked up only where it has to do with a Secret itself."""
+        if resource.spec.credentials_ref is None and resource.status.credentials_secret_name is None:
+            return frozenset()
         namespace, cache = resource.metadata.namespace, self._ports.cache
         others = (*cache.list("GPUCluster", namespace), *cache.list("SharedVolume", namespace))
-        return shares_credential(others, resource.metadata.uid, resource.spec.credentials_ref.name)
+        return needed_secrets(others, resource.metadata.uid)
 
 
 def _typed(raw: Raw) -> SharedVolume:

@@ -19,7 +19,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 
 from tunesmith.kube.errors import KubeError, from_status, unreachable
-from tunesmith.kube.kinds import POD, ObjectKind, kind_of
+from tunesmith.kube.kinds import NODE, POD, ObjectKind, kind_of
 
 FIELD_MANAGER = "tunesmith"
 REQUEST_SECONDS = 30.0
@@ -229,6 +229,11 @@ class Kube:
         async with aclosing(self._lines(path, what, POD, query, inactivity_seconds)) as lines:
             async for line in lines:
                 yield line.decode("utf-8", "replace")
+
+    async def node_summary(self, node: str) -> Raw:
+        """What a node's kubelet says of its pods and their volumes (`stats/summary`), through the API server."""
+        path = f"{NODE.path(None, node, 'proxy')}/stats/summary"
+        return await self._json("GET", path, _what("read the statistics of", NODE, None, node), NODE)
 
     async def _list_pages(
         self, kind: ObjectKind, namespace: str | None, query: dict[str, str], accept: str | None

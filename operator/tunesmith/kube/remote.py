@@ -127,7 +127,7 @@ class _Connection:
         self._kube_system_uid = ""
         self._reachable: Known[bool] | Unknown = NOT_ASKED
         self._reflectors: list[asyncio.Task[None]] = []
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], Kube] = {}
         self._connecting = asyncio.Lock()
         self._probe_now = asyncio.Event()
         self._keeper = asyncio.create_task(self._keep(), name=f"remote {remote.namespace}/{remote.name}")
@@ -167,9 +167,12 @@ class _Connection:
         self._keeper.cancel()
         await asyncio.gather(self._keeper, return_exceptions=True)
         await self._disconnect()
-        for task in list(self._retiring):
+        retiring = dict(self._retiring)
+        for task in retiring:
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*retiring, return_exceptions=True)
+        for kube in retiring.values():
+            await kube.close()  # a task that is cancelled before its first step closes nothing
 
     def _is_of_present_cluster(self) -> bool:
         """The resource still has the cluster that this connection was made for."""
@@ -331,8 +334,8 @@ class _Connection:
         kube, self._kube = self._kube, None
         if kube is not None:
             retiring = asyncio.create_task(kube.close_when_idle(RETIRING_SECONDS), name=f"retire {self._remote.name}")
-            self._retiring.add(retiring)
-            retiring.add_done_callback(self._retiring.discard)
+            self._retiring[retiring] = kube
+            retiring.add_done_callback(lambda task: self._retiring.pop(task, None))
 
 
 def uses_gpus_or_is_ours(pod: Raw) -> bool:

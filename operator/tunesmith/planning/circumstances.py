@@ -73,6 +73,7 @@ class Installation:
     id: str
     previous_ids: tuple[str, ...] = ()
     operator_namespace: str = "tunesmith-system"
+    release: str = "tunesmith"  # what the operator's own objects are called: its Lease, its ConfigMaps
     credential_namespaces: tuple[str, ...] | None = None  # None: every namespace may use the installation's credential
     has_credential: bool = True
     jobs_namespace: str = "tunesmith-jobs"
@@ -89,6 +90,14 @@ class Installation:
     prices: Prices = field(default_factory=Prices)
     billing: BillingRules = field(default_factory=BillingRules)
     repair: RepairTimes = field(default_factory=RepairTimes)
+    orphans_are_deleted: bool = False
+    orphans_delete_at_most: int = 1  # at once; when there are more, none is
+    orphan_look_seconds: float = 600
+
+    @property
+    def orphan_grace_seconds(self) -> float:
+        """How young something without an owner is left alone: twice the time in which a lost order may yet show."""
+        return 2 * self.settle_seconds
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from decimal import Decimal
 from tunesmith.planning.accounting import Counting, account_of, grown, is_old, opened, wall_time
 from tunesmith.planning.billing_history import Counted, Look, created_at, deleting_since, history_of
 from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.money import Holding, Range, Rates, account, held_at, rate_of
@@ -144,7 +145,7 @@ def _closes(seen: ClusterObservation, decision: ClusterDecision) -> bool:
 
 
 def _belongs_to_another(seen: ClusterObservation) -> bool:
-    return any(claim.is_older_than(seen.resource.metadata) for claim in seen.other_claims)
+    return owner_elsewhere(seen) is not None
 
 
 def _shown(seen: ClusterObservation, decision: ClusterDecision) -> ProviderCluster | None:

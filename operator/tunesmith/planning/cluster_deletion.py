@@ -6,12 +6,15 @@ from datetime import timedelta
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.cluster_account import last_record
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
 from tunesmith.planning.cluster_purchase import hold_credential
 from tunesmith.planning.cluster_status import as_seen, standing
-from tunesmith.planning.decision import Decision, EventNote, EventType, first_answer
+from tunesmith.planning.credential_secret import left_behind
+from tunesmith.planning.decision import Action, Decision, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import Ending, give_back, target_of
+from tunesmith.planning.name_book import KeepName, Kept, keeping
 from tunesmith.planning.ownership import (
     ABANDON_ANNOTATION,
     FINALIZER,
@@ -35,10 +38,12 @@ def being_deleted(seen: ClusterObservation) -> ClusterDecision | None:
     return first_answer(
         seen,
         not_ours_to_hold,
+        owned_by_another,
+        never_adopted,
         protected,
         abandoned,
         kept_by_jobs,
-        owned_by_another,
+        only_watched,
         restored_and_undecided,
         retained,
         otherwise=given_back,
@@ -69,7 +74,8 @@ def abandoned(seen: ClusterObservation) -> ClusterDecision | None:
         message = f"The annotation '{ABANDON_ANNOTATION}' says '{wish}', but this resource is about '{target}'."
         return stalled(seen, Reason.ABANDON_MISMATCH, f"{message} Set it to '{target}' to let the resource go.")
     message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
-    return let_go(seen, EventNote(EventType.WARNING, Reason.ABANDONED, message))
+    note = EventNote(EventType.WARNING, Reason.ABANDONED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.ABANDONED, seen.around.installation))
 
 
 def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
@@ -90,9 +96,21 @@ def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
 
 def owned_by_another(seen: ClusterObservation) -> ClusterDecision | None:
     """An older claimant owns the cluster: this resource can go at once and touches nothing."""
-    if not any(claim.is_older_than(seen.resource.metadata) for claim in seen.other_claims):
+    return None if owner_elsewhere(seen) is None else let_go(seen)
+
+
+def never_adopted(seen: ClusterObservation) -> ClusterDecision | None:
+    """What `spec.adopt` names was not taken over, and nothing was bought: there is nothing to let go of."""
+    nothing = seen.status.cluster_id is None and seen.intent is None
+    return let_go(seen) if seen.spec.adopt is not None and nothing else None
+
+
+def only_watched(seen: ClusterObservation) -> ClusterDecision | None:
+    """`managementPolicy: Observe` never deletes: the resource goes at once, the cluster stays as it is."""
+    if seen.may_change:
         return None
-    return let_go(seen)
+    message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) was only watched and stays as it is."
+    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
 
 
 def restored_and_undecided(seen: ClusterObservation) -> ClusterDecision | None:
@@ -107,7 +125,8 @@ def retained(seen: ClusterObservation) -> ClusterDecision | None:
     if seen.spec.deletion_policy is not DeletionPolicy.RETAIN or seen.status.cluster_id is None:
         return None
     message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) stays at the provider, and bills."
-    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
+    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
 
 def given_back(seen: ClusterObservation) -> ClusterDecision:
@@ -115,13 +134,13 @@ def given_back(seen: ClusterObservation) -> ClusterDecision:
     return give_back(seen, _ending(seen))
 
 
-def let_go(seen: ClusterObservation, *events: EventNote) -> ClusterDecision:
-    """Write what it came to, then take our finalizers away. The kubeconfig Secret goes with its owner."""
-    actions = []
+def let_go(seen: ClusterObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> ClusterDecision:
+    """Write what it came to and what is kept, then take our finalizers away. The Secret goes with its owner."""
+    actions: list[Action] = [*last_record(seen), *keep, *left_behind(seen.secret_use)]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     finalizers = SetMetadata(finalizers=without_finalizer(seen.resource.metadata))
-    return Decision(status=seen.status, actions=(*last_record(seen), *actions, finalizers), events=events)
+    return Decision(status=seen.status, actions=(*actions, finalizers), events=events)
 
 
 def _ending(seen: ClusterObservation) -> Ending:

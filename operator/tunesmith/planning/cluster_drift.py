@@ -19,7 +19,7 @@ from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster import GPUClusterSpec
-from tunesmith.resources.gpu_cluster_parts import ClusterType
+from tunesmith.resources.gpu_cluster_parts import BillingType, ClusterType
 from tunesmith.resources.gpu_cluster_parts import Installation as Installed
 from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
@@ -57,11 +57,11 @@ def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     if not drifted:
         return Verdict(False, Reason.CHANGING, f"The provider's cluster is being changed: {_listed(found)}.")
     if all(each.field == SIZE for each in drifted):
-        text = f"Somebody changed the size at the provider: {_listed(drifted)}. The size of `spec` is restored."
+        then = "The size of `spec` is restored." if seen.may_change else "It is left so: the cluster is only watched."
+        text = f"Somebody changed the size at the provider: {_listed(drifted)}. {then}"
         return Verdict(True, Reason.SIZE_CHANGED_OUTSIDE, text)
-    return Verdict(
-        True, Reason.DRIFTED, f"The provider's cluster is not as wanted: {_listed(drifted)}.{_advice(drifted)}"
-    )
+    advice = _advice(drifted, watched=not seen.may_change)
+    return Verdict(True, Reason.DRIFTED, f"The provider's cluster is not as wanted: {_listed(drifted)}.{advice}")
 
 
 def was_as_wanted(seen: ClusterObservation) -> bool:
@@ -86,14 +86,15 @@ Row = tuple[str, str, str]
 def _fixed(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:
     """What can only be put right by another cluster."""
     spec, driver = seen.spec, seen.spec.driver
-    choice = seen.choice if seen.choice in all_choices(spec) else all_choices(spec)[0]
     adopted = spec.adopt is not None
+    choice = seen.choice if not adopted and seen.choice in all_choices(spec) else all_choices(spec)[0]
     yield from _row("spec.region", choice.region, cluster.region)
     yield from _row("spec.gpuType", choice.gpu_type, cluster.gpu_type)
     yield from _row("spec.projectID", spec.project_id, cluster.project_id)
     yield from _row("status.providerName", None if adopted else seen.status.provider_name, cluster.name)
     yield from _row("spec.clusterType", CLUSTER_TYPE_WORDS[spec.cluster_type], cluster.cluster_type)
-    yield from _row("spec.billing.type", BILLING_WORDS[spec.billing.type], cluster.billing_type)
+    if not adopted or spec.billing.type is not BillingType.ON_DEMAND:  # the default says nothing of what was adopted
+        yield from _row("spec.billing.type", BILLING_WORDS[spec.billing.type], cluster.billing_type)
     if spec.billing.capacity_pool is not None:
         yield from _row("spec.billing.capacityPool.id", spec.billing.capacity_pool.id, cluster.capacity_pool_id)
     if driver is not None:
@@ -182,8 +183,10 @@ def _listed(found: tuple[Difference, ...]) -> str:
     return named if len(found) <= MOST_NAMED else f"{named}; and {len(found) - MOST_NAMED} more"
 
 
-def _advice(drifted: tuple[Difference, ...]) -> str:
+def _advice(drifted: tuple[Difference, ...], *, watched: bool) -> str:
     if all(each.restored for each in drifted):
         return " What `spec` says is restored."
+    if watched:
+        return " Nothing is changed, because the cluster is only watched."
     fixed = ", ".join(f"`{each.field}`" for each in drifted if not each.restored)
     return f" {fixed} cannot be changed on a cluster that is bought: put it right at the provider, or buy another."

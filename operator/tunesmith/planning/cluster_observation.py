@@ -10,6 +10,7 @@ from functools import cached_property
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit, fit, next_choice, present_choice, unfit
+from tunesmith.planning.credential_secret import SecretUse
 from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.kube_facts import NodeFact, PodFact
 from tunesmith.planning.naming import ProviderName
@@ -150,6 +151,7 @@ class ClusterObservation:
     """Pods inside the bought cluster that use GPUs or ask for them, as `namespace/name`; whoever made them."""
     credential_secret_held: bool = False
     credential_shared: bool = False
+    secrets_of_others: frozenset[str] = frozenset()
     kubeconfig_secret: Known[StoredSecret | None] | Unknown = NOT_LOOKED
     inside: Known[InsideFacts] | Unknown = NOT_LOOKED
     nodes: Known[tuple[NodeFact, ...]] | Unknown = NOT_LOOKED
@@ -249,6 +251,22 @@ class ClusterObservation:
     def may_change(self) -> bool:
         """Whether anything may be changed at the provider or in the bought cluster; 'Observe' only watches."""
         return self.spec.management_policy is ManagementPolicy.MANAGE
+
+    @property
+    def secret_use(self) -> SecretUse:
+        """The credential's Secret, and whether one that was named before is still needed."""
+        reference, status, credential = self.spec.credentials_ref, self.status, self.credential
+        nothing = status.cluster_id is None and status.create_intent is None
+        fingerprint = credential.fingerprint if isinstance(credential, Credential) else None
+        shown = self.bought is not None and fingerprint == status.credential_fingerprint
+        return SecretUse(
+            namespace=self.resource.metadata.namespace or "",
+            wanted=None if reference is None else reference.name,
+            wanted_is_held=self.credential_secret_held,
+            recorded=status.credentials_secret_name,
+            old_is_free=nothing or shown,
+            needed_by_others=self.secrets_of_others,
+        )
 
     @property
     def choice(self) -> ClusterChoice:

@@ -13,6 +13,7 @@ from tunesmith.planning.cluster_order import cluster_order
 from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, why_this_choice
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
+from tunesmith.planning.name_book import RecordName
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.ownership import ABANDON_ANNOTATION, IN_USE_FINALIZER
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster
@@ -309,7 +310,9 @@ def _post(seen: ClusterObservation, deadline: float) -> ClusterDecision:
     if seen.intent is None:
         raise ValueError("nothing is posted without an intent")
     order = cluster_order(seen, seen.intent.name)
-    return quietly(seen, BuyCluster(order=order, nonce=seen.intent.nonce, deadline=deadline))
+    # Only a name that is in the book can ever be deleted as an orphan; where none is, no write is spent on it.
+    recorded = (RecordName(order.name),) if seen.around.installation.orphans_are_deleted else ()
+    return quietly(seen, *recorded, BuyCluster(order=order, nonce=seen.intent.nonce, deadline=deadline))
 
 
 def _with_bought(

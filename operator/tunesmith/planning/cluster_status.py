@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.cluster_account import closed
 from tunesmith.planning.cluster_drift import drift
@@ -16,6 +18,7 @@ from tunesmith.planning.nodes_told import said_of_nodes
 from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
 from tunesmith.planning.repair_plan import repairs_recorded
 from tunesmith.planning.reservation import ends_soon, reservation_of, waits_for_its_time
+from tunesmith.planning.taken_over import what_deletion_does
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import AttachedVolume, GPUClusterStatus, GPUCounts, NodeCounts
 from tunesmith.resources.reasons import Reason
@@ -62,7 +65,13 @@ def is_being_built(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
 
 
 def provisioned(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
-    """Whether the provider has built it. The message names its phase and since when, and so moves only with it."""
+    """Whether the provider has built it; of one that was taken over also what becomes of it with this resource."""
+    verdict, more = _provisioned(seen, cluster), what_deletion_does(seen.spec, "cluster")
+    return replace(verdict, message=f"{verdict.message} {more}") if more else verdict
+
+
+def _provisioned(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
+    """The message names its phase and since when, and so moves only with it."""
     if is_being_built(seen, cluster):
         scheduled = waits_for_its_time(seen, cluster)
         if scheduled is not None:
@@ -128,14 +137,15 @@ def ready_gpus(nodes: tuple[NodeFact, ...]) -> int:
 def with_counts(seen: ClusterObservation) -> GPUClusterStatus:
     """The status with the counts of now."""
     held = sum(len(job.nodes) for job in seen.jobs) * GPUS_PER_NODE
+    desired = None if seen.spec.nodes is None else seen.wanted_nodes  # nobody asked for a size: none is invented
     if isinstance(seen.nodes, Unknown):
         ready, gpus = _as_last_seen(seen)
     else:
         ready, gpus = ready_nodes(seen.nodes.value), ready_gpus(seen.nodes.value)
     return seen.status.model_copy(
         update={
-            "nodes": NodeCounts(desired=seen.wanted_nodes, ready=ready),
-            "gpus": GPUCounts(desired=seen.wanted_gpus, allocated=held, ready=gpus),
+            "nodes": NodeCounts(desired=desired, ready=ready),
+            "gpus": GPUCounts(desired=None if desired is None else seen.wanted_gpus, allocated=held, ready=gpus),
         }
     )
 

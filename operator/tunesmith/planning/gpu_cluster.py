@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.adoption import adopts, claimed_by_another, with_adoption_news
 from tunesmith.planning.budget import mark_passed, over_budget, too_dear_to_buy, within_budget
 from tunesmith.planning.cluster_account import accounted
 from tunesmith.planning.cluster_changes import asks_for_changes, changes_are_pending
@@ -32,7 +33,6 @@ from tunesmith.planning.cluster_purchase import (
     credential_must_stay,
     found_by_name,
     ordered_with_another_key,
-    record,
     start_is_past,
     waits_for_volume,
 )
@@ -40,6 +40,7 @@ from tunesmith.planning.cluster_setup import not_set_up
 from tunesmith.planning.cluster_size import wrong_size, wrong_size_being_built
 from tunesmith.planning.cluster_status import as_seen, counted, standing, without_what_is_gone
 from tunesmith.planning.cordon import no_longer_leaving
+from tunesmith.planning.credential_secret import following_secret, refusal_of_key
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import credential_can_tell
 from tunesmith.planning.idle import warned_of_idleness
@@ -59,14 +60,15 @@ from tunesmith.planning.looking import (
     looking_again,
 )
 from tunesmith.planning.nodes_told import with_news_of_nodes
+from tunesmith.planning.observing import nothing_given_back, without_touching
 from tunesmith.planning.ownership import (
     FINALIZER,
     NAME_ANNOTATION,
     is_paused,
-    may_be_taken_over,
-    was_restored,
+    lets_go,
     with_finalizer,
 )
+from tunesmith.planning.predecessors import predecessor_found, restored
 from tunesmith.planning.preemption import NOTICE_INTERVAL_SECONDS, has_preemptible_nodes
 from tunesmith.planning.provider import Credential, Phase
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
@@ -78,7 +80,6 @@ from tunesmith.planning.slurm import what_is_different
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.not_implemented import set_but_not_implemented
-from tunesmith.resources.purchase import AdoptionPolicy
 from tunesmith.resources.reasons import Reason
 
 ClusterDecision = Decision[GPUClusterStatus]
@@ -89,12 +90,47 @@ CALM = frozenset({Reason.IN_ORDER, Reason.RELEASED, Reason.OUTSIDE_SCHEDULE})
 
 def decide(seen: ClusterObservation) -> ClusterDecision:
     """What to do next for one GPUCluster. Pure; see docs/design/decisions.md."""
-    decision = with_reservation_news(seen, _answer(seen))
+    decision = with_adoption_news(seen, with_reservation_news(seen, _answer(seen)))
     decision = seen_lately(seen, with_fresh_kubeconfig(seen, with_news_of_nodes(seen, with_news(seen, decision))))
-    return within_budget(seen, accounted(seen, decision, asked=mark_passed(seen)))
+    decision = accounted(seen, credential_followed(seen, decision), asked=mark_passed(seen))
+    return without_touching(seen, within_budget(seen, decision))
 
 
 def _answer(seen: ClusterObservation) -> ClusterDecision:
+    return _managed(seen) if seen.may_change else _observed(seen)
+
+
+def _observed(seen: ClusterObservation) -> ClusterDecision:
+    """`managementPolicy: Observe`: no question here has an answer that touches the cluster."""
+    return first_answer(
+        seen,
+        paused,
+        being_deleted,
+        not_implemented_fields,
+        without_credential,
+        never_seen,
+        key_is_refused,
+        restored,
+        without_finalizer,
+        claimed_by_another,
+        nothing_given_back,
+        adopts,
+        credential_must_stay,
+        lost_from_provider,
+        ended_as_agreed,
+        deleted_outside,
+        stopped_by_provider,
+        still_provisioning,
+        kubeconfig_missing,
+        not_reachable,
+        acceptance_tests_failed,
+        nodes_not_usable,
+        degraded,
+        otherwise=in_order,
+    )
+
+
+def _managed(seen: ClusterObservation) -> ClusterDecision:
     return first_answer(
         seen,
         paused,  # nothing is touched while the user says so
@@ -103,12 +139,14 @@ def _answer(seen: ClusterObservation) -> ClusterDecision:
         not_implemented_fields,
         without_credential,
         never_seen,  # no finalizer before a first clean list
+        key_is_refused,
         restored,
         without_finalizer,
         claimed_by_another,
         found_by_name,
         schedule_unreadable,
         released,
+        adopts,  # takes over what exists; nothing is bought for such a resource
         outside_hours,
         predecessor_found,
         choice_is_wrong,
@@ -182,22 +220,21 @@ def never_seen(seen: ClusterObservation) -> ClusterDecision | None:
     return working(seen, Reason.PROVIDER_UNREACHABLE, message, look)
 
 
-def restored(seen: ClusterObservation) -> ClusterDecision | None:
-    """A backup brought the object here under another uid: the user says whether what it had bought is taken over."""
-    if not was_restored(seen.resource.metadata, seen.name):
+def key_is_refused(seen: ClusterObservation) -> ClusterDecision | None:
+    """The provider refuses a key that it took before. What was bought goes on, and bills, while nothing can be done."""
+    refusal = refusal_of_key(seen.around)
+    if refusal is None:
         return None
-    if seen.spec.adoption_policy is AdoptionPolicy.BUY_NEW and (seen.status.cluster_id or seen.status.create_intent):
-        anew = GPUClusterStatus(conditions=seen.status.conditions)
-        return working(seen, Reason.BUYING_NEW, "What the restored status speaks of is left to its owner.", status=anew)
-    if seen.spec.adoption_policy is not AdoptionPolicy.ASK:
-        return None
-    annotated = seen.resource.metadata.annotations[NAME_ANNOTATION]
-    return stalled(
-        seen,
-        Reason.RESTORED,
-        f"This object was restored from a backup of another, which had bought '{annotated}'. Set "
-        "`spec.adoptionPolicy` to 'SameIdentity' to take over what that one bought, or to 'BuyNew' to buy another.",
-    )
+    message = f"{refusal.message} Put a valid API key into the credential's Secret; it is used at once."
+    return stalled(seen, Reason.CREDENTIALS_REFUSED, message, LookAtProvider(seen.around.monotonic))
+
+
+def credential_followed(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
+    """The decision, which also follows a change of `spec.credentialsRef`; on the way out that is not its business."""
+    metadata = seen.resource.metadata
+    if is_paused(metadata) or metadata.is_being_deleted:
+        return decision
+    return following_secret(decision, seen.secret_use, seen.around)
 
 
 def without_finalizer(seen: ClusterObservation) -> ClusterDecision | None:
@@ -207,43 +244,6 @@ def without_finalizer(seen: ClusterObservation) -> ClusterDecision | None:
     if FINALIZER in metadata.finalizers and (has_name or seen.status.cluster_id is not None):
         return None
     return quietly(seen, SetMetadata(with_finalizer(metadata), ((NAME_ANNOTATION, name),)))
-
-
-def claimed_by_another(seen: ClusterObservation) -> ClusterDecision | None:
-    """Of competing claims to one cluster the oldest owns; nobody else acts."""
-    older = next((claim for claim in seen.other_claims if claim.is_older_than(seen.resource.metadata)), None)
-    if older is None:
-        return None
-    return stalled(
-        seen,
-        Reason.ALREADY_OWNED,
-        f"Cluster '{seen.status.cluster_id}' belongs to GPUCluster '{older.namespace}/{older.name}', which is older. "
-        "This resource touches nothing and can be deleted.",
-    )
-
-
-def predecessor_found(seen: ClusterObservation) -> ClusterDecision | None:
-    """A cluster of our identity under another uid or installation: ask before buying a second one."""
-    if seen.status.cluster_id is not None or seen.spec.adoption_policy is AdoptionPolicy.BUY_NEW:
-        return None
-    found = next(iter(seen.provider.same_identity(seen.name)), None)
-    if found is None:
-        return None
-    if seen.spec.adoption_policy is AdoptionPolicy.ASK:
-        return stalled(
-            seen,
-            Reason.PREDECESSOR_FOUND,
-            f"Cluster '{found.name}' ({found.id}) was bought for a resource of this name before. Set "
-            "`spec.adoptionPolicy` to 'SameIdentity' to take it over, or to 'BuyNew' to buy another.",
-        )
-    if found.parsed_name is None or not may_be_taken_over(found.parsed_name, seen.around.installation):
-        return stalled(
-            seen,
-            Reason.PREDECESSOR_FOUND,
-            f"Cluster '{found.name}' ({found.id}) was bought by another installation of Tunesmith, so it is not taken "
-            "over. If that one is no more, name it in the chart's `previousInstallationIDs`.",
-        )
-    return record(seen, found)
 
 
 def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
@@ -324,15 +324,23 @@ def seen_lately(seen: ClusterObservation, decision: ClusterDecision) -> ClusterD
     metadata = seen.resource.metadata
     if is_paused(metadata) or (metadata.is_being_deleted and FINALIZER not in metadata.finalizers):
         return decision
+    if lets_go(decision.actions):
+        return decision
     decision = awake_in_time(seen, warned_of_idleness(seen, answering_reacquire(seen, decision)))
     begun = seen.provider.begun if isinstance(seen.credential, Credential) else None
-    look = LookAtProvider(seen.around.monotonic, cluster_id=seen.status.cluster_id)
+    look = LookAtProvider(seen.around.monotonic, cluster_id=_looked_for(seen))
     decision = answering_request(
         decision, metadata, look, seen.around, has_eyes=isinstance(seen.credential, Credential)
     )
     return looking_again(
         decision, look, begun=begun, interval_seconds=_interval_seconds(seen, decision), around=seen.around
     )
+
+
+def _looked_for(seen: ClusterObservation) -> str | None:
+    """The id that is asked for by itself when the lists lack it."""
+    adopt = seen.spec.adopt
+    return seen.status.cluster_id or (None if adopt is None else adopt.cluster_id)
 
 
 def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> float:
@@ -354,7 +362,12 @@ def is_lost(seen: ClusterObservation) -> bool:
 def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
     message = (
         f"Cluster '{cluster_id}' is gone from the provider, and this resource did not delete it. Nothing is bought in "
-        "its place: set `spec.recreatePolicy` to 'WhenGone' to buy another on demand, or delete this resource."
+        "its place: "
+    )
+    message += (
+        "set `spec.recreatePolicy` to 'WhenGone' to buy another on demand, or delete this resource."
+        if seen.spec.adopt is None
+        else "it was adopted. Delete this resource, or make another without `adopt`."
     )
     if is_over(seen):
         return _ended(seen)

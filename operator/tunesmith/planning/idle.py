@@ -181,7 +181,9 @@ def _unused(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     since = idle_since(seen, cluster) or seen.around.now
     warn_after, delete_after = warn_after_seconds(seen), delete_after_seconds(seen)
     message = f"Nothing has used the cluster since {format_time(since)}. "
-    if delete_after is None:
+    if not seen.may_change:
+        message += "It is only watched, and bills."
+    elif delete_after is None:
         message += "It is kept and bills: delete the resource, or set `spec.idle.deleteAfterSeconds`."
     else:
         message += f"It is given back at {format_time(since + timedelta(seconds=delete_after))}."

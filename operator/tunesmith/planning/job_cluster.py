@@ -16,6 +16,7 @@ from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job_running import PlacementType
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.metadata import API_VERSION
+from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.schema import to_raw
 
@@ -47,7 +48,10 @@ def cluster_not_ready(seen: JobObservation) -> JobDecision | None:
         message = f"There is no GPUCluster '{seen.cluster_name}' in this namespace. Create it; the job waits."
         return _waits_for_it(seen, "ClusterNotFound", message)
     return (
-        _runs_slurm(seen, seen.cluster) or _without_its_storage(seen, seen.cluster) or _without_pods(seen, seen.cluster)
+        _runs_slurm(seen, seen.cluster)
+        or _only_watched(seen, seen.cluster)
+        or _without_its_storage(seen, seen.cluster)
+        or _without_pods(seen, seen.cluster)
     )
 
 
@@ -62,6 +66,17 @@ def _runs_slurm(seen: JobObservation, cluster: GPUCluster) -> JobDecision | None
     verdict = Verdict(False, "SlurmCluster", message)
     return stalled(
         seen, "Invalid", "SlurmCluster", message, verdicts={**accepted_verdicts(seen), "ClusterReady": verdict}
+    )
+
+
+def _only_watched(seen: JobObservation, cluster: GPUCluster) -> JobDecision | None:
+    """A job would make a namespace, claims and pods in it, which nobody may."""
+    if cluster.spec.management_policy is not ManagementPolicy.OBSERVE:
+        return None
+    message = f"{closed_to_jobs(cluster)} Set its `managementPolicy` to 'Manage', or name another cluster."
+    verdict = Verdict(False, "ClusterWatched", message)
+    return stalled(
+        seen, "Invalid", "ClusterWatched", message, verdicts={**accepted_verdicts(seen), "ClusterReady": verdict}
     )
 
 
@@ -109,6 +124,10 @@ def closed_to_jobs(cluster: GPUCluster) -> str | None:
     """Why the cluster begins no further jobs although it may run; None: it is open. What runs on it runs on."""
     if cluster.status.release is not None:
         return why_released(cluster)
+    if cluster.spec.management_policy is ManagementPolicy.OBSERVE:
+        return (
+            f"GPUCluster '{cluster.metadata.name}' is only watched (`managementPolicy` 'Observe'): no job runs on it."
+        )
     ready = find_condition(cluster.status.conditions, "Ready")
     if ready is not None and ready.reason == Reason.HOURS_OVER:
         return f"The hours of GPUCluster '{cluster.metadata.name}' are over."

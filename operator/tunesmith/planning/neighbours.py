@@ -6,16 +6,20 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from tunesmith.planning.adoption_target import Held
+from tunesmith.planning.circumstances import Installation
 from tunesmith.planning.cluster_choice import all_choices
 from tunesmith.planning.cluster_observation import REFUSALS, InsideFacts, JobUse, NamedVolume
 from tunesmith.planning.kube_facts import PodFact
-from tunesmith.planning.ownership import PAUSED_ANNOTATION, Claim, is_paused
+from tunesmith.planning.naming import ProviderName, parse_provider_name, provider_name
+from tunesmith.planning.ownership import PAUSED_ANNOTATION, Claim, is_paused, own_name
 from tunesmith.planning.provider import GPUS_PER_NODE
 from tunesmith.planning.verdict import reason_of
 from tunesmith.planning.volume_observation import NamingCluster
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.parsing import parse
+from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolume
 from tunesmith.resources.timestamps import parse_time
@@ -25,7 +29,6 @@ Raw = Mapping[str, Any]
 
 def named_volume(volume: SharedVolume) -> NamedVolume:
     """A SharedVolume as the cluster that names it sees it."""
-    stalled = find_condition(volume.status.conditions, "Stalled")
     intent = volume.status.create_intent
     return NamedVolume(
         name=volume.metadata.name,
@@ -35,7 +38,7 @@ def named_volume(volume: SharedVolume) -> NamedVolume:
         order_name=intent.name if intent is not None else None,
         elected_uid=intent.cluster_uid if intent is not None else None,
         bound_to=volume.status.bound_to,
-        trouble=stalled.message if stalled is not None and stalled.is_true else None,
+        trouble=_trouble(volume),
         deleting=volume.metadata.is_being_deleted,
     )
 
@@ -59,15 +62,39 @@ def naming_clusters(raws: Iterable[Raw], volume_name: str) -> tuple[NamingCluste
     )
 
 
-def other_claims(raws: Iterable[Raw], uid: str, cluster_id: str | None) -> tuple[Claim, ...]:
-    """The other GPUClusters that hold the same cluster of the provider."""
-    if cluster_id is None:
+def other_claims(
+    raws: Iterable[Raw], resource: GPUCluster | SharedVolume, held: Held | None, installation: Installation
+) -> tuple[Claim, ...]:
+    """The other resources of this kind that hold the same object of the provider, or that bought it by its name."""
+    if held is None:
         return ()
-    return tuple(
-        Claim(meta.get("namespace", ""), meta["name"], meta.get("uid", ""), _created(meta))
-        for raw in raws
-        if (raw.get("status") or {}).get("clusterID") == cluster_id and (meta := raw["metadata"]).get("uid") != uid
+    mark, kind = parse_provider_name(held.name), resource.kind
+    if mark is not None and mark.is_same_object(own_name(kind, resource.metadata, installation, 1)):
+        mark = None  # nobody else has bought it
+    found = []
+    for raw in raws:
+        meta = raw["metadata"]
+        if meta.get("uid") == resource.metadata.uid:
+            continue
+        bought = mark is not None and _is_marked(mark, kind, meta, installation)
+        if bought or (raw.get("status") or {}).get(_ID_FIELD[kind]) == held.id:
+            claim = Claim(meta.get("namespace", ""), meta["name"], meta.get("uid", ""), _created(meta), bought)
+            found.append(claim)
+    return tuple(found)
+
+
+_ID_FIELD = {"GPUCluster": "clusterID", "SharedVolume": "volumeID"}
+
+
+def _is_marked(mark: ProviderName, kind: str, meta: Raw, installation: Installation) -> bool:
+    own = provider_name(
+        installation_id=installation.id,
+        kind=kind,
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        uid=meta.get("uid", ""),
     )
+    return mark.is_same_object(own)
 
 
 def job_uses(raws: Iterable[Raw], cluster_name: str) -> tuple[JobUse, ...]:
@@ -118,18 +145,30 @@ def waiting_jobs(raws: Iterable[Raw], cluster_name: str, nodes: int) -> frozense
     )
 
 
+def storing_jobs(raws: Iterable[Raw], volume_name: str) -> tuple[str, ...]:
+    """Names of the FineTuneJobs among these that store on the volume, have not ended and are not being deleted."""
+    return tuple(
+        sorted(
+            raw["metadata"]["name"]
+            for raw in raws
+            if (((raw.get("spec") or {}).get("storage") or {}).get("sharedVolume") or {}).get("name") == volume_name
+            and not raw["metadata"].get("deletionTimestamp")
+            and not _has_ended(raw.get("status") or {})
+        )
+    )
+
+
 def using_pods(pods: Iterable[PodFact]) -> frozenset[str]:
     """The pods that use GPUs or ask for them, as `namespace/name`."""
     return frozenset(f"{pod.namespace}/{pod.name}" for pod in pods if pod.gpus > 0 and not pod.finished)
 
 
-def shares_credential(raws: Iterable[Raw], uid: str, secret_name: str) -> bool:
-    """Another resource of these needs the same credential Secret."""
-    return any(
-        (raw.get("spec", {}).get("credentialsRef") or {}).get("name") == secret_name
-        and raw["metadata"].get("uid") != uid
-        for raw in raws
-    )
+def needed_secrets(raws: Iterable[Raw], uid: str) -> frozenset[str]:
+    """The credential Secrets that other resources of these name, or still hold."""
+    others = [raw for raw in raws if raw["metadata"].get("uid") != uid]
+    named = {((raw.get("spec") or {}).get("credentialsRef") or {}).get("name") for raw in others}
+    held = {(raw.get("status") or {}).get("credentialsSecretName") for raw in others}
+    return frozenset(name for name in named | held if name)
 
 
 def inside_facts(
@@ -144,6 +183,14 @@ def inside_facts(
         },
         storage_classes=frozenset(each["metadata"]["name"] for each in classes),
     )
+
+
+def _trouble(volume: SharedVolume) -> str | None:
+    """Why it cannot be attached. To attach a volume is to change it, so one that is only watched is not."""
+    if volume.spec.management_policy is ManagementPolicy.OBSERVE:
+        return "it is only watched (`spec.managementPolicy` of the SharedVolume)."
+    stalled = find_condition(volume.status.conditions, "Stalled")
+    return stalled.message if stalled is not None and stalled.is_true else None
 
 
 def _regions(volume: SharedVolume) -> tuple[str, ...]:
@@ -170,6 +217,8 @@ def _is_held_up(cluster: GPUCluster) -> bool:
     status = cluster.status
     if status.cluster_id is not None or status.create_intent is not None:
         return False
+    if cluster.spec.adopt is not None:
+        return True  # it is never bought, so it can make no volume
     stalled = find_condition(status.conditions, "Stalled")
     if status.release is not None or reason_of(status.conditions, "Ready") == Reason.OUTSIDE_SCHEDULE:
         return True

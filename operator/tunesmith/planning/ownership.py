@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.circumstances import Installation
+from tunesmith.planning.decision import Action
 from tunesmith.planning.naming import ProviderName, installation_mark, parse_provider_name, provider_name
 from tunesmith.resources.metadata import Metadata
 
@@ -19,17 +22,24 @@ PROTECTION_ANNOTATION = "tunesmith.dev/deletion-protection"
 
 @dataclass(frozen=True)
 class Claim:
-    """Another resource that holds the same provider object."""
+    """Another resource that holds the same provider object. `bought`: the object's name says that it bought it."""
 
     namespace: str
     name: str
     uid: str
     created: datetime | None
+    bought: bool = False
 
-    def is_older_than(self, metadata: Metadata) -> bool:
-        """Of competing claims the oldest `(creationTimestamp, uid)` owns."""
-        mine = _age(metadata.creation_timestamp, metadata.uid)
-        return _age(self.created, self.uid) < mine
+    @property
+    def rank(self) -> tuple[bool, str, str]:
+        """Who bought it comes first; of the others the oldest `(creationTimestamp, uid)`."""
+        return (not self.bought, *_age(self.created, self.uid))
+
+
+def owner_among(claims: Iterable[Claim], metadata: Metadata, *, bought: bool) -> Claim | None:
+    """The claim that owns the object before this resource does; None: this resource owns it."""
+    mine = (not bought, *_age(metadata.creation_timestamp, metadata.uid))
+    return min((claim for claim in claims if claim.rank < mine), key=lambda claim: claim.rank, default=None)
 
 
 def own_name(kind: str, metadata: Metadata, installation: Installation, incarnation: int) -> ProviderName:
@@ -80,6 +90,12 @@ def with_finalizer(metadata: Metadata) -> tuple[str, ...]:
 def without_finalizer(metadata: Metadata) -> tuple[str, ...]:
     """The resource's finalizers without ours."""
     return tuple(each for each in metadata.finalizers if each != FINALIZER)
+
+
+def lets_go(actions: Iterable[Action]) -> bool:
+    """The resource's finalizer is taken away: nothing more is asked about it."""
+    metadata = (action for action in actions if isinstance(action, SetMetadata))
+    return any(each.finalizers is not None and FINALIZER not in each.finalizers for each in metadata)
 
 
 def _age(created: datetime | None, uid: str) -> tuple[str, str]:

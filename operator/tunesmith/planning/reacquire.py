@@ -42,7 +42,9 @@ class Waits:
 
 
 def bought_again(seen: ClusterObservation, given_back: Release) -> Again | None:
-    """What asks for the cluster now, if anything does."""
+    """What asks for the cluster now, if anything does. One that was adopted is not bought again."""
+    if seen.spec.adopt is not None:
+        return None
     wish = _wish(seen)
     if is_wanted_now(seen):
         return Again(f"It is bought again, as the annotation '{REACQUIRE_ANNOTATION}' asks.", wish)
@@ -60,6 +62,8 @@ def bought_again(seen: ClusterObservation, given_back: Release) -> Again | None:
 
 def until_bought_again(seen: ClusterObservation, given_back: Release) -> Waits:
     """What would have to come, in the order of what comes by itself."""
+    if seen.spec.adopt is not None:
+        return Waits("It was adopted, so it is not bought again: make a resource without `adopt` for another.")
     said, seconds = [], []
     wish = _wish(seen)
     if wish is not None and (at := asked_at(wish)) is None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from tunesmith.planning.circumstances import NotYet, Unknown
+from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, resting, working
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, EventNote, EventType
@@ -79,7 +80,7 @@ def being_released(seen: ClusterObservation) -> ClusterDecision | None:
         return None
     if was_restored(seen.resource.metadata, seen.name):
         return None  # what a backup speaks of is its owner's
-    if any(claim.is_older_than(seen.resource.metadata) for claim in seen.other_claims):
+    if owner_elsewhere(seen) is not None:
         return None
     if not is_going(seen):
         answer = _withdrawn(seen) or _waits(seen)

@@ -196,7 +196,9 @@ def _due(seen: ClusterObservation, cluster: ProviderCluster) -> Iterable[Leaving
     found = [
         (due, suspect)
         for suspect in suspects(seen)
-        if (due := due_time(seen, suspect)) is not None and due <= seen.around.now
+        if _is_still_broken(seen, suspect.name)
+        and (due := due_time(seen, suspect)) is not None
+        and due <= seen.around.now
     ]
     waiting = {seen.node_of(repair) for repair in proposals(seen, cluster)}
     for _, suspect in sorted(found, key=lambda one: (one[0], one[1].name)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.cluster_observation import NoCredential
+from tunesmith.planning.credential_secret import following_secret, refusal_of_key
 from tunesmith.planning.decision import ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.looking import (
     BUSY_INTERVAL_SECONDS,
@@ -11,11 +12,11 @@ from tunesmith.planning.looking import (
     leaving_interval_seconds,
     looking_again,
 )
-from tunesmith.planning.orders import ResizeVolume
 from tunesmith.planning.ownership import (
     FINALIZER,
     NAME_ANNOTATION,
     is_paused,
+    lets_go,
     may_be_taken_over,
     was_restored,
     with_finalizer,
@@ -24,7 +25,15 @@ from tunesmith.planning.provider import Credential, ProviderVolume
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_account import accounted
+from tunesmith.planning.volume_adoption import (
+    adopts,
+    claimed_by_another,
+    looked_for,
+    with_adoption_words,
+    without_touching,
+)
 from tunesmith.planning.volume_deletion import being_deleted, credential_can_tell
+from tunesmith.planning.volume_growth import full_at_its_limit, too_small
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
 from tunesmith.planning.volume_purchase import (
     buy,
@@ -34,28 +43,36 @@ from tunesmith.planning.volume_purchase import (
     record,
     region_is_wrong,
 )
+from tunesmith.planning.volume_status import as_seen, broken_at_provider, deleted_outside, facts, still_made
 from tunesmith.resources.not_implemented import set_but_not_implemented
 from tunesmith.resources.purchase import AdoptionPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolumeStatus
 
 INTERVAL_SECONDS = 60.0
-RESIZE_AGAIN_SECONDS = 60.0
-BROKEN = frozenset({"failed", "access_revoked"})
 
 
 def decide(seen: VolumeObservation) -> VolumeDecision:
     """What to do next for one SharedVolume. Pure."""
-    decision = first_answer(
+    decision = with_adoption_words(seen, _managed(seen) if seen.may_change else _observed(seen))
+    decision = seen_lately(seen, credential_followed(seen, decision))
+    return without_touching(seen, accounted(seen, decision))
+
+
+def _managed(seen: VolumeObservation) -> VolumeDecision:
+    return first_answer(
         seen,
         paused,
         being_deleted,
         not_implemented_fields,
         without_credential,
         never_seen,
+        key_is_refused,
         restored,
         without_finalizer,
+        claimed_by_another,
         found_by_name,
+        adopts,  # takes over what exists; nothing is made for such a resource
         predecessor_found,
         region_is_wrong,
         credential_must_stay,
@@ -63,11 +80,33 @@ def decide(seen: VolumeObservation) -> VolumeDecision:
         buy,
         lost_from_provider,
         broken_at_provider,
+        deleted_outside,
         still_made,
         too_small,
         otherwise=in_order,
     )
-    return accounted(seen, seen_lately(seen, decision))
+
+
+def _observed(seen: VolumeObservation) -> VolumeDecision:
+    """`managementPolicy: Observe`: no question here has an answer that changes the volume."""
+    return first_answer(
+        seen,
+        paused,
+        being_deleted,
+        not_implemented_fields,
+        without_credential,
+        never_seen,
+        key_is_refused,
+        restored,
+        without_finalizer,
+        claimed_by_another,
+        adopts,
+        credential_must_stay,
+        lost_from_provider,
+        broken_at_provider,
+        still_made,
+        otherwise=in_order,
+    )
 
 
 def paused(seen: VolumeObservation) -> VolumeDecision | None:
@@ -109,6 +148,23 @@ def never_seen(seen: VolumeObservation) -> VolumeDecision | None:
     return tell(seen, Standing.WORKING, Reason.PROVIDER_UNREACHABLE, message, look)
 
 
+def key_is_refused(seen: VolumeObservation) -> VolumeDecision | None:
+    """The provider refuses a key that it took before. What was bought goes on, and bills, while nothing can be done."""
+    refusal = refusal_of_key(seen.around)
+    if refusal is None:
+        return None
+    message = f"{refusal.message} Put a valid API key into the credential's Secret; it is used at once."
+    return tell(seen, Standing.STALLED, Reason.CREDENTIALS_REFUSED, message, LookAtProvider(seen.around.monotonic))
+
+
+def credential_followed(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDecision:
+    """The decision, which also follows a change of `spec.credentialsRef`; on the way out that is not its business."""
+    metadata = seen.resource.metadata
+    if is_paused(metadata) or metadata.is_being_deleted:
+        return decision
+    return following_secret(decision, seen.secret_use, seen.around)
+
+
 def restored(seen: VolumeObservation) -> VolumeDecision | None:
     """A backup brought the object here under another uid: the user says what becomes of what it had bought."""
     if not was_restored(seen.resource.metadata, seen.name):
@@ -138,19 +194,22 @@ def predecessor_found(seen: VolumeObservation) -> VolumeDecision | None:
     """A volume of our identity under another uid or installation, such as a retained one: ask before making another."""
     if seen.status.volume_id is not None or seen.spec.adoption_policy is AdoptionPolicy.BUY_NEW:
         return None
-    found = next(iter(seen.provider.same_identity_volumes(seen.name)), None)
-    if found is None:
+    found = seen.provider.same_identity_volumes(seen.name)
+    if not found:
         return None
-    what = f"Volume '{found.name}' ({found.id})"
+    names = ", ".join(f"'{each.name}' ({each.id})" for each in found)
+    what = f"Volume {names} was" if len(found) == 1 else f"Volumes {names} were"
     if seen.spec.adoption_policy is AdoptionPolicy.ASK:
-        message = f"{what} was made for a resource of this name before. Set `spec.adoptionPolicy` to 'SameIdentity' "
+        message = f"{what} made for a resource of this name before. Set `spec.adoptionPolicy` to 'SameIdentity' "
         message += "to take it over with its data, or to 'BuyNew' to make another."
         return tell(seen, Standing.STALLED, Reason.PREDECESSOR_FOUND, message)
-    if found.parsed_name is None or not may_be_taken_over(found.parsed_name, seen.around.installation):
-        message = f"{what} was made by another installation of Tunesmith, so it is not taken over. If that one is no "
-        message += "more, name it in the chart's `previousInstallationIDs`."
+    installation = seen.around.installation
+    ours = [each for each in found if each.parsed_name and may_be_taken_over(each.parsed_name, installation)]
+    if not ours:
+        message = f"{what} made by another installation of Tunesmith, so it is not taken over. If that one is no "
+        message += "more, name it in the chart's `previousInstallationIDs`; or set `spec.adoptionPolicy` to 'BuyNew'."
         return tell(seen, Standing.STALLED, Reason.PREDECESSOR_FOUND, message)
-    return record(seen, found)
+    return record(seen, ours[0], duplicates=tuple(each for each in found if each is not ours[0]))
 
 
 def lost_from_provider(seen: VolumeObservation) -> VolumeDecision | None:
@@ -185,61 +244,21 @@ def lost_from_provider(seen: VolumeObservation) -> VolumeDecision | None:
     return tell(seen, Standing.WORKING, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
 
 
-def broken_at_provider(seen: VolumeObservation) -> VolumeDecision | None:
-    """The provider itself says that the volume cannot be used."""
-    volume = seen.bought
-    if volume is None or volume.status not in BROKEN:
-        return None
-    message = f"The provider has the volume as '{volume.status}'. Ask its support; nothing is changed here."
-    verdicts = {**_facts(seen), "Provisioned": Verdict(False, Reason.PROVISION_FAILED, message)}
-    status = _as_seen(seen, volume)
-    return tell(seen, Standing.STALLED, Reason.PROVISION_FAILED, message, status=status, verdicts=verdicts)
-
-
-def still_made(seen: VolumeObservation) -> VolumeDecision | None:
-    """The provider is making the volume, or says something new about it."""
-    volume = seen.bought
-    if volume is None or volume.is_usable:
-        return None
-    message = f"The provider has the volume as '{volume.status}'."
-    verdicts = {**_facts(seen), "Provisioned": Verdict(False, Reason.PROVISIONING, message)}
-    status = _as_seen(seen, volume)
-    return tell(seen, Standing.WORKING, Reason.PROVISIONING, message, status=status, verdicts=verdicts)
-
-
-def too_small(seen: VolumeObservation) -> VolumeDecision | None:
-    """The user wants it larger. provider: volumes grow; only its own team shrinks them."""
-    volume, wish = seen.bought, seen.spec.size_tib
-    if volume is None or wish is None or volume.size_tib >= wish:
-        return None
-    written = seen.memory.last_write
-    if written is not None and (seen.provider.begun is None or seen.provider.begun < written):
-        return quietly(seen, LookAtProvider(written))
-    waits = written is not None and seen.around.monotonic < written + RESIZE_AGAIN_SECONDS
-    message = f"Growing from {volume.size_tib} to {wish} TiB."
-    verdicts = {**_facts(seen), "Resizing": Verdict(True, Reason.RESIZING, message)}
-    actions = () if waits else (ResizeVolume(volume.id, wish),)
-    return tell(
-        seen, Standing.WORKING, Reason.RESIZING, message, *actions, status=_as_seen(seen, volume), verdicts=verdicts
-    )
-
-
 def in_order(seen: VolumeObservation) -> VolumeDecision:
     """Everything is as it was asked for."""
     volume = seen.bought
     if volume is None:
         raise ValueError("a volume is in order only when the provider shows it")
     message = f"The volume of {volume.size_tib} TiB is there."
-    size = f"The size is {volume.size_tib} TiB."
-    if seen.spec.size_tib is not None and volume.size_tib > seen.spec.size_tib:
-        size += f" `spec.sizeTiB` says {seen.spec.size_tib}; the provider shrinks no volume."
+    resizing, events = full_at_its_limit(seen) or (Verdict(False, Reason.AS_WANTED, _size(seen, volume)), ())
     return tell(
         seen,
         Standing.DONE,
         Reason.IN_ORDER,
         message,
-        status=_as_seen(seen, volume),
-        verdicts={**_facts(seen), "Resizing": Verdict(False, Reason.AS_WANTED, size)},
+        status=as_seen(seen, volume),
+        verdicts={**facts(seen), "Resizing": resizing},
+        events=events,
     )
 
 
@@ -249,7 +268,9 @@ def seen_lately(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDeci
     if is_paused(metadata) or (metadata.is_being_deleted and FINALIZER not in metadata.finalizers):
         return decision
     has_eyes = isinstance(seen.credential, Credential)
-    look = LookAtProvider(seen.around.monotonic, volume_id=seen.status.volume_id)
+    if lets_go(decision.actions):
+        return decision
+    look = LookAtProvider(seen.around.monotonic, volume_id=looked_for(seen))
     decision = answering_request(decision, metadata, look, seen.around, has_eyes=has_eyes)
     begun, interval = seen.provider.begun if has_eyes else None, _interval_seconds(seen, decision)
     return looking_again(decision, look, begun=begun, interval_seconds=interval, around=seen.around)
@@ -262,20 +283,12 @@ def _interval_seconds(seen: VolumeObservation, decision: VolumeDecision) -> floa
     return INTERVAL_SECONDS if calm else BUSY_INTERVAL_SECONDS
 
 
-def _as_seen(seen: VolumeObservation, volume: ProviderVolume) -> SharedVolumeStatus:
-    update: dict[str, object] = {
-        "provider_status": volume.status,
-        "size_tib": volume.size_tib or seen.status.size_tib,
-        "bound_to": seen.user(),
-    }
-    if isinstance(seen.credential, Credential):
-        update["credential_fingerprint"] = seen.credential.fingerprint
-    return seen.status.model_copy(update=update)
-
-
-def _facts(seen: VolumeObservation) -> dict[str, Verdict]:
-    user = seen.user()
-    in_use = Verdict(False, Reason.NOT_IN_USE, "No cluster has the volume attached.")
-    if user is not None:
-        in_use = Verdict(True, Reason.IN_USE, f"GPUCluster '{user}' has the volume, or has ordered it.")
-    return {"Provisioned": Verdict(True, Reason.BOUGHT, "The provider has made the volume."), "InUse": in_use}
+def _size(seen: VolumeObservation, volume: ProviderVolume) -> str:
+    size, wish = f"The size is {volume.size_tib} TiB.", seen.spec.size_tib
+    if wish is None or volume.size_tib == wish:
+        return size
+    if volume.size_tib < wish:
+        return f"{size} `spec.sizeTiB` says {wish}; it is left so, because the volume is only watched."
+    if seen.spec.growth is not None:
+        return f"{size} `spec.sizeTiB` says {wish}; the volume has grown since, and the provider shrinks none."
+    return f"{size} `spec.sizeTiB` says {wish}; the provider shrinks no volume."

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tunesmith.planning.actions import SetFinalizer, SetMetadata
-from tunesmith.planning.decision import EventNote, EventType, first_answer
+from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.claims import volume_owner_elsewhere
+from tunesmith.planning.credential_secret import left_behind
+from tunesmith.planning.decision import Action, EventNote, EventType, first_answer
+from tunesmith.planning.name_book import KeepName, Kept, keeping
 from tunesmith.planning.orders import DeleteVolume
 from tunesmith.planning.ownership import (
     ABANDON_ANNOTATION,
@@ -15,11 +18,11 @@ from tunesmith.planning.ownership import (
 )
 from tunesmith.planning.provider import Credential
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
-from tunesmith.planning.usage import RecordUsage
 from tunesmith.planning.verdict import Standing, Verdict
 from tunesmith.planning.volume_account import last_record
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
 from tunesmith.planning.volume_purchase import found_by_name, hold_credential, order_can_be_told, record_id
+from tunesmith.planning.volume_status import users
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
 from tunesmith.resources.reasons import Reason
 
@@ -33,6 +36,9 @@ def being_deleted(seen: VolumeObservation) -> VolumeDecision | None:
     return first_answer(
         seen,
         not_ours_to_hold,
+        owned_by_another,
+        never_adopted,
+        only_watched,
         protected,
         abandoned,
         in_use,
@@ -48,6 +54,25 @@ def being_deleted(seen: VolumeObservation) -> VolumeDecision | None:
 def not_ours_to_hold(seen: VolumeObservation) -> VolumeDecision | None:
     """Without our finalizer others decide when the object goes."""
     return None if FINALIZER in seen.resource.metadata.finalizers else quietly(seen)
+
+
+def owned_by_another(seen: VolumeObservation) -> VolumeDecision | None:
+    """Another resource owns the volume: this one can go at once and touches nothing."""
+    return None if volume_owner_elsewhere(seen) is None else let_go(seen)
+
+
+def never_adopted(seen: VolumeObservation) -> VolumeDecision | None:
+    """What `spec.adopt` names was not taken over, and nothing was made: there is nothing to let go of."""
+    nothing = seen.status.volume_id is None and seen.status.create_intent is None
+    return let_go(seen) if seen.spec.adopt is not None and nothing else None
+
+
+def only_watched(seen: VolumeObservation) -> VolumeDecision | None:
+    """`managementPolicy: Observe` never deletes: the resource goes at once, the volume stays as it is."""
+    if seen.may_change:
+        return None
+    message = f"Volume '{seen.status.provider_name}' ({seen.status.volume_id}) was only watched and stays as it is."
+    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
 
 
 def protected(seen: VolumeObservation) -> VolumeDecision | None:
@@ -68,7 +93,8 @@ def abandoned(seen: VolumeObservation) -> VolumeDecision | None:
         message = f"The annotation '{ABANDON_ANNOTATION}' says '{wish}'; set it to '{target}' to let the resource go."
         return tell(seen, Standing.STALLED, Reason.ABANDON_MISMATCH, message)
     message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
-    return let_go(seen, EventNote(EventType.WARNING, Reason.ABANDONED, message))
+    note = EventNote(EventType.WARNING, Reason.ABANDONED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.ABANDONED, seen.around.installation))
 
 
 def in_use(seen: VolumeObservation) -> VolumeDecision | None:
@@ -76,12 +102,11 @@ def in_use(seen: VolumeObservation) -> VolumeDecision | None:
     intent = seen.status.create_intent
     elected = intent.cluster_uid if intent is not None else None
     may_hold = [c for c in seen.clusters if c.uid == elected or seen.status.volume_id or (intent is None and c.buying)]
-    users = [cluster.name for cluster in may_hold if cluster.needs_the_volume]
-    holder = seen.user()
-    user = holder or next(iter(sorted(users)), None)
-    if user is None:
+    holding = [cluster.name for cluster in may_hold if cluster.needs_the_volume]
+    named = users(seen.user() or next(iter(sorted(holding)), None), seen.jobs)
+    if not named:
         return None
-    message = f"The volume is in use by GPUCluster '{user}'. Delete that one first; the volume goes after it."
+    message = f"The volume is in use by {named}. Delete what uses it first; the volume goes after it."
     verdicts = {"InUse": Verdict(True, Reason.IN_USE, message)}
     return tell(seen, Standing.WORKING, Reason.IN_USE, message, verdicts=verdicts)
 
@@ -121,7 +146,8 @@ def retained(seen: VolumeObservation) -> VolumeDecision | None:
     if not _is_kept(seen):
         return None
     message = f"Volume '{seen.status.provider_name}' ({seen.status.volume_id}) stays at the provider, and bills."
-    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
+    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
 
 def still_there(seen: VolumeObservation) -> VolumeDecision | None:
@@ -157,9 +183,9 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
     return _second_look(seen, intent.name, begun)
 
 
-def let_go(seen: VolumeObservation, *events: EventNote) -> VolumeDecision:
-    """Write what it came to, then take our finalizers away."""
-    actions: list[RecordUsage | SetFinalizer | SetMetadata] = [*last_record(seen)]
+def let_go(seen: VolumeObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> VolumeDecision:
+    """Write what it came to and what is kept, then take our finalizers away."""
+    actions: list[Action] = [*last_record(seen), *keep, *left_behind(seen.secret_use)]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))
     actions.append(SetMetadata(finalizers=without_finalizer(seen.resource.metadata)))
@@ -167,11 +193,16 @@ def let_go(seen: VolumeObservation, *events: EventNote) -> VolumeDecision:
 
 
 def credential_can_tell(seen: VolumeObservation) -> bool:
-    """Only the credential that bought it can prove absence: a volume's list names no project."""
+    """Only the credential that bought it, or one that shows another object of the same project, can prove absence.
+
+    A volume's own list names no project, so it is the clusters that tell.
+    """
     if not isinstance(seen.credential, Credential):
         return False
-    recorded = seen.status.credential_fingerprint
-    return recorded is None or recorded == seen.credential.fingerprint
+    recorded, project = seen.status.credential_fingerprint, seen.status.project_id
+    if recorded is None or recorded == seen.credential.fingerprint:
+        return True
+    return bool(project) and any(cluster.project_id == project for cluster in seen.provider.seen_clusters())
 
 
 def _is_kept(seen: VolumeObservation) -> bool:

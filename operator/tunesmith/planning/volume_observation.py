@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tunesmith.planning.circumstances import Circumstances, Unknown
+from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
 from tunesmith.planning.cluster_observation import NoCredential
+from tunesmith.planning.credential_secret import SecretUse
 from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.naming import ProviderName
-from tunesmith.planning.ownership import annotated_name, own_name
+from tunesmith.planning.ownership import Claim, annotated_name, own_name
 from tunesmith.planning.provider import Credential, ProviderCluster, ProviderView, ProviderVolume
 from tunesmith.planning.purchase import Intent, PurchaseMemory
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
+from tunesmith.planning.volume_usage import VolumeUsage
+from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import (
     CONDITIONS,
@@ -24,6 +27,7 @@ from tunesmith.resources.shared_volume import (
 )
 
 VolumeDecision = Decision[SharedVolumeStatus]
+NOT_MEASURED = NotYet("nobody has measured it yet")
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,13 @@ class VolumeObservation:
     provider: ProviderView
     memory: PurchaseMemory
     clusters: tuple[NamingCluster, ...] = ()  # read anew from the API server while nobody is elected
+    jobs: tuple[str, ...] = ()
+    """Names of the FineTuneJobs that store on it, have not ended and are not being deleted; sorted."""
+    usage: Known[VolumeUsage] | Unknown = NOT_MEASURED
     credential_secret_held: bool = False
     credential_shared: bool = False
+    other_claims: tuple[Claim, ...] = ()
+    secrets_of_others: frozenset[str] = frozenset()
 
     @property
     def spec(self) -> SharedVolumeSpec:
@@ -76,6 +85,13 @@ class VolumeObservation:
     def status(self) -> SharedVolumeStatus:
         """What was written down before."""
         return self.resource.status
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Where it lies once that is known; before that everywhere it may be made, in the user's order."""
+        if self.status.volume_id is not None and self.status.region:
+            return (self.status.region,)
+        return tuple(region for region in (self.spec.region, *self.spec.regions) if region)
 
     @property
     def name(self) -> ProviderName:
@@ -96,6 +112,22 @@ class VolumeObservation:
         return Intent(name=written.name or str(self.name), nonce=written.nonce or "", started=started)
 
     @property
+    def secret_use(self) -> SecretUse:
+        """The credential's Secret, and whether one that was named before is still needed."""
+        reference, status, credential = self.spec.credentials_ref, self.status, self.credential
+        nothing = status.volume_id is None and status.create_intent is None
+        fingerprint = credential.fingerprint if isinstance(credential, Credential) else None
+        shown = self.bought is not None and fingerprint == status.credential_fingerprint
+        return SecretUse(
+            namespace=self.resource.metadata.namespace or "",
+            wanted=None if reference is None else reference.name,
+            wanted_is_held=self.credential_secret_held,
+            recorded=status.credentials_secret_name,
+            old_is_free=nothing or shown,
+            needed_by_others=self.secrets_of_others,
+        )
+
+    @property
     def bought(self) -> ProviderVolume | None:
         """The volume whose id is recorded, when the provider shows it."""
         return None if self.status.volume_id is None else self.provider.volume(self.status.volume_id)
@@ -104,6 +136,11 @@ class VolumeObservation:
     def holder(self) -> ProviderCluster | None:
         """The provider's cluster that holds the volume. The volume itself does not say."""
         return None if self.status.volume_id is None else self.provider.holder_of(self.status.volume_id)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether anything may be changed at the provider; 'Observe' only watches."""
+        return self.spec.management_policy is ManagementPolicy.MANAGE
 
     @property
     def waits_for_first_cluster(self) -> bool:

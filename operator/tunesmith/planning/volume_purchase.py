@@ -45,10 +45,12 @@ def region_is_wrong(seen: VolumeObservation) -> VolumeDecision | None:
     if seen.status.volume_id is not None or not isinstance(regions, Known):
         return None
     names = sorted(region.name for region in regions.value)
-    if seen.spec.region in names:
+    if any(region in names for region in seen.regions):
         return None
-    message = f"The provider has no region '{seen.spec.region}'. It has: {', '.join(names) or 'none'}. "
-    message += "`spec.region` is immutable: make the resource again with one of these."
+    field = "spec.regions" if seen.spec.regions else "spec.region"
+    wanted = " or ".join(f"'{region}'" for region in seen.regions)
+    message = f"The provider has no region {wanted}. It has: {', '.join(names) or 'none'}. "
+    message += f"`{field}` is immutable: make the resource again with one of these."
     return tell(seen, Standing.STALLED, Reason.REGION_UNKNOWN, message)
 
 
@@ -146,7 +148,7 @@ def record_id(seen: VolumeObservation, volume_id: str, *, volume: ProviderVolume
         "provider_name": name,
         "create_intent": None,
         "incarnation": seen.name.incarnation,
-        "region": seen.spec.region,
+        "region": region_of(seen, volume_id),
         "size_tib": size,
         "provider_status": volume.status if volume is not None else None,
         "cost": bought_now(seen),
@@ -167,6 +169,25 @@ def record_id(seen: VolumeObservation, volume_id: str, *, volume: ProviderVolume
         verdicts={"Provisioned": Verdict(usable, Reason.BOUGHT if usable else Reason.PROVISIONING, message)},
         events=(EventNote(EventType.NORMAL, Reason.BOUGHT, f"Volume '{name}' ({volume_id}) is this resource's."),),
     )
+
+
+def region_of(seen: VolumeObservation, volume_id: str) -> str | None:
+    """Where the volume lies; None: not known yet. The provider tells it only of the cluster that holds the volume.
+
+    Without a holder it is where the order went: the intent's own region, or that of the elected cluster's order.
+    """
+    holder = seen.provider.holder_of(volume_id)
+    if holder is not None and holder.region:
+        return holder.region
+    if len(seen.regions) == 1:
+        return seen.regions[0]
+    intent = seen.status.create_intent
+    if intent is None:
+        return None
+    if intent.region:
+        return intent.region
+    elected = next((cluster for cluster in seen.clusters if cluster.uid == intent.cluster_uid), None)
+    return elected.regions[0] if elected is not None and len(elected.regions) == 1 else None
 
 
 def refused(seen: VolumeObservation, refusal: Failure, *, again: float = 0.0) -> VolumeDecision:
@@ -203,7 +224,8 @@ def _elect(seen: VolumeObservation) -> VolumeDecision:
         return tell(seen, Standing.WORKING, Reason.LOOKING_BEFORE_BUYING, message, verdicts=verdicts)
     candidates = [c for c in seen.clusters if _may_make_it(seen, c)]
     if not candidates:
-        message = "The volume is made with the first GPUCluster of its region that names it in `spec.volumeRef`."
+        where = "its region" if len(seen.regions) == 1 else "one of its regions"
+        message = f"The volume is made with the first GPUCluster of {where} that names it in `spec.volumeRef`."
         verdicts = {"Provisioned": Verdict(False, Reason.WAITING_FOR_CLUSTER, message)}
         return tell(seen, Standing.WORKING, Reason.WAITING_FOR_CLUSTER, message, verdicts=verdicts)
     elected = min(candidates, key=lambda c: (c.created.isoformat() if c.created else "", c.uid))
@@ -214,7 +236,7 @@ def _elect(seen: VolumeObservation) -> VolumeDecision:
 
 
 def _may_make_it(seen: VolumeObservation, cluster: NamingCluster) -> bool:
-    return cluster.may_be_elected and seen.spec.region in cluster.regions
+    return cluster.may_be_elected and any(region in seen.regions for region in cluster.regions)
 
 
 def _recall(seen: VolumeObservation, message: str) -> VolumeDecision:
@@ -256,7 +278,7 @@ def _open_intent(seen: VolumeObservation) -> VolumeDecision:
     if seen.memory.last_refusal is not None:  # the reason that people read stays until something better is known
         kept = refused(seen, seen.memory.last_refusal).status
         return VolumeDecision(kept.model_copy(update={"create_intent": status.create_intent}), (hold,))
-    message = f"Buying {seen.spec.size_tib} TiB in '{seen.spec.region}' as '{seen.name}'."
+    message = f"Buying {seen.spec.size_tib} TiB in '{_own_region(seen)}' as '{seen.name}'."
     verdicts = {"Provisioned": Verdict(False, Reason.BUYING, message)}
     return tell(seen, Standing.WORKING, Reason.BUYING, message, hold, status=status, verdicts=verdicts)
 
@@ -269,7 +291,7 @@ def _with_intent(
         name=str(seen.name),
         nonce=seen.around.fresh_nonce,
         started_time=seen.around.now,
-        region=seen.spec.region,
+        region=_own_region(seen) if cluster_uid is None else _only(seen.regions),
         project_id=credential.project_id if credential is not None else None,
         credential_fingerprint=credential.fingerprint if credential is not None else None,
         size_tib=seen.spec.size_tib,
@@ -285,8 +307,25 @@ def _post(seen: VolumeObservation, deadline: float) -> VolumeDecision:
     if seen.intent is None:
         raise ValueError("nothing is posted without an intent")
     project = seen.credential.project_id if isinstance(seen.credential, Credential) else None
-    order = VolumeOrder(seen.intent.name, seen.spec.region or "", seen.spec.size_tib or 1, project)
+    written = seen.status.create_intent
+    region = (written.region if written is not None else None) or _own_region(seen)
+    order = VolumeOrder(seen.intent.name, region, seen.spec.size_tib or 1, project)
     return quietly(seen, BuyVolume(order=order, nonce=seen.intent.nonce, deadline=deadline))
+
+
+def _own_region(seen: VolumeObservation) -> str:
+    """Where a volume is made that no cluster makes: the first of its regions that the provider has.
+
+    After each refusal the next one is tried, and round again.
+    """
+    regions = seen.provider.regions
+    there = {region.name for region in regions.value} if isinstance(regions, Known) else set(seen.regions)
+    choices = [region for region in seen.regions if region in there] or list(seen.regions)
+    return choices[seen.memory.refusals % len(choices)] if choices else ""
+
+
+def _only(regions: tuple[str, ...]) -> str | None:
+    return regions[0] if len(regions) == 1 else None
 
 
 def _ambiguous(seen: VolumeObservation, seconds: float) -> VolumeDecision:

@@ -18,6 +18,7 @@ from tunesmith.resources.gpu_cluster_parts import (
     Driver,
     GPUClusterBudget,
     Idle,
+    Reacquire,
     RecreatePolicy,
     Repair,
     ScaleDownPolicy,
@@ -90,6 +91,16 @@ def _fewer_than_nodes(name: str, attribute: str, *, or_all: bool) -> Rule:
         cel=f"!has(self.billing.{name}) || !has(self.nodes) || self.billing.{name} {sign} self.nodes",
         message=f"`billing.{name}` must {words}.",
         holds=holds,
+    )
+
+
+def _never_bought_again(path: str, *, absent: str, is_absent: Callable[[Any], bool]) -> Rule:
+    """A cluster that was adopted is never bought, so what would buy it again is refused, not ignored."""
+    return Rule(
+        cel=f"!has(self.adopt) || {absent}",
+        message=f"`{path}` must not be set with `adopt`: a cluster that was adopted is not bought again.",
+        holds=lambda spec: spec.adopt is None or is_absent(spec),
+        reason="FieldValueForbidden",
     )
 
 
@@ -288,6 +299,17 @@ class GPUClusterSpec(Part):
             is_absent=lambda spec: spec.expire_after_seconds is None,
         ),
         _on_demand_only("schedule", absent="!has(self.schedule)", is_absent=lambda spec: spec.schedule is None),
+        _never_bought_again("schedule", absent="!has(self.schedule)", is_absent=lambda spec: spec.schedule is None),
+        _never_bought_again(
+            "recreatePolicy",
+            absent="self.recreatePolicy == 'Never'",
+            is_absent=lambda spec: spec.recreate_policy is RecreatePolicy.NEVER,
+        ),
+        _never_bought_again(
+            "idle.reacquire",
+            absent="!has(self.idle) || self.idle.reacquire == 'Never'",
+            is_absent=lambda spec: spec.idle is None or spec.idle.reacquire is Reacquire.NEVER,
+        ),
     )
 
 

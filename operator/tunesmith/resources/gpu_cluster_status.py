@@ -103,6 +103,9 @@ class GPUClusterStatus(Status):
     cluster_id: Annotated[Line | None, doc("The provider's id of the cluster.")] = None
     project_id: Annotated[Line | None, doc("The provider's project that pays.")] = None
     credential_fingerprint: Annotated[Word | None, doc("Which credential bought it; a hash, never the key.")] = None
+    credentials_secret_name: Annotated[
+        Line | None, doc("The Secret of `spec.credentialsRef` that is kept from deletion for what was bought.")
+    ] = None
     incarnation: Annotated[Count | None, doc("Counts up after each confirmed absence; part of the name.")] = None
     create_intent: Annotated[ClusterCreateIntent | None, doc("The purchase that is under way.")] = None
     provider_status: Annotated[Line | None, doc("The state in the provider's own words.")] = None

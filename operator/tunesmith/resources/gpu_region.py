@@ -37,6 +37,7 @@ class GPURegionStatus(Status):
     driver_versions: Annotated[
         tuple[DriverVersion, ...], doc("Drivers that can be chosen."), items(128, least=0), ListOf("map", keys=("id",))
     ] = ()
+    drivers: Annotated[Text | None, doc("The same drivers in one line, as CUDA/driver, for people.")] = None
     refreshed_time: Annotated[Time | None, doc("When the provider was last asked.")] = None
 
 

@@ -205,6 +205,7 @@ GPU_REGION = Kind(
     conditions=gpu_region.CONDITIONS,
     columns=(
         Column("GPU-Types", ".status.offer", description="GPU types that the region has."),
+        Column("Drivers", ".status.drivers", description="Drivers that can be chosen, as CUDA/driver."),
         Column("Refreshed", ".status.refreshedTime", "date", description="When the provider was last asked."),
         _READY,
         _AGE,

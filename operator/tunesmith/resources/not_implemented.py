@@ -14,16 +14,6 @@ from tunesmith.resources.schema import field_alias
 
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "GPUCluster": (
-        "spec.managementPolicy",
-        "spec.adopt",
-    ),
-    "SharedVolume": (
-        "spec.regions",
-        "spec.growth",
-        "spec.managementPolicy",
-        "spec.adopt",
-    ),
     "FineTuneJob": (
         "spec.model.huggingFace",
         "spec.method.type",

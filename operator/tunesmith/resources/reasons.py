@@ -121,12 +121,25 @@ class Reason(StrEnum):
         "Restored",
         "The resource was restored from a backup of another object. Set `spec.adoptionPolicy` to decide.",
     )
-    ALREADY_OWNED = "AlreadyOwned", "An older resource owns the provider's object."
+    ALREADY_OWNED = "AlreadyOwned", "Another resource owns the provider's object: it bought it, or it is older."
     ADOPTED = "Adopted", "An existing object of the provider was taken over."
     ADOPTION_MISMATCH = (
         "AdoptionMismatch",
         "The object to adopt differs from the spec in a field that cannot be changed.",
     )
+    NOTHING_TO_ADOPT = (
+        "NothingToAdopt",
+        "The API key does not show what `spec.adopt` names. It is taken over when it shows; nothing is bought.",
+    )
+    ADOPTION_AMBIGUOUS = (
+        "AdoptionAmbiguous",
+        "The provider has several of the name to adopt. Make the resource again with the id of one.",
+    )
+    ADOPTION_REFUSED = (
+        "AdoptionRefused",
+        "The object to adopt was bought for another resource, or by another installation of Tunesmith.",
+    )
+    WATCHED = "Watched", "An existing object of the provider is watched, and never changed."
     GONE = "Gone", "The provider no longer has it."
     ABSENCE_UNPROVEN = (
         "AbsenceUnproven",
@@ -229,6 +242,11 @@ class Reason(StrEnum):
     OUTSIDE_SCHEDULE = "OutsideSchedule", "It is outside the hours of `spec.schedule`, so there is no cluster."
     HOURS_OVER = "HoursOver", "The hours of `spec.schedule` are over; the cluster goes when its jobs have ended."
     SCHEDULE_INVALID = "ScheduleInvalid", "A cron line or the time zone of `spec.schedule` cannot be read."
+    ORPHAN_FOUND = (
+        "OrphanFound",
+        "Something bills at the provider and no resource answers for it. See `tunesmith orphans`; adopt or delete it.",
+    )
+    ORPHAN_DELETED = "OrphanDeleted", "A cluster that no resource answers for was deleted, as `orphans.mode` says."
     NO_BUDGET = "NoBudget", "No budget is set."
     WITHIN_BUDGET = "WithinBudget", "Less than 80 % of the budget is spent."
     BUDGET_NEARLY_SPENT = "BudgetNearlySpent", "80 % of the budget is spent. Raise it, or expect its end."
@@ -244,6 +262,14 @@ class Reason(StrEnum):
     IN_USE = "InUse", "A cluster has the volume attached."
     NOT_IN_USE = "NotInUse", "No cluster has the volume attached."
     RESIZING = "Resizing", "The provider is growing the volume."
+    GROWTH_AT_LIMIT = (
+        "GrowthAtLimit",
+        "The volume is full enough to grow, but as large as `spec.growth.maxTiB` allows. Raise it, or clear it.",
+    )
+    ACCESS_REVOKED = (
+        "AccessRevoked",
+        "The provider has withdrawn access to the volume. See the account's credit, or ask the provider's support.",
+    )
 
     # FineTuneJob
     MODEL_UNKNOWN = "ModelUnknown", "The catalogue has no such model. See `kubectl get catalogmodels`."
@@ -265,6 +291,10 @@ class Reason(StrEnum):
     STORAGE_NOT_FOUND = "StorageNotFound", "The SharedVolume or claim does not exist."
     CLUSTER_NOT_FOUND = "ClusterNotFound", "The GPUCluster does not exist."
     SLURM_CLUSTER = "SlurmCluster", "The GPUCluster runs Slurm; jobs need one of `clusterType` 'Kubernetes'."
+    CLUSTER_WATCHED = (
+        "ClusterWatched",
+        "The GPUCluster is only watched; jobs need one of `managementPolicy` 'Manage'.",
+    )
     CLUSTER_REQUESTED = "ClusterRequested", "The job's own GPUCluster is being made from its template."
     CLUSTER_RELEASED = "ClusterReleased", "The GPUCluster was given back, or is being; the message says what buys it."
     CLUSTER_DELETING = "ClusterDeleting", "The GPUCluster is being deleted."

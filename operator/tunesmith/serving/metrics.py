@@ -27,6 +27,7 @@ class Readings:
     lease_held: Callable[[], bool]
     resources: Callable[[str], Iterable[Raw]]  # by kind
     breakers: Callable[[], Mapping[str, int]] = dict  # credentials by the state of their circuit breaker
+    orphans: Callable[[], Mapping[str, int]] = dict  # what bills at the provider without a resource, by kind
 
 
 class Metrics:
@@ -98,6 +99,15 @@ class _Scraped(Collector):
         yield self._open_intents()
         yield from cost_families({kind: self._readings.resources(kind) for kind in ("GPUCluster", "SharedVolume")})
         yield self._breakers()
+        yield self._orphans()
+
+    def _orphans(self) -> GaugeMetricFamily:
+        text = "Things that bill at the provider under a name of ours and that no resource answers for, by kind."
+        family = GaugeMetricFamily("tunesmith_orphans", text, labels=["kind"])
+        counted = self._readings.orphans()
+        for kind in ("GPUCluster", "SharedVolume"):
+            family.add_metric([kind], counted.get(kind, 0))
+        return family
 
     def _breakers(self) -> GaugeMetricFamily:
         text = "Credentials by the state of their circuit breaker: requests go, fail at once, or are tried again."

@@ -13,12 +13,18 @@ from tunesmith_simulator.world import World
 
 
 class LightBacking:
-    """Gives kubeconfigs that are right in form and point to ``server``, where by default nobody answers."""
+    """Gives kubeconfigs that are right in form and point to ``server``, where by default nobody answers.
+
+    With ``authority_pem``, whom to trust there, they can be used: a test may play the inside of all clusters in one
+    server, which tells them apart by their tokens, ``light-<name of the cluster>``.
+    """
 
     real = False
 
-    def __init__(self, server: str) -> None:
-        self._server = server
+    def __init__(self, server: str, authority_pem: str = "") -> None:
+        self._cluster = {"server": server}
+        if authority_pem:
+            self._cluster["certificate-authority-data"] = base64.b64encode(authority_pem.encode()).decode()
 
     def kube_config(self, cluster_id: str, name: str) -> str:
         """A kubeconfig in the provider's form; its context reads ``t-<uuid>-admin@t-<uuid>``."""
@@ -27,7 +33,7 @@ class LightBacking:
         document = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": tenant, "cluster": {"server": self._server}}],
+            "clusters": [{"name": tenant, "cluster": dict(self._cluster)}],
             "users": [{"name": user, "user": {"token": f"light-{name}"}}],
             "contexts": [{"name": f"{user}@{tenant}", "context": {"cluster": tenant, "user": user}}],
             "current-context": f"{user}@{tenant}",

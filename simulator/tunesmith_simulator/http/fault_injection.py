@@ -57,6 +57,8 @@ class FaultInjector:
         if not strikes:
             return await handler(request)
         request[_STRUCK_BY] = tuple(strike.number for strike in strikes)
+        # What is held up has arrived whole: it takes effect also when the client is gone before the answer.
+        await request.read()
         for strike in strikes:
             await _wait(strike)
         if (instead := _instead(request, strikes, after_effect=False)) is not None:

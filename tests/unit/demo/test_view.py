@@ -8,12 +8,15 @@ from rich.console import Console
 from tunesmith_demo.panel import BAD, GOOD, Step, colour_of, draw
 from tunesmith_demo.picture import (
     EventLine,
+    Lens,
+    NodeLine,
     Picture,
     PodLine,
     Progress,
     ResourceLine,
     cluster_line,
     job_line,
+    node_line,
     volume_line,
 )
 from tunesmith_demo.view import View, without_web_fonts
@@ -90,3 +93,68 @@ def test_the_portrait_asks_no_web_server_for_fonts():
     svg = without_web_fonts(paper.export_svg())
     assert "@font-face" not in svg
     assert svg.count("http") == 1  # the name of SVG itself
+
+
+def a_node(*, gpus="8", ready="True", **spec):
+    conditions = [{"type": "Ready", "status": ready}]
+    status = {"allocatable": {"nvidia.com/gpu": gpus}, "conditions": conditions}
+    return {"metadata": {"name": "gpu-0"}, "spec": spec, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("node", "leaving", "line"),
+    [
+        (a_node(), None, NodeLine("gpu-0", "Ready", "8 GPUs")),
+        (a_node(gpus="5"), None, NodeLine("gpu-0", "Ready", "5 GPUs")),
+        (a_node(ready="Unknown"), None, NodeLine("gpu-0", "NotReady", "8 GPUs")),
+        (
+            a_node(gpus="5", unschedulable=True),
+            {"name": "gpu-0", "reason": "Repair", "repairMode": "REBOOT_VM"},
+            NodeLine("gpu-0", "Ready", "5 GPUs, cordoned, Repair REBOOT_VM"),
+        ),
+    ],
+)
+def test_a_node_is_shown_with_its_gpus_and_what_is_done_about_it(node, leaving, line):
+    assert node_line(node, leaving) == line
+
+
+def test_nodes_stand_in_the_picture():
+    text = printed(Picture(nodes=(NodeLine("gpu-0", "NotReady", "8 GPUs, cordoned"),)), 80, 24)
+    assert "● NotReady" in text
+    assert "8 GPUs, cordoned" in text
+
+
+class LocalObjects:
+    """A reader that knows nothing but paths."""
+
+    def __init__(self, **objects):
+        self.objects, self.closed = objects, False
+
+    def get(self, path):
+        return self.objects.get(path.rpartition("/")[2])
+
+    def items(self, path):
+        return []
+
+    def close(self):
+        self.closed = True
+
+
+def test_only_what_a_story_has_is_looked_at():
+    seen = Lens(LocalObjects(), "demo", "train").look()
+    assert [line.kind for line in seen.resources] == ["GPUCluster"]
+
+
+def test_a_lens_lets_go_of_a_cluster_that_was_given_back():
+    gone = LocalObjects()
+    lens = Lens(LocalObjects(train={"status": {}}), "demo", "train", bought=gone, _bought_id="c-1")
+    lens.look()
+    assert (gone.closed, lens.bought) == (True, None)
+
+
+def test_another_lens_closes_the_one_before():
+    with View(Console(file=io.StringIO())) as view:
+        first = LocalObjects()
+        view.look_through(Lens(first, "demo", "train"))
+        view.look_through(None)
+    assert first.closed

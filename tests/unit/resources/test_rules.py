@@ -40,6 +40,19 @@ CREATE = [
         {"managementPolicy": "Observe"},
         {"managementPolicy": "Observe", "adopt": ADOPT},
     ),
+    ("GPUCluster", "`schedule` must not be set with", {"adopt": ADOPT, "schedule": SCHEDULE}, {"adopt": ADOPT}),
+    (
+        "GPUCluster",
+        "`recreatePolicy` must not",
+        {"adopt": ADOPT, "recreatePolicy": "WhenGone"},
+        {"adopt": ADOPT, "recreatePolicy": "Never"},
+    ),
+    (
+        "GPUCluster",
+        "`idle.reacquire` must not",
+        {"adopt": ADOPT, "idle": {"reacquire": "WhenJobWaits"}},
+        {"adopt": ADOPT, "idle": {"deleteAfterSeconds": 600}},
+    ),
     (
         "GPUCluster",
         "`slurm` must be set",

@@ -70,6 +70,7 @@ class Operator:
     events: list = field(default_factory=list)
     clock: Clock = field(default_factory=SystemClock)
     installation: Installation = INSTALLATION
+    told: list = field(default_factory=list)
 
     def __post_init__(self):
         self.cache = Cache()
@@ -77,7 +78,8 @@ class Operator:
         ports = Ports(
             self.cache, self.kube, self.remotes, installation, lambda key: None, clock, lambda secret: None, str
         )
-        self.costly = bought(ports, Provider(self.url, None, lambda: SecretStr(self.key) if self.key else None))
+        provider = Provider(self.url, None, lambda: SecretStr(self.key) if self.key else None)
+        self.costly = bought(ports, provider, lambda raw, note: self.told.append((raw["kind"], note.reason)))
         self.intake = Intake(self.cache, WorkQueue(clock.monotonic, random.random))
         self.reconciler = Reconciler(
             cache=self.cache,
@@ -96,13 +98,14 @@ class Operator:
     def record(self, raw, note):
         self.events.append(note.reason)
 
-    def give(self, kind, name, spec):
+    def give(self, kind, name, spec, uid=None):
         raw = {
             "apiVersion": "tunesmith.dev/v1alpha1",
             "kind": kind,
             "metadata": {"name": name, "namespace": "ml", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": spec,
         }
+        raw["metadata"]["uid"] = uid or f"uid-{name}"
         self.cache.observe(self.kube.put(raw))
 
     def delete(self, key):
@@ -117,6 +120,11 @@ class Operator:
                 for key in keys:
                     await self.reconciler.reconcile(key)
                 await asyncio.sleep(0.02)
+
+    def lose(self, key):
+        """The resource vanishes without a trace, as when somebody strips its finalizers."""
+        self.kube.objects.pop((key.kind, key.namespace, key.name))
+        self.cache.drop(self.cache.get(key.kind, key.namespace, key.name))
 
     def status(self, key):
         return (self.cache.get(key.kind, key.namespace, key.name) or {}).get("status") or {}

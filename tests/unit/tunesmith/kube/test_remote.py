@@ -213,3 +213,20 @@ async def test_recording_the_identity_makes_no_new_connection(world: World) -> N
     probes = len(world.bought.requests)
     await world.until(lambda view: len(world.bought.requests) > probes)
     assert await world.remotes.kube(TRAIN) is before
+
+
+async def test_the_end_of_a_connection_closes_its_client_though_nothing_else_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.local.give(kubeconfig("one"))
+    await world.seen("one")
+    kube, closed = await world.remotes.kube(TRAIN), []
+    close = kube.close
+
+    async def closing() -> None:
+        closed.append(kube)
+        await close()
+
+    monkeypatch.setattr(kube, "close", closing)
+    await world.remotes.stop(TRAIN)
+    assert closed

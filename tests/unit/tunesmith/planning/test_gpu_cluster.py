@@ -11,7 +11,6 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     OWN_MEMORY,
     a_cluster_resource,
     a_provider_cluster,
-    a_running_cluster,
     a_view,
     bought_status,
     circumstances,
@@ -27,7 +26,7 @@ from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.orders import BuyCluster
-from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION, Claim
+from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION
 from tunesmith.planning.provider import ProviderView
 from tunesmith.planning.purchase import HoldIntent, LookAtProvider, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
@@ -246,12 +245,3 @@ def test_a_name_copied_from_another_resource_is_not_believed():
     copied = str(provider_name(installation_id="prod01", kind="GPUCluster", namespace="ml", name="else", uid="x"))
     decision = decide(seen(a_cluster_resource(annotations={NAME_ANNOTATION: copied})))
     assert only(decision, SetMetadata).annotations == ((NAME_ANNOTATION, str(NAME)),)
-
-
-def test_of_competing_claims_the_oldest_owns():
-    from datetime import UTC, datetime
-
-    older = Claim("ml", "first", "u", datetime(2025, 1, 1, tzinfo=UTC))
-    decision = decide(replace(a_running_cluster(), other_claims=(older,)))
-    assert reason(decision, "Stalled") == "AlreadyOwned"
-    assert decision.actions == ()

@@ -18,6 +18,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.cluster_observation import JobUse
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.orders import DeleteCluster
 from tunesmith.planning.provider import Credential
 from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
@@ -93,6 +94,7 @@ def test_retain_lets_go_and_tells_that_it_bills():
     resource = a_cluster_resource(deleting=True, status=bought_status(), deletionPolicy="Retain")
     decision = decide(seen(resource, a_view(a_provider_cluster())))
     lets_go(decision)
+    assert KeepName(str(NAME), Kept.RETAINED) in decision.actions
     assert decision.events[0].reason == "Retained"
 
 
@@ -103,6 +105,7 @@ def test_an_unproven_absence_stalls_and_abandon_lets_go():
     resource = a_cluster_resource(deleting=True, status=bought_status(), annotations={"tunesmith.dev/abandon": "c-1"})
     decision = decide(seen(resource, credential=Credential("key-2")))
     lets_go(decision)
+    assert KeepName(str(NAME), Kept.ABANDONED) in decision.actions
     assert decision.events[0].reason == "Abandoned"
 
 

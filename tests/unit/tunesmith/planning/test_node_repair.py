@@ -197,6 +197,16 @@ def test_a_node_that_recovers_while_its_jobs_leave_is_not_repaired_and_is_given_
     assert world.condition()["status"] == "True"
 
 
+def test_a_node_that_came_back_just_before_its_repair_was_due_keeps_its_jobs():
+    """It stays suspect for two minutes more, because it may go again; but there is nothing to repair now."""
+    world = broken_for(PATIENCE - 60)
+    world.mend_node(0)
+    world.nodes[0] = replace(world.nodes[0], ready_changed=NOW + timedelta(seconds=world.seconds))
+    world.settle(90)
+    assert [suspect["name"] for suspect in world.status["suspectNodes"]] == ["node-0"]
+    assert (world.asked, world.leaving(), world.nodes[0].cordoned) == ([], {}, False)
+
+
 def test_one_node_at_a_time_unless_the_user_allows_more():
     for limit, expected in (({}, 1), ({"maxUnavailable": 2}, 2), ({"maxUnavailablePercent": 75}, 3)):
         world = World(repair={"mode": "Reboot", **limit})

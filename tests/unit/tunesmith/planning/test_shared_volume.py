@@ -4,79 +4,30 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from tests.unit.tunesmith.planning.cluster_builders import MONOTONIC, a_provider_cluster, a_view, circumstances, lets_go
+from tests.unit.tunesmith.planning.cluster_builders import MONOTONIC, a_provider_cluster, a_view, lets_go
+from tests.unit.tunesmith.planning.volume_builders import (
+    BOUGHT,
+    NAME,
+    a_naming_cluster,
+    a_volume,
+    at_provider,
+    intent,
+    message,
+    only,
+    reason,
+    seen,
+)
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.decision import Outcome
+from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.naming import provider_name
+from tunesmith.planning.neighbours import storing_jobs
 from tunesmith.planning.orders import BuyVolume, DeleteVolume, ResizeVolume
-from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION
-from tunesmith.planning.provider import AttachedVolume, Credential, ProviderView, ProviderVolume
+from tunesmith.planning.provider import AttachedVolume, ProviderView
 from tunesmith.planning.purchase import HoldIntent, LookAtProvider, PurchaseMemory
 from tunesmith.planning.shared_volume import decide
-from tunesmith.planning.volume_observation import NamingCluster, VolumeObservation
 from tunesmith.resources.conditions import find_condition, is_true
-from tunesmith.resources.shared_volume import SharedVolume
-
-UID = "v0000000-0000-4000-8000-000000000001"
-NAME = provider_name(installation_id="prod01", kind="SharedVolume", namespace="ml", name="data", uid=UID)
-BOUGHT = {"volumeID": "v-1", "providerName": str(NAME), "credentialFingerprint": "key-1", "sizeTiB": 2}
-
-
-def a_volume(*, finalizer=True, named=True, deleting=False, status=None, annotations=None, **spec):
-    metadata = {
-        "name": "data",
-        "namespace": "ml",
-        "uid": UID,
-        "generation": 1,
-        "finalizers": [FINALIZER] if finalizer else [],
-        "annotations": {**({NAME_ANNOTATION: str(NAME)} if named else {}), **(annotations or {})},
-    }
-    if deleting:
-        metadata["deletionTimestamp"] = "2026-01-01T11:59:00Z"
-    return SharedVolume.model_validate(
-        {
-            "apiVersion": "tunesmith.dev/v1alpha1",
-            "kind": "SharedVolume",
-            "metadata": metadata,
-            "spec": {"region": "us-central-8", "sizeTiB": 2, **spec},
-            "status": status or {},
-        }
-    )
-
-
-def seen(resource=None, view=None, *, monotonic=MONOTONIC, memory=None, **more):
-    return VolumeObservation(
-        around=circumstances(monotonic),
-        resource=resource or a_volume(),
-        credential=more.pop("credential", Credential("key-1")),
-        provider=view or a_view(begun=monotonic),
-        memory=memory or PurchaseMemory(first_seen=MONOTONIC - 60),
-        **more,
-    )
-
-
-def a_naming_cluster(name="train", uid="u-1", **more):
-    return NamingCluster(name=name, uid=uid, regions=(more.pop("region", "us-central-8"),), **more)
-
-
-def at_provider(status="available", size=2, volume_id="v-1", name=str(NAME)):
-    return ProviderVolume(volume_id, name, size, status)
-
-
-def reason(decision, kind="Ready"):
-    found = find_condition(decision.status.conditions, kind)
-    return None if found is None else found.reason
-
-
-def only(decision, kind):
-    (action,) = decision.actions
-    assert isinstance(action, kind)
-    return action
-
-
-def intent(**more):
-    return {"name": str(NAME), "nonce": "n1", "startedTime": "2026-01-01T12:00:00Z", **more}
 
 
 def test_no_finalizer_before_a_first_clean_list():
@@ -204,10 +155,10 @@ def test_it_grows_and_never_shrinks():
     assert (smaller.actions, is_true(smaller.status.conditions, "Ready")) == ((), True)
 
 
-@pytest.mark.parametrize("status", ["failed", "access_revoked"])
-def test_what_the_provider_calls_broken_stalls(status):
+@pytest.mark.parametrize(("status", "why"), [("failed", "ProvisionFailed"), ("access_revoked", "AccessRevoked")])
+def test_what_the_provider_calls_broken_stalls(status, why):
     decision = decide(seen(a_volume(status=BOUGHT), a_view(volumes=(at_provider(status),))))
-    assert reason(decision, "Stalled") == "ProvisionFailed"
+    assert reason(decision, "Stalled") == why
 
 
 def test_an_unknown_status_means_in_progress():
@@ -226,6 +177,7 @@ def test_a_volume_in_use_refuses_deletion_and_says_by_whom():
 def test_retain_is_the_default_and_tells_that_it_bills():
     decision = decide(seen(a_volume(status=BOUGHT, deleting=True), a_view(volumes=(at_provider(),))))
     assert lets_go(decision).finalizers == ()
+    assert KeepName(str(NAME), Kept.RETAINED) in decision.actions
     assert decision.events[0].reason == "Retained"
 
 
@@ -252,3 +204,43 @@ def test_a_retained_volume_of_a_deleted_resource_is_asked_about():
     assert reason(decide(seen(view=view)), "Stalled") == "PredecessorFound"
     taken = decide(seen(a_volume(adoptionPolicy="SameIdentity"), view))
     assert taken.status.volume_id == "v-0"
+
+
+@pytest.mark.parametrize("status", ["scheduled", "provisioning", "unknown"])
+def test_what_is_under_way_is_told_in_words(status):
+    decision = decide(seen(a_volume(status=BOUGHT), a_view(volumes=(at_provider(status),))))
+    assert (reason(decision, "Provisioned"), is_true(decision.status.conditions, "Stalled")) == ("Provisioning", False)
+    assert f"'{status}'" in message(decision)
+
+
+def test_a_volume_that_somebody_deletes_at_the_provider_is_news():
+    decision = decide(seen(a_volume(status=BOUGHT), a_view(volumes=(at_provider("deleting"),))))
+    assert (reason(decision, "Stalled"), decision.actions) == ("DeletedOutside", ())
+    assert [note.reason for note in decision.events] == ["DeletedOutside"]
+
+
+def test_a_volume_that_jobs_store_on_refuses_deletion_and_names_them():
+    resource = a_volume(status=BOUGHT, deleting=True, deletionPolicy="Delete")
+    jobs = ("a", "b", "c", "d", "e", "f")
+    view = a_view(volumes=(at_provider("bound"),))
+    decision = decide(seen(resource, view, clusters=(a_naming_cluster(cluster_id="c-1"),), jobs=jobs))
+    assert (decision.actions, reason(decision)) == ((), "InUse")
+    assert "GPUCluster 'train' and FineTuneJobs 'a', 'b', 'c', 'd', 'e' and 1 more" in message(decision)
+    alone = decide(seen(resource, a_view(volumes=(at_provider(),)), jobs=("a",)))
+    assert "FineTuneJob 'a'" in message(alone, "InUse")
+
+
+def test_jobs_that_have_ended_or_are_being_deleted_do_not_keep_a_volume():
+    def job(name, volume="data", **more):
+        storage = {"type": "SharedVolume", "sharedVolume": {"name": volume}}
+        return {"metadata": {"name": name, **more.pop("meta", {})}, "spec": {"storage": storage}, **more}
+
+    ended = {"conditions": [{"type": "Failed", "status": "True"}]}
+    jobs = [
+        job("waits"),
+        job("ended", status=ended),
+        job("goes", meta={"deletionTimestamp": "2026-01-01T00:00:00Z"}),
+        job("elsewhere", volume="other"),
+        {"metadata": {"name": "local"}, "spec": {"storage": {"type": "Claim", "claim": {"name": "data"}}}},
+    ]
+    assert storing_jobs(jobs, "data") == ("waits",)

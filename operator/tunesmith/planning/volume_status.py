@@ -1,0 +1,133 @@
+"""What a SharedVolume's status says of a bought volume: its state at the provider, who uses it, how full it is."""
+
+from __future__ import annotations
+
+from tunesmith.planning.circumstances import Known
+from tunesmith.planning.decision import EventNote, EventType
+from tunesmith.planning.provider import Credential, ProviderVolume
+from tunesmith.planning.verdict import Standing, Verdict, reason_of
+from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, tell
+from tunesmith.planning.volume_purchase import region_of
+from tunesmith.planning.volume_usage import shown_bytes
+from tunesmith.resources.reasons import Reason
+from tunesmith.resources.shared_volume import SharedVolumeStatus
+
+NAMED_USERS = 5
+_FAILED = """The provider could not make the volume ('failed'). Nothing is changed here. Ask its support; or delete \
+this resource with `spec.deletionPolicy` 'Delete' and make another."""
+_ACCESS_REVOKED = """The provider has withdrawn access to the volume ('access_revoked'); its data may still be there. \
+Look at the account's credit and permissions in the provider's console, or ask its support. It recovers by itself."""
+_UNKNOWN = """The provider does not know the volume's state ('unknown'). It is looked at again; ask its support if \
+this lasts."""
+_BROKEN = {
+    "failed": (Reason.PROVISION_FAILED, _FAILED),
+    "access_revoked": (Reason.ACCESS_REVOKED, _ACCESS_REVOKED),
+}
+_UNDER_WAY = {
+    "scheduled": "The provider has taken the order and begins to make the volume later ('scheduled').",
+    "provisioning": "The provider is making the volume ('provisioning').",
+    "unknown": _UNKNOWN,
+}
+
+
+def broken_at_provider(seen: VolumeObservation) -> VolumeDecision | None:
+    """The provider itself says that the volume cannot be used."""
+    volume = seen.bought
+    if volume is None or volume.status not in _BROKEN:
+        return None
+    reason, message = _BROKEN[volume.status]
+    verdicts = {**facts(seen), "Provisioned": Verdict(False, reason, message)}
+    return tell(
+        seen,
+        Standing.STALLED,
+        reason,
+        message,
+        status=as_seen(seen, volume),
+        verdicts=verdicts,
+        events=_news(seen, reason, message),
+    )
+
+
+def deleted_outside(seen: VolumeObservation) -> VolumeDecision | None:
+    """Somebody else deletes it at the provider; that cannot be stopped."""
+    volume = seen.bought
+    if volume is None or volume.status != "deleting":
+        return None
+    message = (
+        f"Volume '{volume.name}' is being deleted at the provider with its data; this resource did not ask for it."
+    )
+    reason = Reason.DELETED_OUTSIDE
+    verdicts = {**facts(seen), "Provisioned": Verdict(False, reason, message)}
+    return tell(
+        seen,
+        Standing.STALLED,
+        reason,
+        message,
+        status=as_seen(seen, volume),
+        verdicts=verdicts,
+        events=_news(seen, reason, message),
+    )
+
+
+def still_made(seen: VolumeObservation) -> VolumeDecision | None:
+    """The provider is making the volume, or says something new about it."""
+    volume = seen.bought
+    if volume is None or volume.is_usable:
+        return None
+    message = _UNDER_WAY.get(volume.status, f"The provider has the volume as '{volume.status}'.")
+    verdicts = {**facts(seen), "Provisioned": Verdict(False, Reason.PROVISIONING, message)}
+    return tell(seen, Standing.WORKING, Reason.PROVISIONING, message, status=as_seen(seen, volume), verdicts=verdicts)
+
+
+def as_seen(seen: VolumeObservation, volume: ProviderVolume) -> SharedVolumeStatus:
+    """The status with what the provider and the nodes show now.
+
+    What was measured last stands while nobody measures: what no pod mounts, no pod fills.
+    """
+    update: dict[str, object] = {
+        "provider_status": volume.status,
+        "size_tib": volume.size_tib or seen.status.size_tib,
+        "bound_to": seen.user(),
+        "region": seen.status.region or region_of(seen, volume.id),
+    }
+    if isinstance(seen.credential, Credential):
+        update["credential_fingerprint"] = seen.credential.fingerprint
+    if isinstance(seen.usage, Known):
+        update["used_bytes"] = shown_bytes(seen.status.used_bytes, seen.usage.value, volume.size_tib)
+    return seen.status.model_copy(update=update)
+
+
+def facts(seen: VolumeObservation) -> dict[str, Verdict]:
+    """That it is made, and who uses it. Every decision about a bought volume begins from this."""
+    return {
+        "Provisioned": Verdict(True, Reason.BOUGHT, "The provider has made the volume."),
+        "InUse": _in_use(seen),
+    }
+
+
+def users(cluster: str | None, jobs: tuple[str, ...]) -> str:
+    """Who uses the volume, in words; empty: nobody."""
+    parts = [] if cluster is None else [f"GPUCluster '{cluster}'"]
+    if jobs:
+        named = ", ".join(f"'{name}'" for name in jobs[:NAMED_USERS])
+        more = f" and {len(jobs) - NAMED_USERS} more" if len(jobs) > NAMED_USERS else ""
+        parts.append(f"FineTuneJob{'' if len(jobs) == 1 else 's'} {named}{more}")
+    return " and ".join(parts)
+
+
+def _in_use(seen: VolumeObservation) -> Verdict:
+    cluster, jobs = seen.user(), seen.jobs
+    if cluster is None and not jobs:
+        return Verdict(False, Reason.NOT_IN_USE, "No cluster has the volume attached, and no job stores on it.")
+    if cluster is None:
+        return Verdict(True, Reason.IN_USE, f"No cluster has the volume attached, but {users(None, jobs)} will use it.")
+    message = f"GPUCluster '{cluster}' has the volume, or has ordered it."
+    if jobs:
+        message += f" {users(None, jobs)} use{'s' if len(jobs) == 1 else ''} it."
+    return Verdict(True, Reason.IN_USE, message)
+
+
+def _news(seen: VolumeObservation, reason: Reason, message: str) -> tuple[EventNote, ...]:
+    if reason_of(seen.status.conditions, "Provisioned") == reason:
+        return ()
+    return (EventNote(EventType.WARNING, reason, message),)

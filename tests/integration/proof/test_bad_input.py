@@ -1,0 +1,160 @@
+"""Whatever the API server accepts leads to a condition of this generation, and never to an exception in the log."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+from tests.integration.proof.resource_strategies import annotations, specs
+from tests.integration.proof.stage import (
+    CLUSTER_SCOPED,
+    Installed,
+    ManagementCluster,
+    OperatorProcess,
+    Provider,
+    path_of,
+    until,
+)
+
+KINDS = ("GPUCluster", "SharedVolume", "FineTuneJob", "CatalogModel")
+NAMESPACE = "bad-input"
+NEEDED = {
+    "GPUCluster": {"region": "us-central-8", "gpuType": "H100_SXM", "nodes": 1},
+    "SharedVolume": {"region": "us-central-8", "sizeTiB": 1},
+}
+
+
+def some(examples: int, **more: bool) -> settings:
+    """So many examples, as fast or slow as the operator answers."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.explicit, Phase.generate),  # the operator remembers, so a shrunk example is another story
+        database=None,
+        **more,
+    )
+
+
+class Trial:
+    """The operator and what it is given."""
+
+    def __init__(self, management: ManagementCluster, operator: OperatorProcess) -> None:
+        self.management = management
+        self.operator = operator
+        self.accepted = 0
+        self.refused = 0
+        self._numbers = itertools.count()
+
+    def give(self, kind: str, spec: dict, marks: dict) -> str | None:
+        """Create it; its name, or None when the API server does not take it."""
+        name = f"it-{kind.lower()}-{next(self._numbers)}"
+        metadata = {"name": name, "annotations": marks}
+        if kind not in CLUSTER_SCOPED:
+            metadata["namespace"] = NAMESPACE
+        manifest = {"apiVersion": "tunesmith.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+        note(json.dumps(manifest))
+        taken = self.management.accepts(manifest)
+        self.accepted, self.refused = self.accepted + taken, self.refused + (not taken)
+        return name if taken else None
+
+    def change(self, kind: str, name: str, spec: dict) -> None:
+        """Ask for something else; whether the API server lets it is its affair."""
+        note(json.dumps(spec))
+        self.management.accepts({"spec": spec}, path=path_of(kind, NAMESPACE, name))
+
+    def is_answered(self, kind: str, name: str) -> None:
+        """The operator says something about the resource as it is, and complains of nothing."""
+
+        def answered() -> bool:
+            assert self.operator.ended is None, self.operator.log.read_text()[-3000:]
+            complaints = self.operator.complaints()
+            assert not complaints, complaints[0]
+            found = self.management.get(kind, NAMESPACE, name)
+            if found is None:
+                return True
+            status = found.get("status") or {}
+            current = status.get("observedGeneration") == found["metadata"]["generation"]
+            return current and any(each["type"] == "Ready" for each in status.get("conditions") or ())
+
+        until(answered, f"{kind} '{name}' should get a condition")
+
+    def take_away(self, kind: str, name: str) -> None:
+        """Delete it; the operator goes on with that while the next one comes."""
+        self.management.api.delete(path_of(kind, NAMESPACE, name))
+
+
+@pytest.fixture
+def trial(management: ManagementCluster, provider: Provider, tmp_path: Path) -> Iterator[Trial]:
+    """The operator over an empty cluster; afterwards everything must be gone, here and at the provider."""
+    installed = Installed(management.cluster.kubeconfig, provider.url, tmp_path, "simulated-key-acme")
+    management.make_namespace(NAMESPACE)
+    core = f"/api/v1/namespaces/{NAMESPACE}"
+    key = {"metadata": {"name": "key"}, "stringData": {"apiKey": "simulated-key-globex"}}
+    management.api.post(f"{core}/secrets", key)
+    management.api.post(f"{core}/configmaps", {"metadata": {"name": "rows"}, "data": {"training.jsonl": "{}\n"}})
+    with OperatorProcess(installed) as operator:
+        management.forget_lease()
+        yield Trial(management, operator)
+        _everything_goes(management)
+        complaints = operator.complaints()
+        assert not complaints, complaints[0]
+    management.api.delete(core)
+    until(lambda: not management.api.exists(core), "the namespace should go")
+
+
+def _everything_goes(management: ManagementCluster) -> None:
+    """Deleted by a user who lets go of what the operator cannot give back: annotations may say anything here."""
+    for kind in KINDS:
+        for found in management.items(kind):
+            meta = found["metadata"]
+            letting_go = {"tunesmith.dev/paused": None, "tunesmith.dev/deletion-protection": None}
+            letting_go["tunesmith.dev/abandon"] = "true"
+            management.annotate(kind, meta.get("namespace"), meta["name"], letting_go)
+            management.api.delete(path_of(kind, meta.get("namespace"), meta["name"]))
+    own = {"GPUCluster", "SharedVolume", "FineTuneJob"}
+    until(lambda: not any(management.items(kind) for kind in own), "all that was given should go", seconds=240)
+
+
+def whatever_is_accepted_is_answered(trial: Trial, data: st.DataObject) -> None:
+    """One resource, and then its spec changed."""
+    kind = data.draw(st.sampled_from(("GPUCluster", "GPUCluster", *KINDS)))
+    drawn = {**NEEDED.get(kind, {}), **data.draw(specs(kind))}
+    name = trial.give(kind, drawn, data.draw(annotations()))
+    if name is None:
+        return
+    trial.is_answered(kind, name)
+    if data.draw(st.booleans()):
+        trial.change(kind, name, data.draw(specs(kind)))
+        trial.is_answered(kind, name)
+    trial.take_away(kind, name)
+
+
+def test_some_tens_of_inputs(trial: Trial) -> None:
+    @some(60, derandomize=True)
+    @given(data=st.data())
+    def each(data: st.DataObject) -> None:
+        whatever_is_accepted_is_answered(trial, data)
+
+    each()
+    assert trial.accepted >= 15, f"only {trial.accepted} of {trial.accepted + trial.refused} were accepted"
+
+
+@pytest.mark.prove
+def test_input_some_hundreds(trial: Trial) -> None:
+    begun = time.monotonic()
+
+    @some(800)
+    @given(data=st.data())
+    def each(data: st.DataObject) -> None:
+        whatever_is_accepted_is_answered(trial, data)
+
+    each()
+    assert trial.accepted >= 200, f"only {trial.accepted} of {trial.accepted + trial.refused} were accepted"
+    print(f"{trial.accepted} accepted and answered, {trial.refused} refused, {time.monotonic() - begun:.0f} s")

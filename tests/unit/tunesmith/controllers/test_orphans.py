@@ -1,0 +1,115 @@
+"""The sweep for orphans over real HTTP: what it finds, tells, writes and deletes, and what it leaves alone."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.unit.tunesmith.controllers.test_bought import CLUSTER, INSTALLATION, SPEC, Operator
+
+from tunesmith.controllers.orphans import ORPHANS_KEY
+from tunesmith.controllers.ports import SystemClock
+from tunesmith.planning.name_book import Kept, read_book
+from tunesmith.planning.orphan_report import OrphanReport
+from tunesmith_simulator import scenario as scenarios
+from tunesmith_simulator.server import Simulator
+
+DAYS = 5 * 86400
+REPORT = ("ConfigMap", "tunesmith-system", "tunesmith-orphans")
+NAMES = ("ConfigMap", "tunesmith-system", "tunesmith-names")
+
+
+class LaterClock(SystemClock):
+    """A clock that a test may put forward."""
+
+    def __init__(self):
+        self.ahead = 0.0
+
+    def now(self):
+        return super().now() + timedelta(seconds=self.ahead)
+
+    def monotonic(self):
+        return super().monotonic() + self.ahead
+
+
+@pytest.fixture
+async def provider():
+    scenario = scenarios.named("default")
+    async with Simulator(scenario.model_copy(update={"speed": 2000.0})) as simulator:
+        yield simulator
+
+
+async def an_operator_with_a_cluster(provider, *, deletes, **spec):
+    """An operator that has bought one cluster, and has a Lease to tell on."""
+    installation = replace(INSTALLATION, orphans_are_deleted=deletes)
+    operator = Operator(provider.url, provider.key, clock=LaterClock(), installation=installation)
+    meta = {"name": "tunesmith", "namespace": "tunesmith-system"}
+    operator.kube.put({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta})
+    operator.give("GPUCluster", "train", {**SPEC, **spec})
+    await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), CLUSTER)
+    return operator
+
+
+async def swept(operator, *, later=0.0):
+    operator.clock.ahead += later
+    await operator.costly.orphan_sweep.work(ORPHANS_KEY)
+    return dict(operator.costly.orphan_sweep.counted())
+
+
+def at_provider(operator, cluster_id):
+    """The cluster as the sweep's own list showed it last."""
+    return operator.costly.gpu_cluster._clouds.of_installation().view.cluster(cluster_id)
+
+
+async def test_while_every_cluster_has_its_resource_a_sweep_writes_nothing_and_asks_the_api_server_nothing(provider):
+    operator = await an_operator_with_a_cluster(provider, deletes=False)
+    assert await swept(operator) == {}
+    before = list(operator.kube.requests)
+    assert await swept(operator, later=DAYS) == {}
+    assert operator.kube.requests == before
+    assert NAMES not in operator.kube.objects, "no write is spent on names where nothing is ever deleted"
+
+
+async def test_an_orphan_is_reported_with_its_cost_by_number_event_and_report(provider):
+    operator = await an_operator_with_a_cluster(provider, deletes=False)
+    cluster_id = operator.status(CLUSTER)["clusterID"]
+    operator.lose(CLUSTER)
+    assert await swept(operator) == {}, "the young are left alone"
+    assert await swept(operator, later=DAYS) == {"GPUCluster": 1}
+    assert operator.told == [("Lease", "OrphanFound")]
+    report = OrphanReport.model_validate_json(operator.kube.objects[REPORT]["data"]["report.json"])
+    assert [each.id for each in report.orphans] == [cluster_id]
+    assert report.orphans[0].orphan().cost_usd(operator.clock.now()) > 0
+    writes = len(operator.kube.writes())
+    assert await swept(operator, later=3600) == {"GPUCluster": 1}
+    assert len(operator.kube.writes()) == writes, "nothing new, nothing written"
+    assert at_provider(operator, cluster_id).status != "Deleting"
+
+
+async def test_an_orphan_that_was_recorded_is_deleted_after_a_day_where_the_installation_says_so(provider):
+    operator = await an_operator_with_a_cluster(provider, deletes=True)
+    cluster_id = operator.status(CLUSTER)["clusterID"]
+    assert operator.status(CLUSTER)["providerName"] in read_book(operator.kube.objects[NAMES]["data"])
+    operator.lose(CLUSTER)
+    await swept(operator)
+    assert await swept(operator, later=3600) == {"GPUCluster": 1}
+    assert operator.told == [("Lease", "OrphanFound")], "not in its first 24 hours"
+    await swept(operator, later=DAYS)
+    assert operator.told[-1] == ("Lease", "OrphanDeleted")
+    await swept(operator, later=60)
+    found = at_provider(operator, cluster_id)
+    assert found is None or found.status == "Deleting"
+
+
+async def test_a_retained_cluster_is_marked_before_its_resource_goes_and_never_deleted(provider):
+    operator = await an_operator_with_a_cluster(provider, deletes=True, deletionPolicy="Retain")
+    name, cluster_id = (operator.status(CLUSTER)[key] for key in ("providerName", "clusterID"))
+    operator.delete(CLUSTER)
+    await operator.until(lambda: operator.cache.get("GPUCluster", "ml", "train") is None, CLUSTER)
+    del operator.kube.objects["GPUCluster", "ml", "train"]  # as the API server does when the last finalizer goes
+    assert read_book(operator.kube.objects[NAMES]["data"])[name].kept is Kept.RETAINED
+    await swept(operator)
+    assert await swept(operator, later=DAYS) == {}, "what its user keeps is no orphan"
+    assert operator.told == []
+    report = OrphanReport.model_validate_json(operator.kube.objects[REPORT]["data"]["report.json"])
+    assert [(each.id, each.kept) for each in report.orphans] == [(cluster_id, Kept.RETAINED)]
+    assert at_provider(operator, cluster_id).status != "Deleting"

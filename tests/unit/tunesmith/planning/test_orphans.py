@@ -1,0 +1,237 @@
+"""What bills at the provider and no resource answers for: what is told, and what it takes to be deleted."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.tunesmith.planning.cluster_builders import (
+    INTENT,
+    NAME,
+    OWN_MEMORY,
+    UID,
+    a_cluster_resource,
+    a_provider_cluster,
+    a_view,
+    bought_status,
+    circumstances,
+    seen,
+)
+
+from tunesmith.planning.circumstances import Installation
+from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.name_book import Entry, KeepName, Kept, RecordName, after, read_book, written_book
+from tunesmith.planning.naming import provider_name
+from tunesmith.planning.orders import BuyCluster
+from tunesmith.planning.orphan_report import OrphanReport, report_of
+from tunesmith.planning.orphans import (
+    Found,
+    Grounds,
+    Owners,
+    Seen,
+    own_things,
+    owners_of,
+    sentence,
+    sweep,
+    without_owner,
+)
+from tunesmith.planning.price_table import Prices
+from tunesmith.planning.provider import ProviderVolume
+
+NOW = datetime(2026, 1, 10, 12, 0, tzinfo=UTC)
+REPORTING = Installation(id="prod01", prices=Prices({"H100_SXM": Decimal("3.99")}, Decimal("163.84")))
+DELETING = replace(REPORTING, orphans_are_deleted=True)
+OLD = NOW - timedelta(days=3)
+
+
+def an_orphan(number=1, *, created=OLD, kind="GPUCluster", status="Ready"):
+    name = provider_name(installation_id="prod01", kind=kind, namespace="ml", name=f"lost-{number}", uid=f"u{number}")
+    if kind == "SharedVolume":
+        return Found(kind, f"v-{number}", str(name), status, size_tib=2)
+    return Found(kind, f"c-{number}", str(name), status, "us-central-8", "H100_SXM", 8, created=created)
+
+
+def ordered(*things, at=OLD, **more):
+    return {each.name: Entry(at, **more) for each in things}
+
+
+def swept(*things, book=None, installation=DELETING, since=3600.0, owners=None, memory=None):
+    """A sweep an hour after this process first saw them without an owner."""
+    remembered = {each.id: Seen(0.0, OLD) for each in things} if memory is None else memory
+    grounds = Grounds(owners or Owners(), book if book is not None else ordered(*things), installation, NOW, since)
+    return sweep(things, remembered, grounds)
+
+
+def test_what_no_resource_answers_for_is_told_with_its_cost_so_far():
+    result = swept(an_orphan(), installation=REPORTING)
+    (orphan,) = result.orphans
+    assert result.tell == (orphan,)
+    assert result.delete == ()
+    assert (orphan.hourly_usd, orphan.cost_usd(NOW)) == (Decimal("31.92"), Decimal("2298.24"))
+    assert "$2298.24 so far" in sentence(orphan, NOW)
+    assert "only reports" in sentence(orphan, NOW)
+
+
+def test_a_cost_is_not_told_where_price_or_age_are_not_known():
+    (unpriced,) = swept(an_orphan(), installation=Installation(id="prod01")).orphans
+    assert unpriced.cost_usd(NOW) is None
+    (ageless,) = swept(an_orphan(created=None), book={}).orphans
+    assert ageless.cost_usd(NOW) is None
+    assert "an unknown amount so far" in sentence(ageless, NOW)
+
+
+def test_a_recorded_cluster_that_nobody_keeps_is_deleted_when_the_installation_says_so():
+    result = swept(an_orphan())
+    assert [each.found.id for each in result.delete] == ["c-1"]
+    again = swept(an_orphan(), memory=result.memory)
+    assert again.delete == (), "the provider is given time"
+    assert [each.found.id for each in swept(an_orphan(), memory=result.memory, since=4200.0).delete] == ["c-1"]
+
+
+@pytest.mark.parametrize(
+    ("thing", "change", "why"),
+    [
+        (an_orphan(), {"installation": REPORTING}, "only reports"),
+        (an_orphan(kind="SharedVolume"), {}, "volumes are never deleted"),
+        (an_orphan(), {"book": {}}, "not recorded before it was ordered"),
+        (an_orphan(), {"book": ordered(an_orphan(), kept=Kept.RETAINED)}, "chose to keep it (Retained)"),
+        (an_orphan(), {"book": ordered(an_orphan(), kept=Kept.ABANDONED)}, "chose to keep it (Abandoned)"),
+        (an_orphan(), {"book": ordered(an_orphan(), at=NOW - timedelta(hours=23))}, "first 24 hours"),
+        (an_orphan(created=NOW - timedelta(hours=23)), {}, "first 24 hours"),
+        (an_orphan(status="Deleting"), {}, "deleting it already"),
+    ],
+)
+def test_each_brake_holds_by_itself(thing, change, why):
+    result = swept(thing, **change)
+    assert result.delete == ()
+    assert why in result.orphans[0].stays
+
+
+def test_more_at_once_than_the_set_number_are_the_sign_of_another_fault_so_none_is_deleted():
+    both = (an_orphan(1), an_orphan(2))
+    result = swept(*both)
+    assert result.delete == ()
+    assert "2 were found at once" in result.orphans[0].stays
+    assert len(swept(*both, installation=replace(DELETING, orphans_delete_at_most=2)).delete) == 2
+
+
+def test_what_was_left_behind_by_its_resources_own_word_is_told_and_not_deleted():
+    owners = owners_of([a_raw(name="lost-1", uid="another", adoptionPolicy="BuyNew")], DELETING)
+    assert without_owner((an_orphan(),), owners) == (an_orphan(),)
+    result = swept(an_orphan(), owners=owners)
+    assert (result.delete, len(result.tell)) == ((), 1)
+
+
+def test_the_young_are_left_alone():
+    assert swept(an_orphan(created=NOW - timedelta(seconds=599)), installation=REPORTING).orphans == ()
+    first = swept(an_orphan(), memory={}, since=0.0)
+    assert (first.orphans, set(first.memory)) == ((), {"c-1"})
+    assert swept(an_orphan(), memory=first.memory, since=599.0).orphans == ()
+    assert len(swept(an_orphan(), memory=first.memory, since=600.0).orphans) == 1
+
+
+def test_what_an_earlier_process_had_reported_is_not_young_again():
+    memory = {"c-1": Seen(3600.0, OLD, reported_before=True)}
+    assert len(swept(an_orphan(), memory=memory).orphans) == 1
+
+
+def test_an_orphan_is_told_again_after_hours_and_what_is_kept_never():
+    first = swept(an_orphan())
+    assert swept(an_orphan(), memory=first.memory).tell == ()
+    old = {"c-1": replace(first.memory["c-1"], told=NOW - timedelta(hours=6))}
+    assert len(swept(an_orphan(), memory=old).tell) == 1
+    kept = swept(an_orphan(), book=ordered(an_orphan(), kept=Kept.RETAINED))
+    assert (kept.tell, len(kept.orphans)) == ((), 1)
+
+
+# owners
+
+
+def a_raw(kind="GPUCluster", name="train", uid=UID, status=None, annotations=None, **spec):
+    metadata = {"name": name, "namespace": "ml", "uid": uid, "annotations": annotations or {}}
+    return {"kind": kind, "metadata": metadata, "spec": spec, "status": status or {}}
+
+
+FOREIGN = Found("GPUCluster", "c-1", "ts-prod01-x-aaaaaa-bbbb-1", "Ready")
+OWN = Found("GPUCluster", "c-1", str(NAME), "Ready")
+
+
+@pytest.mark.parametrize(
+    ("found", "owner"),
+    [
+        (FOREIGN, a_raw(status={"clusterID": "c-1"})),
+        (FOREIGN, a_raw(status={"providerName": FOREIGN.name})),
+        (FOREIGN, a_raw(status={"createIntent": {"name": FOREIGN.name}})),
+        (FOREIGN, a_raw(annotations={"tunesmith.dev/provider-name": FOREIGN.name})),
+        (FOREIGN, a_raw(adopt={"clusterID": "c-1"})),
+        (FOREIGN, a_raw(adopt={"clusterName": FOREIGN.name})),
+        (FOREIGN, a_raw("SharedVolume", status={"volumeID": "c-1"})),
+        (FOREIGN, a_raw("SharedVolume", adopt={"volumeID": "c-1"})),
+        (OWN, a_raw()),
+        (OWN, a_raw(uid="of-a-rebuilt-cluster")),
+        (OWN, a_raw(adoptionPolicy="BuyNew")),
+    ],
+)
+def test_what_a_resource_has_means_to_have_or_is_asked_about_is_no_orphan(found, owner):
+    assert without_owner((found,), owners_of([owner], REPORTING)) == ()
+
+
+def test_a_resource_of_another_name_answers_for_nothing():
+    assert without_owner((OWN,), owners_of([a_raw(name="other", uid="x")], REPORTING)) == (OWN,)
+
+
+def test_only_names_of_this_very_installation_are_looked_at():
+    other = provider_name(installation_id="prod02", kind="GPUCluster", namespace="ml", name="a", uid="u")
+    clusters = [a_provider_cluster(), a_provider_cluster("c-2", str(other)), a_provider_cluster("c-3", "by-hand")]
+    volumes = [ProviderVolume("v-1", "by-hand", 1, "available")]
+    installation = replace(REPORTING, previous_ids=("prod02",))
+    assert [each.id for each in own_things(clusters, volumes, installation)] == ["c-1"]
+
+
+# the book of names
+
+
+def test_a_name_is_recorded_before_its_order_only_where_orphans_are_deleted():
+    resource = a_cluster_resource(status={"createIntent": INTENT})
+    observation = seen(resource, a_view(begun=1001.0), memory=OWN_MEMORY, monotonic=1001.0)
+    assert [type(each) for each in decide(observation).actions] == [BuyCluster]
+    careful = replace(observation, around=circumstances(1001.0, installation=DELETING))
+    actions = decide(careful).actions
+    assert actions[0] == RecordName(str(NAME))
+    assert isinstance(actions[1], BuyCluster)
+
+
+def test_only_names_of_our_own_are_written_down_when_they_are_kept():
+    status = bought_status(providerName="by-hand")
+    decision = decide(seen(a_cluster_resource(deleting=True, status=status, deletionPolicy="Retain")))
+    assert [type(each).__name__ for each in decision.actions] == ["RecordUsage", "SetMetadata"]
+
+
+def test_a_kept_name_stays_kept_and_an_entry_that_cannot_be_read_is_none():
+    book = after(after({}, KeepName("a", Kept.RETAINED), OLD), RecordName("a"), NOW)
+    assert book["a"] == Entry(NOW, Kept.RETAINED, OLD)
+    assert after(book, RecordName("a"), NOW) is book
+    assert after(book, KeepName("a", Kept.RETAINED), NOW) is book
+    assert read_book({**written_book(book), "b": "{", "c": '{"kept":"Loved"}', "d": '"x"'}) == dict(book)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.tuples(st.booleans(), st.sampled_from([None, *Kept]))))
+def test_a_book_is_read_as_it_was_written(said):
+    book = {
+        name: Entry(OLD if was_ordered else None, kept, NOW if kept is not None else None)
+        for name, (was_ordered, kept) in said.items()
+    }
+    assert read_book(written_book(book)) == book
+
+
+# the report
+
+
+def test_a_report_is_read_as_it_was_written_and_holds_nothing_that_moves_by_itself():
+    things = (an_orphan(1), an_orphan(2, kind="SharedVolume"))
+    report = report_of(swept(*things, installation=REPORTING).orphans, NOW)
+    read = OrphanReport.model_validate_json(report.model_dump_json(by_alias=True, exclude_none=True))
+    assert [each.orphan() for each in read.orphans] == list(swept(*things, installation=REPORTING).orphans)
+    assert read.says_the_same(report_of(swept(*things, installation=REPORTING).orphans, NOW + timedelta(hours=1)))
