@@ -135,7 +135,9 @@ class Life:
         await asyncio.sleep(MESSAGE_DELAY + 1)
         await self._until(self._rests, "the resources came to no rest")
         await asyncio.sleep(QUIET_SECONDS / 2)
-        await self._until(self._rests, "the resources came to no rest")
+        while not self._rests():  # somebody may have changed the key while one resource looked again
+            await self._until(self._rests, "the resources came to no rest")
+            await asyncio.sleep(QUIET_SECONDS / 2)
         before = self._writes()
         scheduled = any("schedule" in raw["spec"] or "expireAfterSeconds" in raw["spec"] for raw in self._objects())
         await asyncio.sleep(QUIET_SECONDS)

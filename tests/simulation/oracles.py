@@ -139,7 +139,10 @@ class Watch:
         found = []
         for thing in self.living():
             name = parse_provider_name(thing.name)
-            if thing.id == recorded or (name is not None and name.is_same_object(own)):
+            taken_over = (
+                name is not None and raw["metadata"]["uid"] in self.restored_at and name.identity == own.identity
+            )
+            if thing.id == recorded or taken_over or (name is not None and name.is_same_object(own)):
                 found.append(thing)
         return found
 
