@@ -50,6 +50,8 @@ class Store:
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
             self._remove(stored)
             return stored
+        if self._owners_are_gone(meta):
+            return stored  # it is collected before anybody reads it
         self.objects[_place(stored)] = stored
         self.changed(stored, False)
         return stored
@@ -107,6 +109,10 @@ class Store:
         self.changed(raw, True)
         self.vanished(raw)
         self._collect(raw)
+
+    def _owners_are_gone(self, meta: Raw) -> bool:
+        owners = {owner["uid"] for owner in meta.get("ownerReferences") or ()}
+        return bool(owners) and not any(each["metadata"]["uid"] in owners for each in self.objects.values())
 
     def _collect(self, raw: Raw) -> None:
         """What only this object owned goes with it."""

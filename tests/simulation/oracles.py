@@ -55,7 +55,7 @@ class Watch:
             elif raw["metadata"]["uid"] in self.lost_uids:
                 continue
             elif raw["metadata"]["uid"] in self.restored_at and self.account_of(thing) != self.account_of_key():
-                self.kept.add(thing.id)  # the record of the key went with the status: nothing says where to look
+                self._left_to_people(thing)  # the record of the key went with the status: nothing says where to look
             else:
                 self.world.broken(f"{_said(raw)} was let go while '{thing.name}' ({thing.id}) is paid for")
 
@@ -96,6 +96,13 @@ class Watch:
         """What bills and belongs to no object, less what is kept apart."""
         return [thing for thing in self.living() if thing.id not in self.kept and self.owner_of(thing) is None]
 
+    def _left_to_people(self, thing: Paid) -> None:
+        """Nobody can find it but people who know that account: they take it down in the provider's console."""
+        self.kept.add(thing.id)
+        payer = next((provider for provider in self.providers if thing.id in provider.clusters), None)
+        if payer is not None:
+            self.world.later(60.0, lambda: payer.take_down(thing.id))
+
     def account_of(self, thing: Paid) -> str:
         """Which account pays for it."""
         return thing.id.partition("-")[0]
@@ -107,7 +114,7 @@ class Watch:
             same_kind = type(other) is type(made) and other.id != made.id and other.id not in self.kept
             if same_kind and name is not None and mine is not None and name.is_same_object(mine):
                 if self._in_an_account_that_nothing_names(made, other):
-                    self.kept.add(other.id)
+                    self._left_to_people(other)
                     continue
                 self.world.broken(f"bought twice: '{made.name}' ({made.id}) besides '{other.name}' ({other.id})")
 
