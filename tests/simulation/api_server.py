@@ -50,6 +50,8 @@ class Store:
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
             self._remove(stored)
             return stored
+        if self._owners_are_gone(meta):
+            return stored  # it is collected before anybody reads it
         self.objects[_place(stored)] = stored
         self.changed(stored, False)
         return stored
@@ -70,6 +72,9 @@ class Store:
         """The whole status, if `raw` is the newest."""
         stored = self._stored(raw["kind"], raw["metadata"].get("namespace"), raw["metadata"]["name"])
         _compare(stored, raw["metadata"])
+        before = stored.get("status") or {}
+        if {**before, "cost": None} == {**status, "cost": None}:
+            self.writes -= 1  # what was spent moves hourly, by design
         return self.put({**stored, "status": status})
 
     def merge(self, kind: str, namespace: str | None, name: str, patch: Raw) -> Raw:
@@ -97,11 +102,20 @@ class Store:
         self.version += 1
         meta = {**raw["metadata"], "resourceVersion": str(self.version)}
         self.changed({**raw, "metadata": meta}, True)
+        self._collect(raw)
 
     def _remove(self, raw: Raw) -> None:
         self.objects.pop(_place(raw), None)
         self.changed(raw, True)
         self.vanished(raw)
+        self._collect(raw)
+
+    def _owners_are_gone(self, meta: Raw) -> bool:
+        owners = {owner["uid"] for owner in meta.get("ownerReferences") or ()}
+        return bool(owners) and not any(each["metadata"]["uid"] in owners for each in self.objects.values())
+
+    def _collect(self, raw: Raw) -> None:
+        """What only this object owned goes with it."""
         uid = raw["metadata"].get("uid")
         for other in list(self.objects.values()):
             if any(owner["uid"] == uid for owner in other["metadata"].get("ownerReferences") or ()):

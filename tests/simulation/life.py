@@ -27,6 +27,7 @@ TO_REST_SECONDS = 2400.0
 QUIET_SECONDS = 700.0
 KEY_TROUBLE_SECONDS = 300.0
 OLDER_LEADER_SECONDS = 400.0
+ENDS_BY_ITSELF = frozenset({"schedule", "expireAfterSeconds", "idle"})
 RESTS = frozenset(
     {"WaitingForVolume", "VolumeInUse", "VolumeInAnotherRegion", "Released", "OutsideSchedule", "InOrder"}
 )
@@ -88,6 +89,7 @@ class Life:
         self.watch.providers = self.providers
         self.api.changed, self.api.vanished = self.feeds.tell, self.watch.vanished
         self.user = User(self.world, self.api, self.watch, random.Random(f"user {seed}"))
+        self.watch.account_of_key = lambda: {FOREIGN_KEY: "other", WRONG_KEY: ""}.get(self.user.key, "main")
         self.processes: list[OperatorProcess] = []
         self.world.events.update(
             {Kind.SECOND_LEADER: self._second_leader, Kind.RESTORE: self._restore, Kind.KEY: self._other_key}
@@ -134,9 +136,11 @@ class Life:
         await asyncio.sleep(MESSAGE_DELAY + 1)
         await self._until(self._rests, "the resources came to no rest")
         await asyncio.sleep(QUIET_SECONDS / 2)
-        await self._until(self._rests, "the resources came to no rest")
+        while not self._rests():  # somebody may have changed the key while one resource looked again
+            await self._until(self._rests, "the resources came to no rest")
+            await asyncio.sleep(QUIET_SECONDS / 2)
         before = self._writes()
-        scheduled = any("schedule" in raw["spec"] or "expireAfterSeconds" in raw["spec"] for raw in self._objects())
+        scheduled = any(ENDS_BY_ITSELF & raw["spec"].keys() for raw in self._objects())
         await asyncio.sleep(QUIET_SECONDS)
         if not scheduled and self._writes() != before:
             self.world.broken(f"{self._writes() - before} writes while nothing was to be done: {self._stand()}")
@@ -187,7 +191,8 @@ class Life:
         if raw["metadata"].get("deletionTimestamp"):
             return raw["kind"] == "SharedVolume" and reason == "InUse"
         if reason == "CredentialMismatch":
-            return str((raw.get("status") or {}).get("clusterID", "")).startswith("other")
+            bought = raw.get("status", {}).get("clusterID") or raw.get("status", {}).get("volumeID") or ""
+            return not bought.startswith(self.watch.account_of_key())
         if raw["kind"] == "SharedVolume" and reason == "WaitingForCluster":
             return True
         return reason in RESTS or (is_ready(raw))

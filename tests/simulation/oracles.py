@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ class Watch:
     kept: set[str] = field(default_factory=set)
     lost_uids: set[str] = field(default_factory=set)
     restored_at: dict[str, float] = field(default_factory=dict)
+    account_of_key: Callable[[], str] = lambda: "main"
     names: dict[tuple[str, str, str], ProviderName] = field(default_factory=dict)
 
     def acts(self, verb: str, thing: Paid) -> None:
@@ -53,6 +54,8 @@ class Watch:
                 self.kept.add(thing.id)
             elif raw["metadata"]["uid"] in self.lost_uids:
                 continue
+            elif raw["metadata"]["uid"] in self.restored_at and self.account_of(thing) != self.account_of_key():
+                self._left_to_people(thing)  # the record of the key went with the status: nothing says where to look
             else:
                 self.world.broken(f"{_said(raw)} was let go while '{thing.name}' ({thing.id}) is paid for")
 
@@ -93,13 +96,33 @@ class Watch:
         """What bills and belongs to no object, less what is kept apart."""
         return [thing for thing in self.living() if thing.id not in self.kept and self.owner_of(thing) is None]
 
+    def _left_to_people(self, thing: Paid) -> None:
+        """Nobody can find it but people who know that account: they take it down in the provider's console."""
+        self.kept.add(thing.id)
+        payer = next((provider for provider in self.providers if thing.id in provider.clusters), None)
+        if payer is not None:
+            self.world.later(60.0, lambda: payer.take_down(thing.id))
+
+    def account_of(self, thing: Paid) -> str:
+        """Which account pays for it."""
+        return thing.id.partition("-")[0]
+
     def _not_twice(self, made: Paid) -> None:
         mine = parse_provider_name(made.name)
         for other in self.living():
             name = parse_provider_name(other.name)
             same_kind = type(other) is type(made) and other.id != made.id and other.id not in self.kept
             if same_kind and name is not None and mine is not None and name.is_same_object(mine):
+                if self._in_an_account_that_nothing_names(made, other):
+                    self._left_to_people(other)
+                    continue
                 self.world.broken(f"bought twice: '{made.name}' ({made.id}) besides '{other.name}' ({other.id})")
+
+    def _in_an_account_that_nothing_names(self, made: Paid, other: Paid) -> bool:
+        """Bought with another account's key, and then a backup lost the status: no record says where to look."""
+        owner = self.owner_of(made)
+        lost = owner is not None and owner["metadata"]["uid"] in self.restored_at
+        return lost and self.account_of(made) != self.account_of(other)
 
     def _owned(self, made: Paid) -> None:
         name = parse_provider_name(made.name)
@@ -123,7 +146,10 @@ class Watch:
         found = []
         for thing in self.living():
             name = parse_provider_name(thing.name)
-            if thing.id == recorded or (name is not None and name.is_same_object(own)):
+            taken_over = (
+                name is not None and raw["metadata"]["uid"] in self.restored_at and name.identity == own.identity
+            )
+            if thing.id == recorded or taken_over or (name is not None and name.is_same_object(own)):
                 found.append(thing)
         return found
 

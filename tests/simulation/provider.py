@@ -51,6 +51,7 @@ class Provider:
     clusters: dict[str, ProviderCluster] = field(default_factory=dict)
     volumes: dict[str, ProviderVolume] = field(default_factory=dict)
     insides: dict[str, Store] = field(default_factory=dict)
+    nodes: dict[str, list[str]] = field(default_factory=dict)
     ledger: dict[str, LedgerEntry] = field(default_factory=dict)
     visible_from: dict[str, float] = field(default_factory=dict)
     past: list[Snapshot] = field(default_factory=list)
@@ -110,6 +111,7 @@ class Provider:
         cluster = self.clusters.get(cluster_id)
         if cluster is None or cluster.status == "Deleting" or cluster.gpus == gpus:
             return
+        self._fit_nodes(cluster_id, gpus // 8)
         self._keep(replace(cluster, gpus=gpus), self.clusters)
         self.ledger[cluster_id].sizes.append((self.world.now, gpus))
 
@@ -188,7 +190,21 @@ class Provider:
         if cluster is None or cluster.status == "Deleting":
             return
         self.insides[cluster_id] = _new_inside()
+        self._fit_nodes(cluster_id, cluster.gpus // 8)
         self._keep(replace(cluster, status="Ready", kubeconfig=f"apiVersion: v1 # {cluster_id}"), self.clusters)
+
+    def _fit_nodes(self, cluster_id: str, count: int) -> None:
+        """As many nodes as that: new ones are added, and those that are marked to go are the first to go."""
+        inside, names = self.insides.get(cluster_id), self.nodes.setdefault(cluster_id, [])
+        if inside is None:
+            return
+        while len(names) < count:
+            self.made += 1
+            names.append(f"node-{self.made}")
+        while len(names) > count:
+            leaves = next((name for name in names if _is_marked(inside, name)), names[-1])
+            names.remove(leaves)
+            inside.delete("Node", "", leaves)
 
     def _gone(self, thing: str) -> None:
         self.clusters.pop(thing, None)
@@ -215,6 +231,7 @@ class Provider:
             del self.past[0]
 
 
+LEAVES_FIRST = "node.together.ai/delete-node-on-scale-down"
 DYING = frozenset({"Deleting", "deleting"})
 
 
@@ -332,7 +349,7 @@ class PlayedRemotes:
             return RemoteView(dead, dead, dead, dead)
         provider, cluster_id = found
         inside = provider.insides[cluster_id]
-        nodes = tuple(_node(inside, number) for number in range(provider.clusters[cluster_id].gpus // 8))
+        nodes = tuple(_node(inside, name) for name in provider.nodes.get(cluster_id, ()))
         now = self.world.now
         return RemoteView(Known(True, now), Known(nodes, now), Known((), now), Known((), now))
 
@@ -370,12 +387,17 @@ class PlayedRemotes:
         return next(((p, cluster_id) for p in self.providers if cluster_id and cluster_id in p.insides), None)
 
 
-def _node(inside: Store, number: int) -> Mapping[str, Any]:
+def _is_marked(inside: Store, name: str) -> bool:
+    marked = inside.find("Node", name, "") or {}
+    return LEAVES_FIRST in ((marked.get("metadata") or {}).get("annotations") or {})
+
+
+def _node(inside: Store, name: str) -> Mapping[str, Any]:
     """A node, with the marks that the operator put on it."""
-    marked = inside.find("Node", f"node-{number}", "") or {}
+    marked = inside.find("Node", name, "") or {}
     return {
         "kind": "Node",
-        "metadata": {"name": f"node-{number}", **(marked.get("metadata") or {})},
+        "metadata": {"name": name, **(marked.get("metadata") or {})},
         "spec": marked.get("spec") or {},
         "status": {"allocatable": {"nvidia.com/gpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]},
     }

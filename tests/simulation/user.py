@@ -199,11 +199,16 @@ def _wishes(chance: random.Random) -> dict[tuple[str, str], dict[str, Any]]:
         opens = START.hour * 60 + chance.choice((0, 10, 30))
         closes = opens + chance.choice((15, 40))
         alone["schedule"] = {"start": _daily(opens), "stop": _daily(closes), "timeZone": "UTC"}
+    idle = {"deleteAfterSeconds": chance.choice((120, 400))}
+    if chance.random() < 0.2:
+        alone["idle"] = idle
     wishes: dict[tuple[str, str], dict[str, Any]] = {("GPUCluster", "alone"): alone}
     if chance.random() < 0.7:
         wishes["SharedVolume", "data"] = volume
         wishes["GPUCluster", "first"] = {**cluster, "volumeRef": {"name": "data"}}
         wishes["GPUCluster", "second"] = {**cluster, "volumeRef": {"name": "data"}}
+        if chance.random() < 0.3:
+            wishes["GPUCluster", "first"]["idle"] = idle
     return wishes
 
 

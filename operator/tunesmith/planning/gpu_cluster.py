@@ -32,6 +32,7 @@ from tunesmith.planning.cluster_purchase import (
     choice_is_wrong,
     credential_must_stay,
     found_by_name,
+    ordered_with_another_key,
     start_is_past,
     waits_for_volume,
 )
@@ -151,6 +152,7 @@ def _managed(seen: ClusterObservation) -> ClusterDecision:
         choice_is_wrong,
         start_is_past,
         credential_must_stay,
+        ordered_with_another_key,
         waits_for_volume,
         too_dear_to_buy,
         buy,  # intent, look, buy: never twice

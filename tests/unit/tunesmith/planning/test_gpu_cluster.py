@@ -75,6 +75,24 @@ def test_what_this_process_itself_has_posted_is_not_forgotten_with_the_status():
     assert decide(seen(memory=posted)).actions == ()
 
 
+def test_what_another_key_has_ordered_is_not_ordered_again_with_this_one():
+    ordered = {**INTENT, "credentialFingerprint": "another-key"}
+    long_ago = PurchaseMemory(first_seen=MONOTONIC - 5000).with_intent_seen("n1", MONOTONIC - 4000)
+    decision = decide(seen(a_cluster_resource(status={"createIntent": ordered}), memory=long_ago))
+    assert find_condition(decision.status.conditions, "Ready").reason == "CredentialMismatch"
+    assert decision.status.create_intent.nonce == "n1"
+    assert decision.actions == ()
+
+
+def test_an_order_that_another_key_may_have_made_is_not_let_go():
+    ordered = {**INTENT, "credentialFingerprint": "another-key"}
+    long_ago = PurchaseMemory(first_seen=MONOTONIC - 5000).with_intent_seen("n1", MONOTONIC - 4000)
+    resource = a_cluster_resource(status={"createIntent": ordered}, deleting=True)
+    decision = decide(seen(resource, memory=long_ago))
+    assert find_condition(decision.status.conditions, "Ready").reason == "AbsenceUnproven"
+    assert decision.actions == ()
+
+
 def test_the_order_follows_a_list_begun_after_the_intent():
     resource = a_cluster_resource(status={"createIntent": INTENT})
     assert only(decide(seen(resource, a_view(begun=999.0), memory=OWN_MEMORY)), LookAtProvider).not_before == MONOTONIC
