@@ -153,7 +153,12 @@ FILLED: dict[str, Schema] = {
     },
     "GPURegion": {
         "spec": {},
-        "status": {"gpuTypes": ["H100_SXM"], "offer": "H100_SXM", "drivers": "570", "refreshedTime": "2026-01-01T00:00:00Z"},
+        "status": {
+            "gpuTypes": ["H100_SXM"],
+            "offer": "H100_SXM",
+            "drivers": "570",
+            "refreshedTime": "2026-01-01T00:00:00Z",
+        },
     },
 }
 READY = {"type": "Ready", "status": "True", "reason": "InOrder", "message": "All is well."}

@@ -79,6 +79,9 @@ async def test_an_orphan_is_reported_with_its_cost_by_number_event_and_report(pr
     report = OrphanReport.model_validate_json(operator.kube.objects[REPORT]["data"]["report.json"])
     assert [each.id for each in report.orphans] == [cluster_id]
     assert report.orphans[0].orphan().cost_usd(operator.clock.now()) > 0
+    while at_provider(operator, cluster_id).status != "Ready":  # a state that moves on is news
+        await swept(operator, later=60)
+    await swept(operator, later=60)
     writes = len(operator.kube.writes())
     assert await swept(operator, later=3600) == {"GPUCluster": 1}
     assert len(operator.kube.writes()) == writes, "nothing new, nothing written"
