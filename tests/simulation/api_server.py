@@ -145,7 +145,7 @@ class Feeds:
             return
         for caller, seen in list(self._listeners.items()):
             if not caller.alive:
-                del self._listeners[caller]
+                self._listeners.pop(caller, None)  # one listener may have ended another while it was told
                 continue
             self._tell(caller, seen, raw, deleted)
 

@@ -166,6 +166,17 @@ def _give_up_the_order(seen: ClusterObservation, intent: Intent, answer: Cluster
     return closed
 
 
+def has_lost_its_status(seen: ClusterObservation) -> bool:
+    """The object bears our name and says nothing: a backup took its status, or its process died before writing one."""
+    nothing = not seen.status.conditions and seen.status.cluster_id is None and seen.intent is None
+    return nothing and may_have_lost_its_intent(seen.memory)
+
+
+def presume_an_order(seen: ClusterObservation) -> ClusterDecision:
+    """Write down an intent that nobody holds, so that what may be on its way is waited for."""
+    return _open_intent(seen)
+
+
 def ordered_with_another_key(seen: ClusterObservation) -> ClusterDecision | None:
     """What came of an order that another account may have got cannot be seen: nothing else is bought meanwhile."""
     if seen.status.cluster_id is not None or seen.intent is None or order_can_be_told(seen):
@@ -286,7 +297,7 @@ def _open_intent(seen: ClusterObservation) -> ClusterDecision:
         "incarnation": seen.name.incarnation,
         "components_hash": components_hash(seen.spec),
     }
-    if not seen.status.conditions and may_have_lost_its_intent(seen.memory):
+    if has_lost_its_status(seen):
         # Nobody holds this nonce, so it is ambiguous from the start: nothing is posted before `settle` is over.
         status = seen.status.model_copy(update=written)
         return _ambiguous(replace(seen, resource=seen.resource.model_copy(update={"status": status})), 0.0)

@@ -10,15 +10,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
-from tunesmith.planning.cluster_purchase import order_can_be_told, record, record_id
+from tunesmith.planning.cluster_purchase import (
+    has_lost_its_status,
+    order_can_be_told,
+    presume_an_order,
+    record,
+    record_id,
+)
 from tunesmith.planning.cluster_status import with_counts, without_what_is_gone
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.orders import DeleteCluster
+from tunesmith.planning.ownership import may_be_taken_over
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
+from tunesmith.resources.purchase import AdoptionPolicy
 from tunesmith.resources.reasons import Reason
 
 ClusterDecision = Decision[GPUClusterStatus]
@@ -141,6 +149,8 @@ def _gone_for_certain(seen: ClusterObservation, ending: Ending) -> ClusterDecisi
     """The provider does not show it (any more): how often must that be seen before it is believed?"""
     if seen.status.cluster_id is not None:
         return _absence_of_id(seen, seen.status.cluster_id, ending)
+    if has_lost_its_status(seen):
+        return presume_an_order(seen)
     intent = seen.intent
     if intent is None or not may_have_been_posted(intent, seen.memory):
         return ending.over(seen, None)  # nothing was ever bought: the one clean list that stands is enough
@@ -190,7 +200,16 @@ def _found(seen: ClusterObservation) -> ProviderCluster | None:
     if seen.status.cluster_id is not None:
         return seen.bought
     own = seen.provider.own_clusters(seen.name)
-    return next((cluster for cluster in own if cluster.phase is not Phase.DELETING), None)
+    found = next((cluster for cluster in own if cluster.phase is not Phase.DELETING), None)
+    if found is not None or seen.spec.adoption_policy is not AdoptionPolicy.SAME_IDENTITY:
+        return found
+    # What was taken over bears another name; a backup may have lost the status that said so.
+    others = seen.provider.same_identity(seen.name)
+    return next((each for each in others if _may_be_taken_over(each, seen)), None)
+
+
+def _may_be_taken_over(cluster: ProviderCluster, seen: ClusterObservation) -> bool:
+    return cluster.parsed_name is not None and may_be_taken_over(cluster.parsed_name, seen.around.installation)
 
 
 def _unproven(seen: ClusterObservation, ending: Ending, why: str, *actions: LookAtProvider) -> ClusterDecision:

@@ -75,6 +75,13 @@ def test_what_this_process_itself_has_posted_is_not_forgotten_with_the_status():
     assert decide(seen(memory=posted)).actions == ()
 
 
+def test_a_deleted_object_whose_status_was_lost_is_not_let_go_before_an_order_of_before_would_show():
+    found_named = PurchaseMemory(first_seen=MONOTONIC - 60)
+    forgotten = decide(seen(a_cluster_resource(deleting=True), a_view(begun=MONOTONIC), memory=found_named))
+    assert forgotten.actions == ()
+    assert forgotten.status.create_intent.nonce == "fresh"
+
+
 def test_what_another_key_has_ordered_is_not_ordered_again_with_this_one():
     ordered = {**INTENT, "credentialFingerprint": "another-key"}
     long_ago = PurchaseMemory(first_seen=MONOTONIC - 5000).with_intent_seen("n1", MONOTONIC - 4000)
