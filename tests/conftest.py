@@ -13,9 +13,7 @@ HERE = Path(__file__).parent
 SHARING = ("e2e", "integration", "chart")  # folders whose tests share what takes seconds to start
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder = item.path.relative_to(HERE).parts[0]
-        if folder in SHARING:
-            item.add_marker(pytest.mark.xdist_group(folder))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    folder = item.path.relative_to(HERE).parts[0]
+    if folder in SHARING:
+        item.add_marker(pytest.mark.xdist_group(folder))
