@@ -22,15 +22,7 @@ class Request:
     namespace: str
     name: str
     code: int
-    group: str = ""
     message: str = ""
-
-    @property
-    def grants(self) -> set[tuple[str, str, str]]:
-        """What RBAC must allow for it: group, resource with its subresource, verbs. An apply may create."""
-        what = "/".join(filter(None, (self.resource, self.subresource)))
-        verbs = {self.verb, "create"} if self.verb == "patch" and self.code == 201 else {self.verb}
-        return {(self.group, what, verb) for verb in verbs}
 
     @property
     def is_forbidden(self) -> bool:
@@ -82,6 +74,5 @@ class AuditLog:
                     namespace=reference.get("namespace", ""),
                     name=reference.get("name", ""),
                     code=entry.get("responseStatus", {}).get("code", 0),
-                    group=reference.get("apiGroup", ""),
                     message=entry.get("responseStatus", {}).get("message", ""),
                 )

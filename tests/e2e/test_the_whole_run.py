@@ -7,15 +7,9 @@ from tests.e2e.recorder import KINDS
 
 from tunesmith.cloud.audit_reading import read_audit
 from tunesmith.resources.reasons import Reason
-from tunesmith_demo.stage import OPERATOR_NAMESPACE
 
 OWN_KINDS = ("GPUCluster", "SharedVolume", "FineTuneJob")
 MANAGER = "tunesmith"
-OURS = "app.kubernetes.io/name%3Dtunesmith"
-NEVER_A_REQUEST = frozenset(
-    ("tunesmith.dev", f"{plural}/finalizers", "update") for plural in ("gpuclusters", "sharedvolumes", "finetunejobs")
-)
-"""Asked by the admission of owner references that block a deletion, where that plugin is on; never a request."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,30 +47,6 @@ def test_the_operator_was_never_forbidden_anything(world):
     asked = world.audit.of_operator()
     assert asked
     assert [str(each) for each in asked if each.is_forbidden] == []
-
-
-def test_every_right_that_the_operator_has_was_used(world):
-    """No more is granted than is asked for; nothing that is asked for was refused, says the test above."""
-    used = set().union(*(each.grants for each in world.audit.of_operator()))
-    assert sorted(granted(world) - used - NEVER_A_REQUEST) == []
-
-
-def granted(world):
-    """Group, resource and verb of every rule that the operator's account is bound to."""
-    rbac = "/apis/rbac.authorization.k8s.io/v1"
-    roles = (
-        *world.reader.items(f"{rbac}/clusterroles?labelSelector={OURS}"),
-        *world.reader.items(f"{rbac}/namespaces/{OPERATOR_NAMESPACE}/roles?labelSelector={OURS}"),
-    )
-    assert len(roles) == 2
-    return {
-        (group, resource, verb)
-        for role in roles
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
 
 
 def test_kstatus_agrees_with_every_status_that_was_seen(world):
