@@ -1,21 +1,23 @@
 """Which tests share a process when two run at once: those that share a control plane, so that each starts one only."""
 
-from pathlib import Path
-
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # How long an example takes says nothing where machines are shared.
 hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=(hypothesis.HealthCheck.too_slow,))
 hypothesis.settings.load_profile("house")
 
-HERE = Path(__file__).parent
-SHARING = ("e2e", "integration", "chart")  # folders whose tests share what takes seconds to start
+SHARING = ("tests/e2e/", "tests/integration/", "tests/chart/")  # folders whose tests share what takes seconds to start
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder = item.path.relative_to(HERE).parts[0]
-        if folder in SHARING:
-            item.add_marker(pytest.mark.xdist_group(folder))
+class ByWhatIsShared(LoadScopeScheduling):
+    """Gives a folder that shares something to one process as a whole, the largest first, and other tests one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in SHARING if nodeid.startswith(folder)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByWhatIsShared:
+    return ByWhatIsShared(config, log)
