@@ -22,12 +22,15 @@ from tests.simulation.user import FOREIGN_KEY, KEYS, WRONG_KEY, User, is_ready, 
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import BEGIN, MESSAGE_DELAY, OracleError, World
 
+from tunesmith.resources.timestamps import parse_time
+
 STORMS = 2
 TO_REST_SECONDS = 2400.0
 QUIET_SECONDS = 700.0
 KEY_TROUBLE_SECONDS = 300.0
 OLDER_LEADER_SECONDS = 400.0
 ENDS_BY_ITSELF = frozenset({"schedule", "expireAfterSeconds", "idle"})
+SLACK_SECONDS = 120.0
 RESTS = frozenset(
     {"WaitingForVolume", "VolumeInUse", "VolumeInAnotherRegion", "Released", "OutsideSchedule", "InOrder"}
 )
@@ -204,6 +207,7 @@ class Life:
                 continue
             cluster_id = raw["status"]["clusterID"]
             cluster = next((p.clusters[cluster_id] for p in self.providers if cluster_id in p.clusters), None)
+            self._has_not_outlived_its_time(raw)
             if cluster is None or cluster.status != "Ready":
                 self.world.broken(f"'{raw['metadata']['name']}' says Ready, and its cluster is {cluster}")
             elif cluster.gpus != raw["spec"]["nodes"] * 8:
@@ -211,6 +215,14 @@ class Life:
         for thing in self.watch.unowned():
             if not self._is_excused(thing):
                 self.world.broken(f"'{thing.name}' ({thing.id}) is paid for, and nobody owns it")
+
+    def _has_not_outlived_its_time(self, raw: Raw) -> None:
+        limit, begun = raw["spec"].get("expireAfterSeconds"), raw["status"].get("firstReadyTime")
+        if limit is None or begun is None:
+            return
+        lived = (self.world.wall() - parse_time(begun)).total_seconds()
+        if lived > limit + SLACK_SECONDS:
+            self.world.broken(f"'{raw['metadata']['name']}' has lived {lived:.0f} s, and was to end after {limit} s")
 
     def _is_excused(self, thing: Paid) -> bool:
         """Kept by Retain; or of an object that a restore took away and nobody took over."""

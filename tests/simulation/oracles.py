@@ -40,7 +40,7 @@ class Watch:
         if verb == "create":
             self._not_twice(thing)
             self._owned(thing)
-        elif thing.id in self.kept:
+        elif thing.id in self.kept and not self._was_taken_over(thing):
             self.world.broken(f"'{thing.name}' ({thing.id}) was kept apart by Retain, and somebody sent a {verb}")
         elif verb == "delete":
             self._may_go(thing)
@@ -95,6 +95,11 @@ class Watch:
     def unowned(self) -> list[Paid]:
         """What bills and belongs to no object, less what is kept apart."""
         return [thing for thing in self.living() if thing.id not in self.kept and self.owner_of(thing) is None]
+
+    def _was_taken_over(self, thing: Paid) -> bool:
+        """Somebody said that an object of the same name may have it."""
+        owner = self.owner_of(thing)
+        return owner is not None and owner["spec"].get("adoptionPolicy") == "SameIdentity"
 
     def _left_to_people(self, thing: Paid) -> None:
         """Nobody can find it but people who know that account: they take it down in the provider's console."""

@@ -8,7 +8,7 @@ but not undone; an error that needs a deletion by hand; a timer reset by every r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -16,12 +16,28 @@ from unittest.mock import patch
 from tunesmith.cloud.accounts import Account
 from tunesmith.controllers import gpu_cluster as cluster_controller
 from tunesmith.controllers.reconciler import Reconciler
-from tunesmith.planning import cluster_kubeconfig, cluster_purchase, giving_back, gpu_cluster, lifetime, purchase
+from tunesmith.planning import (
+    cluster_kubeconfig,
+    cluster_purchase,
+    giving_back,
+    gpu_cluster,
+    incarnation,
+    lifetime,
+    purchase,
+    release,
+)
 from tunesmith.planning.naming import ProviderName
 from tunesmith.planning.purchase import CloseIntent, OpenIntent, Pause
 
 Plant = Callable[[], Any]
 NEVER_SECONDS = 1e9
+
+
+def _all(*patches: Any) -> Any:
+    stack = ExitStack()
+    for each in patches:
+        stack.enter_context(each)
+    return stack
 
 
 def forgets_an_order_after_a_crash() -> Any:
@@ -53,7 +69,11 @@ def believes_a_list_that_lags() -> Any:
         self._apart.clusters.pop(cluster_id, None)
         self._apart.not_found[cluster_id] = self._monotonic()
 
-    return patch.object(Account, "_look_up_cluster", look_up)
+    return _all(
+        patch.object(Account, "_look_up_cluster", look_up),
+        patch.object(giving_back, "is_absent_twice", lambda *_: True),
+        patch.object(gpu_cluster, "is_absent_twice", lambda *_: True),
+    )
 
 
 def keeps_the_first_kubeconfig() -> Any:
@@ -66,7 +86,11 @@ def keeps_the_first_kubeconfig() -> Any:
             return None
         return real(seen)
 
-    return patch.object(gpu_cluster, "kubeconfig_missing", missing)
+    return _all(
+        patch.object(gpu_cluster, "kubeconfig_missing", missing),
+        patch.object(incarnation, "kubeconfig_left", lambda _: None),
+        patch.object(release, "kubeconfig_left", lambda _: None),
+    )
 
 
 def overwrites_whatever_stands_there() -> Any:
@@ -96,7 +120,7 @@ def gives_up_after_a_refusal() -> Any:
 
     def step(intent: Any, memory: Any, begun: Any, around: Any) -> Any:
         answer = real(intent, memory, begun, around)
-        return Pause(NEVER_SECONDS, answer.refusal) if isinstance(answer, CloseIntent) else answer
+        return Pause(NEVER_SECONDS) if isinstance(answer, CloseIntent) else answer
 
     return patch.object(cluster_purchase, "next_step", step)
 

@@ -97,6 +97,7 @@ class User:
             self.create_what_is_missing,
             self._scale,
             self._scale,
+            self._scale,
             self._ask_to_look,
             self._ask_to_buy_again,
             self._pause,
@@ -112,7 +113,9 @@ class User:
     def _scale(self) -> None:
         raw = self._some_cluster()
         if raw is not None:
-            self._change(raw, {"nodes": self.chance.choice((1, 2, 3))})
+            self._change(
+                raw, {"nodes": self.chance.choice([each for each in (1, 2, 3) if each != raw["spec"]["nodes"]])}
+            )
 
     def _ask_to_look(self) -> None:
         self._annotate(self._some_cluster(), {"tunesmith.dev/reconcile-requested-at": format_time(self.world.wall())})

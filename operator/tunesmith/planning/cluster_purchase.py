@@ -331,7 +331,7 @@ def _with_bought(
 ) -> GPUClusterStatus:
     parsed = cluster.parsed_name if cluster is not None else seen.name
     choice = seen.choice if cluster is None else ClusterChoice(cluster.region, cluster.gpu_type)
-    credential = seen.credential
+    credential, ordered = seen.credential, seen.status.create_intent
     update: dict[str, object] = {
         "cluster_id": cluster_id,
         "provider_name": name,
@@ -343,7 +343,10 @@ def _with_bought(
         "provider_status": cluster.status if cluster is not None else None,
         "cost": bought_now(seen, cluster),
     }
-    if isinstance(credential, Credential):
+    if cluster is None and ordered is not None and ordered.credential_fingerprint is not None:
+        # Only its answer was seen: it is the account's that it was ordered with, whichever key there is by now.
+        update |= {"credential_fingerprint": ordered.credential_fingerprint, "project_id": ordered.project_id}
+    elif isinstance(credential, Credential):
         project = cluster.project_id if cluster is not None and cluster.project_id else credential.project_id
         update |= {"credential_fingerprint": credential.fingerprint, "project_id": project}
     return seen.status.model_copy(update=update)

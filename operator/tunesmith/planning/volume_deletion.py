@@ -13,6 +13,7 @@ from tunesmith.planning.ownership import (
     FINALIZER,
     PROTECTION_ANNOTATION,
     is_protected,
+    may_be_taken_over,
     was_restored,
     without_finalizer,
 )
@@ -21,7 +22,14 @@ from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_hav
 from tunesmith.planning.verdict import Standing, Verdict
 from tunesmith.planning.volume_account import last_record
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
-from tunesmith.planning.volume_purchase import found_by_name, hold_credential, order_can_be_told, record_id
+from tunesmith.planning.volume_purchase import (
+    found_by_name,
+    has_lost_its_status,
+    hold_credential,
+    order_can_be_told,
+    presume_an_order,
+    record_id,
+)
 from tunesmith.planning.volume_status import users
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
 from tunesmith.resources.reasons import Reason
@@ -138,7 +146,17 @@ def found_after_all(seen: VolumeObservation) -> VolumeDecision | None:
     mark, intent = seen.memory.mark, seen.intent
     if intent is not None and mark is not None and mark.nonce == intent.nonce and mark.created_id is not None:
         return record_id(seen, mark.created_id)
-    return found_by_name(seen)
+    return found_by_name(seen) or _taken_over_before(seen)
+
+
+def _taken_over_before(seen: VolumeObservation) -> VolumeDecision | None:
+    """What was taken over bears another name; a backup may have lost the status that said so."""
+    if seen.status.volume_id is not None or seen.spec.adoption_policy is not AdoptionPolicy.SAME_IDENTITY:
+        return None
+    for volume in seen.provider.same_identity_volumes(seen.name):
+        if volume.parsed_name is not None and may_be_taken_over(volume.parsed_name, seen.around.installation):
+            return record_id(seen, volume.id, volume=volume)
+    return None
 
 
 def retained(seen: VolumeObservation) -> VolumeDecision | None:
@@ -167,6 +185,8 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
     """The provider does not show it (any more): how often must that be seen before the resource may go?"""
     if seen.status.volume_id is not None:
         return _absence_of_id(seen, seen.status.volume_id)
+    if has_lost_its_status(seen):
+        return presume_an_order(seen)
     intent = seen.intent
     if intent is None or not _may_have_been_ordered(seen):
         return let_go(seen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tunesmith.planning.actions import SetFinalizer
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.decision import ErrorClass, EventNote, EventType, Failure
@@ -17,6 +19,7 @@ from tunesmith.planning.purchase import (
     OpenIntent,
     Pause,
     Post,
+    may_have_lost_its_intent,
     next_step,
     settled_at,
 )
@@ -72,6 +75,8 @@ def made_with_a_cluster(seen: VolumeObservation) -> VolumeDecision | None:
     """One cluster is elected to make the volume with itself; the others wait for it."""
     if seen.status.volume_id is not None or not seen.waits_for_first_cluster:
         return None
+    if has_lost_its_status(seen):
+        return presume_an_order(seen)
     intent = seen.status.create_intent
     if intent is None:
         return _elect(seen)
@@ -95,7 +100,7 @@ def buy(seen: VolumeObservation) -> VolumeDecision | None:
         case LookFirst(not_before):
             return quietly(seen, LookAtProvider(not_before))
         case OpenIntent():
-            return _open_intent(seen)
+            return presume_an_order(seen) if has_lost_its_status(seen) else _open_intent(seen)
         case Post(deadline):
             return _post(seen, deadline)
         case Made(made_id):
@@ -104,6 +109,17 @@ def buy(seen: VolumeObservation) -> VolumeDecision | None:
             return refused(seen, refusal)
         case Pause(seconds, refusal):
             return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
+
+
+def has_lost_its_status(seen: VolumeObservation) -> bool:
+    """The object bears our name and says nothing: a backup took its status, or its process died before writing one."""
+    nothing = not seen.status.conditions and seen.status.volume_id is None and seen.intent is None
+    return nothing and may_have_lost_its_intent(seen.memory)
+
+
+def presume_an_order(seen: VolumeObservation) -> VolumeDecision:
+    """Write down an intent that nobody holds and no cluster carries out: what may be on its way is waited for."""
+    return _ambiguous(replace(seen, resource=seen.resource.model_copy(update={"status": _with_intent(seen)})), 0.0)
 
 
 def order_can_be_told(seen: VolumeObservation) -> bool:
@@ -153,7 +169,11 @@ def record_id(seen: VolumeObservation, volume_id: str, *, volume: ProviderVolume
         "provider_status": volume.status if volume is not None else None,
         "cost": bought_now(seen),
     }
-    if isinstance(seen.credential, Credential):
+    ordered = seen.status.create_intent
+    if volume is None and ordered is not None and ordered.credential_fingerprint is not None:
+        # Only its answer was seen: it is the account's that it was ordered with, whichever key there is by now.
+        update |= {"credential_fingerprint": ordered.credential_fingerprint, "project_id": ordered.project_id}
+    elif isinstance(seen.credential, Credential):
         credential = seen.credential
         update |= {"credential_fingerprint": credential.fingerprint, "project_id": credential.project_id}
     usable = volume is not None and volume.is_usable

@@ -91,6 +91,13 @@ def test_what_another_key_has_ordered_is_not_ordered_again_with_this_one():
     assert decision.actions == ()
 
 
+def test_what_was_answered_is_recorded_with_the_key_that_it_was_ordered_with():
+    ordered = {**INTENT, "credentialFingerprint": "the-key-of-before"}
+    answered = OWN_MEMORY.with_post_begun("n1").with_post_answered("n1", "c-9", MONOTONIC)
+    status = decide(seen(a_cluster_resource(status={"createIntent": ordered}), memory=answered)).status
+    assert (status.cluster_id, status.credential_fingerprint) == ("c-9", "the-key-of-before")
+
+
 def test_an_order_that_another_key_may_have_made_is_not_let_go():
     ordered = {**INTENT, "credentialFingerprint": "another-key"}
     long_ago = PurchaseMemory(first_seen=MONOTONIC - 5000).with_intent_seen("n1", MONOTONIC - 4000)

@@ -54,7 +54,7 @@ def seen(resource=None, view=None, *, monotonic=MONOTONIC, memory=None, failures
         resource=resource or a_volume(),
         credential=more.pop("credential", Credential("key-1")),
         provider=view or a_view(begun=monotonic),
-        memory=memory or PurchaseMemory(first_seen=MONOTONIC - 60),
+        memory=memory or PurchaseMemory(first_seen=MONOTONIC - 60, named=True),
         **more,
     )
 
