@@ -11,10 +11,12 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.following import Follower
+from tunesmith_trainer.keeping import Keeper
+from tunesmith_trainer.saving import Saving
 from tunesmith_trainer.schedule import rate_factor
 
 
-class Loop(SFTTrainer):
+class Loop(Saving, SFTTrainer):
     """TRL's SFT loop under our learning-rate schedule."""
 
     configuration: Configuration
@@ -45,6 +47,7 @@ def make_loop(
     total_steps: int,
     output: Path,
     follower: Follower,
+    keeper: Keeper,
     measure_first: bool,
     on_gpu: bool,
 ) -> Loop:
@@ -52,6 +55,7 @@ def make_loop(
 
     Args:
         model: with its adapter on.
+        output: a directory of the process's own that the library may write to, but for checkpoints.
         rows, held_out: prepared datasets with `input_ids` and `labels`, packed ones with `seq_lengths`.
         measure_first: measure the held-out rows before the first step.
     """
@@ -90,6 +94,8 @@ def make_loop(
         ddp_find_unused_parameters=False,
     )
     Loop.configuration = configuration
+    Loop.keeper = keeper
+    Loop.global_batch = training.global_batch
     loop = Loop(
         model=model,
         args=arguments,

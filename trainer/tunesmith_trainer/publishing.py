@@ -16,10 +16,20 @@ from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
 from tunesmith_trainer.contract.messages import FileSaid
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.model import adapted_modules
-from tunesmith_trainer.storage import first_damage, make_readable, said_files, sha256_of, sync_directory, write_whole
+from tunesmith_trainer.storage import (
+    copy_whole,
+    first_damage,
+    make_readable,
+    said_files,
+    sha256_of,
+    sync_directory,
+    sync_tree,
+    write_whole,
+)
 
 RESULT = "result.json"
 ADAPTER = "adapter_model.safetensors"
+ADAPTER_CONFIGURATION = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Published:
             error_class=ErrorClass.SUCCESS,
             step=self.result.steps,
             total_steps=self.result.total_steps,
+            stopped_early_at_step=self.result.stopped_early_at_step,
             result_sha256=self.result_sha256,
             path=str(self.path),
             message=text,
@@ -44,9 +55,17 @@ class Published:
 
 
 def publish(
-    path: Path, attempt: Attempt, model: Any, tokenizer: Any, describe: Callable[[dict[str, FileSaid], int], Result]
+    path: Path,
+    attempt: Attempt,
+    checkpoint: Path,
+    *,
+    model: Any,
+    tokenizer: Any,
+    describe: Callable[[dict[str, FileSaid], int], Result],
 ) -> Published:
-    """Saves the adapter with its tokenizer and result.json to `path`; `describe` gets the files and adapted modules.
+    """Publishes the adapter of a checkpoint with its tokenizer and result.json to `path`.
+
+    The checkpoint's files are whole however the model is sharded. `describe` gets the files and adapted modules.
 
     Raises:
         TrainerError: superseded, when a newer attempt exists; infrastructure, when what was written reads differently.
@@ -54,7 +73,8 @@ def publish(
     partial = path.with_name(path.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    model.save_pretrained(str(partial), safe_serialization=True)
+    for name in (ADAPTER, ADAPTER_CONFIGURATION):
+        copy_whole(checkpoint / name, partial / name)
     tokenizer.save_pretrained(str(partial))
     modules = adapted_modules(model)
     _ensure_learnt(partial / ADAPTER, modules)
@@ -62,6 +82,7 @@ def publish(
         partial / RESULT, describe(said_files(partial), modules).model_dump_json(by_alias=True, indent=2) + "\n"
     )
     make_readable(partial)
+    sync_tree(partial)
     attempt.ensure_newest()
     partial.rename(path)
     sync_directory(path.parent)

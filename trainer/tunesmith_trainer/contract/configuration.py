@@ -106,10 +106,21 @@ class Training(Strict):
     )
 
 
+class EarlyStopping(Strict):
+    """Ends training when the loss on held-out rows falls no more; the best checkpoint is the result."""
+
+    patience: int = Field(ge=1, description="So many evaluations in a row without progress end the training.")
+    min_delta: float = Field(default=0.0, ge=0, description="Progress is a loss lower than the lowest by more.")
+    warmup_evaluations: int = Field(
+        default=0, ge=0, description="So many first evaluations count neither as the best nor against the patience."
+    )
+
+
 class Evaluations(Strict):
     """When held-out rows are measured, besides before the first and after the last step."""
 
     count: int = Field(default=0, ge=0)
+    early_stopping: EarlyStopping | None = None
 
 
 class Checkpoints(Strict):
@@ -118,6 +129,12 @@ class Checkpoints(Strict):
     every_steps: int | None = Field(default=None, ge=1)
     count: int | None = Field(default=None, ge=1, description="Spread evenly over the steps.")
     keep: int = Field(default=2, ge=1, description="Newest complete checkpoints that stay, over all attempts.")
+    staging_path: AbsolutePath | None = Field(
+        default=None, description="Fast disk of the pod's own; absent: the directory for temporary files."
+    )
+    grace_seconds: float | None = Field(
+        default=None, ge=0, description="From SIGTERM to SIGKILL; absent: unknown, and a save is always tried."
+    )
 
     @model_validator(mode="after")
     def exactly_one_rhythm(self) -> Self:
@@ -161,7 +178,10 @@ class World(Strict):
     master_port: int = Field(
         default=29400, ge=1024, le=65535, description="Pods that share an address need different ones."
     )
-    collective_timeout_seconds: int = Field(default=600, ge=30, description="A peer that is silent longer is lost.")
+    collective_timeout_seconds: int = Field(default=600, ge=5, description="A peer that is silent longer is lost.")
+    sharding: Literal["DDP", "FSDP2"] | None = Field(
+        default=None, description="How several processes hold the model: each whole, or all together. Absent: DDP."
+    )
 
     @property
     def size(self) -> int:
@@ -207,6 +227,13 @@ class Configuration(Strict):
             f"globalBatch {training.global_batch} is not microBatch {training.micro_batch} x gradientAccumulation "
             f"{training.gradient_accumulation} x {size} processes; {fits}"
         )
+
+    @model_validator(mode="after")
+    def stopping_early_needs_something_to_measure(self) -> Self:
+        """Without held-out rows the loss that it waits for is never measured."""
+        if self.evaluations.early_stopping is not None and (self.data.validation is None or not self.evaluations.count):
+            raise ValueError("earlyStopping needs data.validation and an evaluations.count above 0")
+        return self
 
     @model_validator(mode="after")
     def one_process_per_real_gpu(self) -> Self:

@@ -76,6 +76,9 @@ class TerminationMessage(Said):
     error_class: ErrorClass
     step: int = Field(default=0, ge=0)
     total_steps: int | None = Field(default=None, ge=0)
+    stopped_early_at_step: int | None = Field(
+        default=None, ge=1, description="The last step, where the held-out loss fell no more; then it equals step."
+    )
     result_sha256: SHA256 | None = Field(default=None, alias="resultSHA256", description="Of the bytes of result.json.")
     path: str | None = Field(default=None, description="Directory of the published result.")
     message: str = ""
@@ -129,6 +132,10 @@ class Result(Said):
     tokens: int = Field(ge=0, description="Tokens trained on, over all attempts that the result was resumed from.")
     training: DatasetSaid
     validation: DatasetSaid | None = None
+    best_step: int | None = Field(
+        default=None, ge=1, description="With early stopping: the step whose weights these are."
+    )
+    stopped_early_at_step: int | None = Field(default=None, ge=1, description="Where the patience was at its end.")
     resumed_from_step: int = Field(default=0, ge=0)
     world_size: int = Field(ge=1)
     device: Literal["CPU", "CUDA"]
