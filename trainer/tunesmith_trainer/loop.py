@@ -9,6 +9,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from tunesmith_trainer import sharding
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.following import Follower
 from tunesmith_trainer.keeping import Keeper
@@ -92,6 +93,7 @@ def make_loop(
         dataloader_pin_memory=on_gpu,
         ddp_timeout=configuration.world.collective_timeout_seconds,
         ddp_find_unused_parameters=False,
+        **sharding.arguments(configuration),
     )
     Loop.configuration = configuration
     Loop.keeper = keeper

@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
+    get_model_state_dict,
     get_optimizer_state_dict,
     set_optimizer_state_dict,
 )
@@ -84,6 +85,17 @@ class Saving(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> WholeBatches:
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
         return WholeBatches(len(rows), self.global_batch, self.args.seed)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The weights that move, whole; under FSDP all ranks gather them together, and rank 0 writes."""
+        if not self.is_fsdp_enabled:
+            super().save_model(output_dir, _internal_call)
+            return
+        model: Any = self.model
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+        weights = get_model_state_dict(model, options=options)
+        if self.args.should_save:
+            self._save(output_dir, state_dict=weights)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """Whole tensors by name, on rank 0; all ranks gather together."""

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunesmith_trainer import checkpoints, publishing
+from tunesmith_trainer import checkpoints, publishing, sharding
 from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Checkpoint, Memory
 from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
@@ -108,6 +108,10 @@ def _attempt(run_: Run) -> TerminationMessage:
     run_.ensure_wanted()
 
     reporter.stage("LoadingModel")
+    unsharded = sharding.not_sharded_because(configuration)
+    if unsharded is not None:
+        reporter.tell(unsharded)
+    sharding.before_loading(configuration)
     base = load_base(configuration)
     _seed(configuration.training.seed)
     model = with_adapter(base, configuration)
