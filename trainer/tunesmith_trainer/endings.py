@@ -20,7 +20,15 @@ TERMINATION_LOG_VARIABLE = "TUNESMITH_TERMINATION_LOG"
 TERMINATION_LOG = "/dev/termination-log"
 
 STORAGE_ERRORS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS, errno.ENOTCONN, errno.ETIMEDOUT}
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.EROFS, errno.ENOTCONN, errno.ETIMEDOUT}
+)
+# What the libraries that save weights make of such an error.
+SAVE_FAILED = (
+    "PytorchStreamWriter failed",
+    "unexpected pos",
+    "No space left on device",
+    "File too large",
+    "os error 5)",
 )
 NETWORK_ERROR_CLASSES = frozenset({"DistBackendError", "DistNetworkError", "DistStoreError", "DistQueueEmptyError"})
 PEER_LOST = (
@@ -58,7 +66,7 @@ def classified(error: BaseException) -> TrainerError:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError) or "OutOfMemoryError" in names or _says(text, MEMORY_REFUSED):
         return TrainerError(ErrorClass.OUT_OF_MEMORY, f"Out of memory. Halve the micro batch. {text}")
-    if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
+    if (isinstance(error, OSError) and error.errno in STORAGE_ERRORS) or _says(text, SAVE_FAILED):
         return TrainerError(ErrorClass.INFRASTRUCTURE, f"The storage failed. {text}")
     if names & NETWORK_ERROR_CLASSES or (isinstance(error, RuntimeError) and _says(text, PEER_LOST)):
         return TrainerError(

@@ -152,3 +152,5 @@ class Follower(TrainerCallback):
     def _tell_news(self) -> None:
         for kept in self._keeper.news():
             self._reporter.saved(kept.step, str(kept.path))
+            if kept.trouble is not None:
+                self._reporter.tell(kept.trouble)

@@ -36,11 +36,13 @@ class Part(Said):
 
 @dataclass(frozen=True)
 class Kept:
-    """A checkpoint that is complete on the storage, and the seconds from its first byte to its last."""
+    """A checkpoint that is complete on the storage, the seconds from its first byte to its last, and what went wrong
+    after that."""
 
     step: int
     path: Path
     seconds: float
+    trouble: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Plan:
     """What the keepers of all processes agree on.
 
     `patience_seconds` is how long rank 0 waits for the others' files; `after_commit` is called on rank 0 with each
-    complete checkpoint, off the training thread.
+    complete checkpoint and the best step so far, off the training thread; it returns what a person should know.
     """
 
     attempt: Attempt
@@ -60,7 +62,7 @@ class Plan:
     needed_bytes: int
     patience_seconds: float
     verify: Callable[[Path], None] = lambda _: None
-    after_commit: Callable[[Path], None] = lambda _: None
+    after_commit: Callable[[Path, int | None], str | None] = lambda _path, _best: None
 
 
 class Keeper:
@@ -168,9 +170,10 @@ class Keeper:
             plan.attempt, step=step, world_size=plan.world_size, config_hash=plan.config_hash, files=files
         )
         shutil.rmtree(parts)
-        self._news.append(Kept(step, path, time.monotonic() - self._began))
-        plan.after_commit(path)
-        checkpoints.rotate(plan.attempt, plan.keep, memory.held_out.best_step)
+        best = memory.held_out.best_step
+        seconds = time.monotonic() - self._began
+        self._news.append(Kept(step, path, seconds, plan.after_commit(path, best)))
+        checkpoints.rotate(plan.attempt, plan.keep, best)
 
     def _all_files(self, parts: Path) -> dict[str, FileSaid]:
         """Every process's files, once the last has brought its own."""

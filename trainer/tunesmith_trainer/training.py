@@ -19,6 +19,7 @@ from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.following import Follower
 from tunesmith_trainer.keeping import Keeper, Plan, temporary_directory
 from tunesmith_trainer.loop import make_loop
+from tunesmith_trainer.mirror import mirror_of
 from tunesmith_trainer.model import load_adapter, load_base, load_tokenizer, with_adapter
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.saving import RowsOfSteps, ensure_finite_weights, trained_bytes
@@ -83,8 +84,15 @@ def run(configuration: Configuration, stop: StopWish, reporter: Reporter) -> Ter
             return _published_before(configuration, published)
         for damage in damaged:
             reporter.tell(damage)
-        world.first(attempt.claim)
+        world.first(lambda: _claim(configuration, attempt))
         return _attempt(run_)
+
+
+def _claim(configuration: Configuration, attempt: Attempt) -> None:
+    attempt.claim()
+    mirror = mirror_of(configuration, attempt)
+    if mirror is not None:
+        mirror.claim()
 
 
 def _published_before(configuration: Configuration, published: publishing.Published) -> TerminationMessage:
@@ -162,9 +170,28 @@ def _resumable(run_: Run) -> Checkpoint | None:
         if ignored.damaged:
             where = f" It lies in '{checkpoints.set_aside(ignored, run_.attempt)}' now."
         run_.reporter.tell(f"The checkpoint '{ignored.path}' is not used: {ignored.reason}.{where}")
-    if search.newest:
-        run_.reporter.tell(f"Going on from step {search.newest.manifest.step}, '{search.newest.path}'.")
-    return search.newest
+    newest = _of_mirror(run_, search.newest) or search.newest
+    if newest:
+        run_.reporter.tell(f"Going on from step {newest.manifest.step}, '{newest.path}'.")
+    return newest
+
+
+def _of_mirror(run_: Run, newest: Checkpoint | None) -> Checkpoint | None:
+    """The mirror's newest copy, brought to the storage, when the storage has none as new: its volume was lost."""
+    mirror = mirror_of(run_.configuration, run_.attempt)
+    copy = mirror.newest() if mirror is not None else None
+    if mirror is None or copy is None or (newest is not None and newest.manifest.step >= copy.step):
+        return None
+    config_hash = run_.configuration.config_hash()
+    found = mirror.fetch(copy, config_hash)
+    if isinstance(found, Checkpoint):
+        best = found.memory.held_out.best_step
+        best_copy = mirror.of_step(best) if best is not None and best != copy.step else None
+        if best_copy is not None:
+            mirror.fetch(best_copy, config_hash)
+        return found
+    run_.reporter.tell(f"The mirror's copy of step {copy.step} is not used: {found.reason}.")
+    return None
 
 
 def _trained(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, resumed: Checkpoint | None) -> Outcome:
@@ -220,6 +247,8 @@ def _stopped(run_: Run, datasets: Datasets, follower: Follower, keeper: Keeper) 
 
 def _keeping(run_: Run, own: Path, needed_bytes: int) -> Plan:
     configuration = run_.configuration
+    mirror = mirror_of(configuration, run_.attempt)
+    more: dict[str, Any] = {} if mirror is None else {"after_commit": mirror.send}
     return Plan(
         attempt=run_.attempt,
         rank=run_.world.rank,
@@ -230,6 +259,7 @@ def _keeping(run_: Run, own: Path, needed_bytes: int) -> Plan:
         needed_bytes=needed_bytes,
         patience_seconds=configuration.world.collective_timeout_seconds,
         verify=ensure_finite_weights,
+        **more,
     )
 
 
@@ -239,17 +269,31 @@ def _rows(prepared: Prepared) -> Any:
     return Dataset.from_file(str(prepared.rows))
 
 
-def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcome: Outcome) -> publishing.Published:
-    configuration, memory = run_.configuration, outcome.memory
-    best = memory.held_out.best_step
-    result_step = outcome.steps if best is None else best
-    checkpoint = checkpoints.of_step(run_.attempt.job_path, result_step, configuration.config_hash())
-    if checkpoint is None:
+def _result_checkpoint(run_: Run, outcome: Outcome) -> tuple[int | None, Checkpoint]:
+    """The checkpoint that is the result: the best one with early stopping, else the last."""
+
+    def of_step(step: int) -> Checkpoint | None:
+        return checkpoints.of_step(run_.attempt.job_path, step, run_.configuration.config_hash())
+
+    best = outcome.memory.held_out.best_step
+    if best is not None and (found := of_step(best)) is not None:
+        return best, found
+    last = of_step(outcome.steps)
+    if last is None:
         raise TrainerError(
             ErrorClass.INFRASTRUCTURE,
-            f"The checkpoint of step {result_step}, which is the result, is damaged or gone. The next attempt goes on "
-            "from the newest that is whole.",
+            f"The checkpoint of step {outcome.steps}, which is the result, is damaged or gone. The next attempt "
+            "goes on from the newest that is whole.",
         )
+    if best is None:
+        return None, last
+    run_.reporter.tell(f"The best checkpoint, of step {best}, is damaged or gone: the last one is the result.")
+    return outcome.steps, last
+
+
+def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcome: Outcome) -> publishing.Published:
+    configuration, memory = run_.configuration, outcome.memory
+    best, checkpoint = _result_checkpoint(run_, outcome)
     first_loss, final_loss = memory.first_loss, memory.last_loss
     if first_loss is None or final_loss is None:
         raise TrainerError(ErrorClass.UNCLASSIFIED, "Training ended without a single step that was reported.")

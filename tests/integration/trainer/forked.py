@@ -1,6 +1,7 @@
 """Runs the trainer's command in a child of a server that has torch loaded: real processes, started in no time."""
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -16,13 +17,16 @@ def run(arguments, environment, output, strike=None):
     """The target of a child process: the trainer with stdout and stderr in a file; does not return.
 
     `strike` kills it without grace: `{"crossing": n}` before the n-th change below the directories `under`, or
-    `{"after_seconds": s}`; with neither, the crossings are only counted into the file `count`.
+    `{"after_seconds": s}`; with neither, the crossings are only counted into the file `count`. With `full_at_bytes` it
+    is not killed: from there on no file can grow beyond so many bytes, as on a full disk.
     """
     os.environ.update(environment)
     if environment.get("TUNESMITH_TEST_SHARD_ON_CPU"):
         from tunesmith_trainer.testing import allow_sharding_on_cpu
 
         allow_sharding_on_cpu()
+    if environment.get("MIRROR_DIRECTORY"):
+        mirror_into(environment["MIRROR_DIRECTORY"])
     if strike is not None:
         prepare(**strike)
     torch.set_num_threads(1)  # two threads that wait for each other on a busy machine are ten times slower
@@ -32,7 +36,7 @@ def run(arguments, environment, output, strike=None):
     command(arguments)
 
 
-def prepare(crossing=None, after_seconds=None, under=(), count=None):
+def prepare(crossing=None, after_seconds=None, under=(), count=None, full_at_bytes=None):
     """Sets the blow up: every change of a file or a name below `under` is a crossing."""
     if after_seconds is not None:
         threading.Timer(after_seconds, die).start()
@@ -49,7 +53,9 @@ def prepare(crossing=None, after_seconds=None, under=(), count=None):
         if not any(str(directory) in os.fspath(arguments[0]) for directory in under):
             return
         crossed += 1
-        if crossed == crossing:
+        if crossed == crossing and full_at_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (full_at_bytes, full_at_bytes))
+        elif crossed == crossing:
             die()
         if count is not None:
             os.pwrite(counter, f"{crossed}\n".encode(), 0)
@@ -62,3 +68,16 @@ def prepare(crossing=None, after_seconds=None, under=(), count=None):
 def die():
     """As a node dies: nothing is flushed, nobody is told."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def mirror_into(directory):
+    """Puts a directory in the place of the store; how a store is spoken to is tested where it is fetched from."""
+    from obstore.store import LocalStore
+
+    from tunesmith_trainer.object_store import ObjectStore
+
+    def begin(self, endpoint, bucket, keys=None, limits=None):
+        self._place = f"bucket '{bucket}' at {endpoint}"
+        self._store = LocalStore(prefix=f"{directory}/{bucket}", mkdir=True)
+
+    ObjectStore.__init__ = begin

@@ -57,6 +57,8 @@ def test_damaged_checkpoints_are_told_and_passed_over(workshop, undisturbed, kil
     told = [line["message"] for line in pod.said() if "is not used" in line.get("message", "")]
     assert len(told) == 2
     assert "checkpoint-40' is not used: it has no COMPLETE.json" in told[0]
+    aside = {path.name for path in (job / "damaged").glob("*/REASON.json") for path in [path.parent]}
+    assert aside == {"a1-checkpoint-40", f"a1-{newest.parent.name}"}
     assert "optimizer.pt has 100 bytes" in told[1]
     assert workshop.adapter("damaged", 2) == workshop.adapter("undisturbed")
 

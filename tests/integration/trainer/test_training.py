@@ -118,6 +118,7 @@ def test_a_loss_that_is_no_number_ends_the_attempt_at_once(workshop):
     assert pod.ended() == 15
     message = pod.message()
     assert message.step < 48
+    assert "It was made from rows" in message.message
     assert "Lower learningRate" in message.message
     assert not workshop.output("diverges").exists()
 

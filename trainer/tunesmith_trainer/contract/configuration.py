@@ -123,12 +123,23 @@ class Evaluations(Strict):
     early_stopping: EarlyStopping | None = None
 
 
+class Mirror(Strict):
+    """An S3-compatible bucket that gets copies. Its keys come by the environment, never by this file."""
+
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://.+$", max_length=2048)]
+    bucket: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    prefix: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        default="", description="Put before the keys, which begin with the job's uid."
+    )
+
+
 class Checkpoints(Strict):
     """When training is saved. Exactly one of everySteps and count."""
 
     every_steps: int | None = Field(default=None, ge=1)
     count: int | None = Field(default=None, ge=1, description="Spread evenly over the steps.")
     keep: int = Field(default=2, ge=1, description="Newest complete checkpoints that stay, over all attempts.")
+    mirror: Mirror | None = Field(default=None, description="Where copies go; absent: nowhere.")
     staging_path: AbsolutePath | None = Field(
         default=None, description="Fast disk of the pod's own; absent: the directory for temporary files."
     )
