@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-# yaml: the API server's reader refuses JSON's usual pairs of surrogate escapes ("invalid Unicode character escape code"),
-# so characters beyond the basic plane stand as they are; these here it takes as escapes only.
+# yaml: the API server refuses JSON's usual pairs of surrogate escapes ("invalid Unicode character escape code"), so
+# characters beyond the basic plane stand as they are; these here it takes as escapes only.
 _ONLY_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _HALF_PAIRS = re.compile("[\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
