@@ -23,7 +23,8 @@ class Watch:
     """Stands between the provider and the API server, and holds what each does against the other.
 
     `kept` are the things that `Retain` keeps apart, by id; `lost_uids` are objects that vanished by a restore, not by
-    the operator's doing; `restored_at` says when the status of an object was taken back to an earlier one.
+    the operator's doing; `restored_at` says when the status of an object was taken back to an earlier one, and
+    `forgotten` which things such a status had recorded, by the object's uid.
     """
 
     world: World
@@ -32,6 +33,7 @@ class Watch:
     kept: set[str] = field(default_factory=set)
     lost_uids: set[str] = field(default_factory=set)
     restored_at: dict[str, float] = field(default_factory=dict)
+    forgotten: dict[str, set[str]] = field(default_factory=dict)
     account_of_key: Callable[[], str] = lambda: "main"
     names: dict[tuple[str, str, str], ProviderName] = field(default_factory=dict)
 
@@ -58,6 +60,13 @@ class Watch:
                 self._left_to_people(thing)  # the record of the key went with the status: nothing says where to look
             else:
                 self.world.broken(f"{_said(raw)} was let go while '{thing.name}' ({thing.id}) is paid for")
+
+    def restored(self, raw: Raw) -> None:
+        """A backup is about to take the status of this object back."""
+        uid, recorded = raw["metadata"]["uid"], _recorded(raw)
+        self.restored_at[uid] = self.world.now
+        if recorded is not None:
+            self.forgotten.setdefault(uid, set()).add(recorded)
 
     def owner_of(self, thing: Paid) -> Raw | None:
         """The object whose purchase this is: by the name, or because it took it over."""
@@ -147,14 +156,11 @@ class Watch:
 
     def _things_of(self, raw: Raw) -> list[Paid]:
         own = self.name_of(raw)
-        recorded = (raw.get("status") or {}).get("clusterID") or (raw.get("status") or {}).get("volumeID")
+        held = {_recorded(raw), *self.forgotten.get(raw["metadata"]["uid"], ())}
         found = []
         for thing in self.living():
             name = parse_provider_name(thing.name)
-            taken_over = (
-                name is not None and raw["metadata"]["uid"] in self.restored_at and name.identity == own.identity
-            )
-            if thing.id == recorded or taken_over or (name is not None and name.is_same_object(own)):
+            if thing.id in held or (name is not None and name.is_same_object(own)):
                 found.append(thing)
         return found
 
@@ -164,6 +170,11 @@ class Watch:
 
 
 _DEFAULT = {"GPUCluster": "Delete", "SharedVolume": "Retain"}
+
+
+def _recorded(raw: Raw) -> str | None:
+    status = raw.get("status") or {}
+    return status.get("clusterID") or status.get("volumeID")
 
 
 def _said(raw: Raw) -> str:

@@ -79,10 +79,6 @@ class Reason(StrEnum):
         "The Secret with the kubeconfig could not be read; it is tried again.",
     )
     NO_CREDIT = "NoCredit", "The provider wants payment first. Settle the account there."
-    ABANDON_MISMATCH = (
-        "AbandonMismatch",
-        "The annotation `tunesmith.dev/abandon` must name what the resource may have bought.",
-    )
     JOBS_SAVING = "JobsSaving", "Jobs that are being deleted are saving; the cluster is given back after that."
     BUYING_NEW = "BuyingNew", "A restored object leaves what its backup speaks of to its owner, and buys anew."
     VOLUME_IN_ANOTHER_REGION = (
