@@ -110,7 +110,8 @@ def only_watched(seen: ClusterObservation) -> ClusterDecision | None:
     if seen.may_change:
         return None
     message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) was only watched and stays as it is."
-    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
+    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
 
 def restored_and_undecided(seen: ClusterObservation) -> ClusterDecision | None:

@@ -81,7 +81,8 @@ def only_watched(seen: VolumeObservation) -> VolumeDecision | None:
     if seen.may_change:
         return None
     message = f"Volume '{seen.status.provider_name}' ({seen.status.volume_id}) was only watched and stays as it is."
-    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
+    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
 
 def protected(seen: VolumeObservation) -> VolumeDecision | None:

@@ -234,6 +234,10 @@ class Reason(StrEnum):
     RELEASED = "Released", "The cluster was given back and bills nothing; the message says what buys it again."
     RELEASE_WITHDRAWN = "ReleaseWithdrawn", "A release was taken back before anything was deleted."
     REACQUIRED = "Reacquired", "A released cluster is bought again."
+    KEEPS_VANISHING = (
+        "KeepsVanishing",
+        "Clusters vanish soon after they were bought; the pause before the next grows. Find out who deletes them.",
+    )
     RECREATED = "Recreated", "The cluster vanished and is bought again, as `spec.recreatePolicy` says."
     OUTSIDE_SCHEDULE = "OutsideSchedule", "It is outside the hours of `spec.schedule`, so there is no cluster."
     HOURS_OVER = "HoursOver", "The hours of `spec.schedule` are over; the cluster goes when its jobs have ended."
