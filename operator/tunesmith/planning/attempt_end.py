@@ -106,9 +106,7 @@ def _left_early(workload: Workload, part: Part, pods: tuple[PodFact, ...]) -> Br
         return _disrupted(taken)
     first = next((pod for pod in pods if pod.index == 0), None)
     if first is not None and _exited_well(first):
-        return Broke(
-            END_MESSAGE_LOST, Retry.INFRASTRUCTURE, "The trainer ended well, but its last message was lost."
-        )
+        return Broke(END_MESSAGE_LOST, Retry.INFRASTRUCTURE, "The trainer ended well, but its last message was lost.")
     if job is not None and job.failed:
         return Broke("PodsLost", Retry.INFRASTRUCTURE, job.failure_message or "The attempt's pods are gone.")
     return None

@@ -7,42 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from tunesmith.planning.actions import RemoteCluster
-from tunesmith.planning.attempt import JobIdentity
+from tunesmith.planning.attempt import Work
 from tunesmith.planning.circumstances import PreparationNeeds
 from tunesmith.planning.kube_facts import ERRAND_LABEL
-from tunesmith.planning.placement import Tolerated
 from tunesmith.planning.sources import SecretKey
+from tunesmith.resources.fine_tune_job_status import FineTuneJobStatus
 
 PREPARE, FINISH = "prepare", "finish"
+GRACE_SECONDS = 30
 
 
-@dataclass(frozen=True)
-class Errand:
+@dataclass(frozen=True, kw_only=True)
+class Errand(Work):
     """What the manifests of one errand say. `secrets` are environment variables by the key of a Secret that fills them.
 
     The Secrets stand in the job's namespace; for a bought cluster they are copied, under names of the errand's own.
     """
 
-    job: JobIdentity
     purpose: str
-    number: int
-    where: RemoteCluster | None
-    namespace: str
-    image: str
-    claim: str
     needs: PreparationNeeds
-    grace_seconds: int = 30
-    configuration: Mapping[str, Any] = field(default_factory=dict)
-    datasets: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, SecretKey] = field(default_factory=dict)
-    image_secrets: tuple[str, ...] = ()
-    tolerations: tuple[Tolerated, ...] = ()
     node_selector: Mapping[str, str] = field(default_factory=dict)
-    pod_labels: Mapping[str, str] = field(default_factory=dict)
-    pod_annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def part(self) -> str:
@@ -60,13 +46,6 @@ class Errand:
         return {**self.job.labels, ERRAND_LABEL: self.part}
 
     @property
-    def pull_secrets(self) -> Mapping[str, str]:
-        """The Secrets for pulling, by their name beside the job: their name beside the pod."""
-        if self.where is None:
-            return {name: name for name in self.image_secrets}
-        return {name: f"{self.name}-pull-{index}" for index, name in enumerate(self.image_secrets)}
-
-    @property
     def source_secrets(self) -> Mapping[str, str]:
         """The Secrets that open sources, by their name beside the job: their name beside the pod."""
         names = sorted({key.name for key in self.secrets.values()})
@@ -82,3 +61,13 @@ class Errand:
 def part_of(purpose: str, number: int) -> str:
     """The label's value of one errand."""
     return f"{purpose}-{number}"
+
+
+def errand_under_way(status: FineTuneJobStatus) -> str | None:
+    """The errand that is recorded and has not come to its purpose."""
+    preparation, check = status.preparation, status.finish_check
+    if preparation is not None and preparation.number and preparation.completion_time is None:
+        return part_of(PREPARE, preparation.number)
+    if check is not None and check.number and check.completion_time is None:
+        return part_of(FINISH, check.number)
+    return None

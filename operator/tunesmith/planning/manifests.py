@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.attempt import (
     CONFIGURATION_DIRECTORY,
     CONFIGURATION_FILE,
     OWNER_KIND,
     STORAGE_ROOT,
     Attempt,
-    JobIdentity,
+    Work,
 )
 from tunesmith.planning.kube_facts import GPU_RESOURCE
 from tunesmith.planning.placement import GPU_TOLERATION, Tolerated
@@ -27,39 +26,6 @@ UNPRIVILEGED_ID = 65532
 CONTAINER = "trainer"
 # kubernetes: a ConfigMap holds 1 MiB in all; the rest is left for the configuration and the object's own fields.
 DATASETS_MAX_BYTES = 1_000_000
-
-
-class Work(Protocol):
-    """What attempts and errands have in common: pods of the trainer's image on the job's storage."""
-
-    @property
-    def job(self) -> JobIdentity: ...
-    @property
-    def where(self) -> RemoteCluster | None: ...
-    @property
-    def namespace(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def labels(self) -> dict[str, str]: ...
-    @property
-    def image(self) -> str: ...
-    @property
-    def claim(self) -> str: ...
-    @property
-    def grace_seconds(self) -> int: ...
-    @property
-    def configuration(self) -> Mapping[str, Any]: ...
-    @property
-    def datasets(self) -> Mapping[str, str]: ...
-    @property
-    def pull_secrets(self) -> Mapping[str, str]: ...
-    @property
-    def tolerations(self) -> tuple[Tolerated, ...]: ...
-    @property
-    def pod_labels(self) -> Mapping[str, str]: ...
-    @property
-    def pod_annotations(self) -> Mapping[str, str]: ...
 
 
 def training_job(attempt: Attempt) -> dict[str, Any]:

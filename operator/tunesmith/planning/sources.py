@@ -92,9 +92,7 @@ def _dataset(source: DatasetSource, endpoint: dict[str, str]) -> dict[str, Any]:
     if source.hugging_face is not None:
         hub = source.hugging_face
         subset = {} if hub.subset is None else {"subset": hub.subset}
-        written["huggingFace"] = {
-            "repo": hub.repo, "revision": hub.revision, "split": hub.split, **subset, **endpoint
-        }
+        written["huggingFace"] = {"repo": hub.repo, "revision": hub.revision, "split": hub.split, **subset, **endpoint}
     if source.http is not None:
         written["http"] = {"url": source.http.url, "sha256": source.http.sha256}
     if source.s3 is not None:

@@ -73,6 +73,7 @@ class Preparation(StatusPart):
     number: Annotated[Count | None, doc("Which try it is, from 1.")] = None
     start_time: Annotated[Time | None, doc("When its pod was let go.")] = None
     restarts: Annotated[Restarts | None, doc("How often it was started anew.")] = None
+    retry_time: Annotated[Time | None, doc("When it is tried again at the earliest.")] = None
     completion_time: Annotated[Time | None, doc("When weights and data were ready. Absent: they are not yet.")] = None
 
 
@@ -198,7 +199,9 @@ class FineTuneJobStatus(Status):
 
     state: Annotated[Word | None, doc("One word for people, from the conditions; programs read those.")] = None
     model_name: Annotated[Line | None, doc("The base model by the one name that its type uses; for tables.")] = None
-    stage: Annotated[Word | None, doc("What the trainer does, in its own word: 'Fetching', 'Preparing', 'Training', ...")] = None
+    stage: Annotated[
+        Word | None, doc("What the trainer does, in its own word: 'Fetching', 'Preparing', 'Training', ...")
+    ] = None
     cluster_name: Annotated[Line | None, doc("The GPUCluster of the job.")] = None
     admission: Annotated[Admission | None, doc("The GPUs that are held for the job, or that it had last.")] = None
     blamed_nodes: Annotated[
