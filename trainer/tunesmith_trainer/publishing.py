@@ -1,4 +1,4 @@
-"""The end of a good attempt: the adapter saved, checked, described and published by one rename.
+"""The end of a good attempt: the weights saved, checked, described and published by one rename.
 
 A result directory is either whole and verified, or not there; its name carries the attempt.
 """
@@ -17,6 +17,7 @@ from tunesmith_trainer.contract.messages import FileSaid
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.model import adapted_modules
 from tunesmith_trainer.storage import first_damage, make_readable, said_files, sha256_of, sync_directory, write_whole
+from tunesmith_trainer.weights import merge, numbers_of, settle_model
 
 RESULT = "result.json"
 ADAPTER = "adapter_model.safetensors"
@@ -44,20 +45,31 @@ class Published:
 
 
 def publish(
-    path: Path, attempt: Attempt, model: Any, tokenizer: Any, describe: Callable[[dict[str, FileSaid], int], Result]
+    configuration: Configuration,
+    attempt: Attempt,
+    model: Any,
+    tokenizer: Any,
+    describe: Callable[[dict[str, FileSaid], int], Result],
 ) -> Published:
-    """Saves the adapter with its tokenizer and result.json to `path`; `describe` gets the files and adapted modules.
+    """Saves the weights with their tokenizer and result.json; `describe` gets the files and the adapted modules.
 
     Raises:
         TrainerError: superseded, when a newer attempt exists; infrastructure, when what was written reads differently.
     """
+    path = Path(configuration.storage.output_path)
     partial = path.with_name(path.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    model.save_pretrained(str(partial), safe_serialization=True)
-    tokenizer.save_pretrained(str(partial))
     modules = adapted_modules(model)
-    _ensure_learnt(partial / ADAPTER, modules)
+    if configuration.tuning.type == "LoRA":
+        model.save_pretrained(str(partial), selected_adapters=["default"])
+        _ensure_learnt(partial / ADAPTER, modules)
+    else:
+        model.save_pretrained(str(partial))
+        settle_model(partial, configuration, numbers_of(model))
+    tokenizer.save_pretrained(str(partial))
+    if configuration.output.merge_model:
+        merge(partial, configuration, tokenizer)
     write_whole(
         partial / RESULT, describe(said_files(partial), modules).model_dump_json(by_alias=True, indent=2) + "\n"
     )

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunesmith_trainer import checkpoints, publishing
+from tunesmith_trainer import checkpoints, continuing, publishing
 from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Checkpoint, Memory
 from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
@@ -16,11 +16,13 @@ from tunesmith_trainer.data.masking import MaskingRules
 from tunesmith_trainer.data.prepare import Prepared, prepare
 from tunesmith_trainer.devices import missing_gpus, wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.fingerprint import fingerprint
 from tunesmith_trainer.following import Follower
 from tunesmith_trainer.loop import make_loop
-from tunesmith_trainer.model import load_adapter, load_base, load_tokenizer, with_adapter
+from tunesmith_trainer.model import Loaded, load_base, load_tokenizer, load_trained, trained_parameters, tuned
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.stopping import StopWish
+from tunesmith_trainer.weights import MERGED
 from tunesmith_trainer.world import World, joined
 
 VERSIONED = ("tunesmith-trainer", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -105,16 +107,17 @@ def _attempt(run_: Run) -> TerminationMessage:
     run_.ensure_wanted()
 
     reporter.stage("LoadingModel")
+    run_.world.first(lambda: continuing.ensure_fits(configuration))
     base = load_base(configuration)
     _seed(configuration.training.seed)
-    model = with_adapter(base, configuration)
+    loaded = tuned(base, configuration)
     run_.ensure_wanted()
 
     reporter.stage("Training")
-    outcome = _trained(run_, model, tokenizer, datasets, resumed)
+    outcome = _trained(run_, loaded, tokenizer, datasets, resumed)
 
     reporter.stage("Publishing")
-    published = run_.world.first(lambda: _published(run_, model, tokenizer, datasets, outcome))
+    published = run_.world.first(lambda: _published(run_, loaded.model, tokenizer, datasets, outcome))
     reporter.stage("Finished")
     return published.message(configuration.storage.attempt)
 
@@ -156,7 +159,7 @@ def _resumable(run_: Run) -> Checkpoint | None:
     return search.newest
 
 
-def _trained(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, resumed: Checkpoint | None) -> Outcome:
+def _trained(run_: Run, loaded: Loaded, tokenizer: Any, datasets: Datasets, resumed: Checkpoint | None) -> Outcome:
     memory = resumed.memory if resumed else Memory()
     follower = Follower(
         run_.configuration,
@@ -168,7 +171,7 @@ def _trained(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, resumed:
     )
     loop = make_loop(
         run_.configuration,
-        model=model,
+        loaded=loaded,
         tokenizer=tokenizer,
         rows=_rows(datasets.training),
         held_out=_rows(datasets.validation) if datasets.validation else None,
@@ -179,7 +182,7 @@ def _trained(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, resumed:
         on_gpu=wants_gpus(run_.configuration),
     )
     if resumed and resumed.manifest.step >= datasets.total_steps:
-        load_adapter(model, resumed.path)
+        load_trained(loaded.model, resumed.path)
         return Outcome(memory, resumed.manifest.step)
     loop.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
     if follower.preempted:
@@ -220,11 +223,16 @@ def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcom
             world_size=run_.world.size,
             device="CUDA" if wants_gpus(configuration) else "CPU",
             simulated_gpus=configuration.simulated_gpus,
+            method=configuration.method.title,
+            tuning=configuration.tuning.title,
+            trained_parameters=trained_parameters(model),
             adapted_modules=modules,
+            merged_model=MERGED if configuration.output.merge_model else None,
+            base_fingerprint=fingerprint(Path(configuration.model.path)),
             files=files,
             versions={name: version(name) for name in VERSIONED},
             seconds={stage: round(seconds, 2) for stage, seconds in run_.reporter.seconds.items()},
             finished_at=datetime.now(UTC),
         )
 
-    return publishing.publish(Path(configuration.storage.output_path), run_.attempt, model, tokenizer, describe)
+    return publishing.publish(configuration, run_.attempt, model, tokenizer, describe)
