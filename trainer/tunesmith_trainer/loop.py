@@ -6,11 +6,13 @@ from typing import Any
 
 from transformers.trainer_callback import PrinterCallback
 
+from tunesmith_trainer import sharding
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.following import Follower
+from tunesmith_trainer.keeping import Keeper
 from tunesmith_trainer.methods import examples, preferences
 from tunesmith_trainer.methods.examples import Examples
-from tunesmith_trainer.methods.loop import restore_trained_precision
+from tunesmith_trainer.methods.loop import Scheduled, restore_trained_precision
 from tunesmith_trainer.methods.preferences import Preferences
 from tunesmith_trainer.model import Loaded
 
@@ -27,12 +29,14 @@ def make_loop(
     total_steps: int,
     output: Path,
     follower: Follower,
+    keeper: Keeper,
     measure_first: bool,
     on_gpu: bool,
 ) -> Loop:
     """The loop of one attempt; `train(resume_from_checkpoint=...)` runs it.
 
     Args:
+        output: a directory of the process's own that the library may write to, but for checkpoints.
         rows, held_out: prepared datasets with `input_ids` and `labels`, packed ones with `seq_lengths`; for preferences
             with `prompt_ids`, `chosen_ids` and `rejected_ids`.
         measure_first: measure the held-out rows before the first step.
@@ -66,6 +70,7 @@ def make_loop(
         "dataloader_pin_memory": on_gpu,
         "ddp_timeout": configuration.world.collective_timeout_seconds,
         "ddp_find_unused_parameters": False,
+        **sharding.arguments(configuration),
     }
     given: dict[str, Any] = {
         "model": loaded.model,
@@ -74,14 +79,15 @@ def make_loop(
         "processing_class": tokenizer,
         "callbacks": [follower],
     }
+    Scheduled.configuration = configuration
+    Scheduled.keeper = keeper
+    Scheduled.global_batch = training.global_batch
     loop: Loop
     if configuration.method.type == "DPO":
-        Preferences.configuration = configuration
         arguments = preferences.arguments(configuration, model_is_whole=configuration.tuning.type == "Full", **common)
         loop = Preferences(args=arguments, ref_model=loaded.reference, **given)
         preferences.settle(loop, configuration, loaded.adapter_at_start)
     else:
-        Examples.configuration = configuration
         loop = Examples(args=examples.arguments(configuration, **common), **given)
     restore_trained_precision(loop.model, configuration)
     loop.remove_callback(PrinterCallback)  # stdout is ours

@@ -16,8 +16,17 @@ from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
 from tunesmith_trainer.contract.messages import FileSaid
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.model import adapted_modules
-from tunesmith_trainer.storage import first_damage, make_readable, said_files, sha256_of, sync_directory, write_whole
-from tunesmith_trainer.weights import merge, numbers_of, settle_model
+from tunesmith_trainer.storage import (
+    copy_whole,
+    first_damage,
+    make_readable,
+    said_files,
+    sha256_of,
+    sync_directory,
+    sync_tree,
+    write_whole,
+)
+from tunesmith_trainer.weights import WEIGHTS, merge, numbers_of, settle_model
 
 RESULT = "result.json"
 ADAPTER = "adapter_model.safetensors"
@@ -38,6 +47,7 @@ class Published:
             error_class=ErrorClass.SUCCESS,
             step=self.result.steps,
             total_steps=self.result.total_steps,
+            stopped_early_at_step=self.result.stopped_early_at_step,
             result_sha256=self.result_sha256,
             path=str(self.path),
             message=text,
@@ -47,11 +57,15 @@ class Published:
 def publish(
     configuration: Configuration,
     attempt: Attempt,
+    checkpoint: Path,
+    *,
     model: Any,
     tokenizer: Any,
     describe: Callable[[dict[str, FileSaid], int], Result],
 ) -> Published:
-    """Saves the weights with their tokenizer and result.json; `describe` gets the files and the adapted modules.
+    """Publishes the weights of a checkpoint with their tokenizer and result.json.
+
+    The checkpoint's files are whole however the model is sharded. `describe` gets the files and adapted modules.
 
     Raises:
         TrainerError: superseded, when a newer attempt exists; infrastructure, when what was written reads differently.
@@ -60,12 +74,13 @@ def publish(
     partial = path.with_name(path.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    for file in sorted(checkpoint.iterdir()):
+        if any(file.match(pattern) for pattern in WEIGHTS):
+            copy_whole(file, partial / file.name)
     modules = adapted_modules(model)
     if configuration.tuning.type == "LoRA":
-        model.save_pretrained(str(partial), selected_adapters=["default"])
         _ensure_learnt(partial / ADAPTER, modules)
     else:
-        model.save_pretrained(str(partial))
         settle_model(partial, configuration, numbers_of(model))
     tokenizer.save_pretrained(str(partial))
     if configuration.output.merge_model:
@@ -74,6 +89,7 @@ def publish(
         partial / RESULT, describe(said_files(partial), modules).model_dump_json(by_alias=True, indent=2) + "\n"
     )
     make_readable(partial)
+    sync_tree(partial)
     attempt.ensure_newest()
     partial.rename(path)
     sync_directory(path.parent)

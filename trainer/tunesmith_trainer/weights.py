@@ -16,6 +16,11 @@ from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 MERGED = "merged"
+# The files of a checkpoint that are the result, of an adapter or of a whole model.
+WEIGHTS = (
+    "adapter_model.safetensors", "adapter_config.json",
+    "model*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json",
+)  # fmt: skip
 MODEL_CONFIGURATION = "config.json"
 INDEX = "model.safetensors.index.json"
 

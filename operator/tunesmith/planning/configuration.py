@@ -36,8 +36,12 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
         "method": {"type": "SFT"},
         "tuning": _tuning(seen),
         "training": _training(seen, plan, micro),
-        "evaluations": {"count": spec.training.evaluations.count},
-        "checkpoints": {"count": spec.training.checkpoints.count, "keep": spec.training.checkpoints.keep},
+        "evaluations": _evaluations(seen),
+        "checkpoints": {
+            "count": spec.training.checkpoints.count,
+            "keep": spec.training.checkpoints.keep,
+            "graceSeconds": seen.around.installation.save_grace_seconds,
+        },
         "storage": {
             "root": STORAGE_ROOT,
             "jobPath": job_path(seen.identity),
@@ -126,6 +130,21 @@ def _training(seen: JobObservation, plan: Plan, micro_batch: int) -> dict[str, A
         "precision": _precision(seen),
     }
     return written if training.max_steps is None else {**written, "maxSteps": training.max_steps}
+
+
+def _evaluations(seen: JobObservation) -> dict[str, Any]:
+    evaluations = seen.spec.training.evaluations
+    rule = evaluations.early_stopping
+    if rule is None:
+        return {"count": evaluations.count}
+    return {
+        "count": evaluations.count,
+        "earlyStopping": {
+            "patience": rule.patience,
+            "minDelta": float(rule.min_delta),
+            "warmupEvaluations": rule.warmup_evaluations,
+        },
+    }
 
 
 def _precision(seen: JobObservation) -> str:

@@ -27,7 +27,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "spec.dataset.validation.http",
         "spec.dataset.validation.s3",
         "spec.dataset.onUnstableTemplate",
-        "spec.training.evaluations.earlyStopping",
         "spec.training.checkpoints.mirror",
         "spec.continueFrom",
         "spec.output.mergeModel",

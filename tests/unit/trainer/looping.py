@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -129,6 +130,7 @@ def a_loop(configuration, place, *, steps=6, rows=None, held_out=None, stop_at=N
         total_steps=steps,
         output=place / "checkpoints",
         follower=listener,
+        keeper=SimpleNamespace(place=lambda step: place / "checkpoints" / f"checkpoint-{step}"),
         measure_first=True,
         on_gpu=False,
     )

@@ -202,10 +202,21 @@ class Training(Strict):
     )
 
 
+class EarlyStopping(Strict):
+    """Ends training when the loss on held-out rows falls no more; the best checkpoint is the result."""
+
+    patience: int = Field(ge=1, description="So many evaluations in a row without progress end the training.")
+    min_delta: float = Field(default=0.0, ge=0, description="Progress is a loss lower than the lowest by more.")
+    warmup_evaluations: int = Field(
+        default=0, ge=0, description="So many first evaluations count neither as the best nor against the patience."
+    )
+
+
 class Evaluations(Strict):
     """When held-out rows are measured, besides before the first and after the last step."""
 
     count: int = Field(default=0, ge=0)
+    early_stopping: EarlyStopping | None = None
 
 
 class Checkpoints(Strict):
@@ -214,6 +225,12 @@ class Checkpoints(Strict):
     every_steps: int | None = Field(default=None, ge=1)
     count: int | None = Field(default=None, ge=1, description="Spread evenly over the steps.")
     keep: int = Field(default=2, ge=1, description="Newest complete checkpoints that stay, over all attempts.")
+    staging_path: AbsolutePath | None = Field(
+        default=None, description="Fast disk of the pod's own; absent: the directory for temporary files."
+    )
+    grace_seconds: float | None = Field(
+        default=None, ge=0, description="From SIGTERM to SIGKILL; absent: unknown, and a save is always tried."
+    )
 
     @model_validator(mode="after")
     def exactly_one_rhythm(self) -> Self:
@@ -257,7 +274,10 @@ class World(Strict):
     master_port: int = Field(
         default=29400, ge=1024, le=65535, description="Pods that share an address need different ones."
     )
-    collective_timeout_seconds: int = Field(default=600, ge=30, description="A peer that is silent longer is lost.")
+    collective_timeout_seconds: int = Field(default=600, ge=5, description="A peer that is silent longer is lost.")
+    sharding: Literal["DDP", "FSDP2"] | None = Field(
+        default=None, description="How several processes hold the model: each whole, or all together. Absent: DDP."
+    )
 
     @property
     def size(self) -> int:
@@ -315,6 +335,18 @@ class Configuration(Strict):
             raise ValueError("training.packing is for SFT: pairs are not packed; set it to false")
         if self.tuning.type == "Full" and self.output.merge_model:
             raise ValueError("output.mergeModel needs an adapter to merge: full tuning makes a whole model anyway")
+        if self.tuning.title == "QLoRA" and self.world.sharding == "FSDP2" and self.world.size > 1:
+            raise ValueError(
+                "tuning.baseQuantization NF4 cannot be sharded: a layer's four-bit blocks are one piece. Let every "
+                "process hold the model whole (sharding DDP), or train without quantisation"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def stopping_early_needs_something_to_measure(self) -> Self:
+        """Without held-out rows the loss that it waits for is never measured."""
+        if self.evaluations.early_stopping is not None and (self.data.validation is None or not self.evaluations.count):
+            raise ValueError("earlyStopping needs data.validation and an evaluations.count above 0")
         return self
 
     @model_validator(mode="after")

@@ -1,17 +1,17 @@
-"""What the loops of all methods have in common: our learning-rate schedule, and the precision of what moves."""
+"""What the loops of all methods have in common: checkpoints, our schedule, and the precision of what moves."""
 
 import math
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import Trainer
 
 from tunesmith_trainer.contract import Configuration
+from tunesmith_trainer.saving import Saving
 from tunesmith_trainer.schedule import rate_factor
 
 
-class Scheduled(Trainer):
+class Scheduled(Saving):
     """A base of every loop: the learning rate follows the configuration's schedule."""
 
     configuration: Configuration

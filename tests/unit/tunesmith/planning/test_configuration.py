@@ -36,7 +36,10 @@ EVERYTHING = {
         "packing": False,
         "seed": 7,
         "precision": "BF16",
-        "evaluations": {"count": 4},
+        "evaluations": {
+            "count": 4,
+            "earlyStopping": {"patience": 2, "minDelta": "0.01", "warmupEvaluations": 1},
+        },
         "checkpoints": {"count": 5, "keep": 3},
     },
     "output": {"path": "/results/here/"},
@@ -64,6 +67,11 @@ def test_everything_that_the_user_says_arrives():
     assert written["data"]["validation"] == {"path": "/storage/data/held-out.jsonl"}
     assert written["data"]["training"] == {"path": "/etc/tunesmith/training.jsonl"}
     assert written["storage"]["outputPath"] == f"/storage/results/here/{UID}-a2"
+    assert written["evaluations"] == {
+        "count": 4,
+        "earlyStopping": {"patience": 2, "minDelta": 0.01, "warmupEvaluations": 1},
+    }
+    assert written["checkpoints"]["graceSeconds"] == seen.around.installation.save_grace_seconds
 
 
 def test_the_hash_is_the_same_for_every_attempt_and_every_micro_batch():
