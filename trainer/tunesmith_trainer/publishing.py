@@ -1,4 +1,4 @@
-"""The end of a good attempt: the adapter saved, checked, described and published by one rename.
+"""The end of a good attempt: the weights saved, checked, described and published by one rename.
 
 A result directory is either whole and verified, or not there; its name carries the attempt.
 """
@@ -26,10 +26,10 @@ from tunesmith_trainer.storage import (
     sync_tree,
     write_whole,
 )
+from tunesmith_trainer.weights import WEIGHTS, merge, numbers_of, settle_model
 
 RESULT = "result.json"
 ADAPTER = "adapter_model.safetensors"
-ADAPTER_CONFIGURATION = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Published:
 
 
 def publish(
-    path: Path,
+    configuration: Configuration,
     attempt: Attempt,
     checkpoint: Path,
     *,
@@ -63,21 +63,28 @@ def publish(
     tokenizer: Any,
     describe: Callable[[dict[str, FileSaid], int], Result],
 ) -> Published:
-    """Publishes the adapter of a checkpoint with its tokenizer and result.json to `path`.
+    """Publishes the weights of a checkpoint with their tokenizer and result.json.
 
     The checkpoint's files are whole however the model is sharded. `describe` gets the files and adapted modules.
 
     Raises:
         TrainerError: superseded, when a newer attempt exists; infrastructure, when what was written reads differently.
     """
+    path = Path(configuration.storage.output_path)
     partial = path.with_name(path.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name in (ADAPTER, ADAPTER_CONFIGURATION):
-        copy_whole(checkpoint / name, partial / name)
-    tokenizer.save_pretrained(str(partial))
+    for file in sorted(checkpoint.iterdir()):
+        if any(file.match(pattern) for pattern in WEIGHTS):
+            copy_whole(file, partial / file.name)
     modules = adapted_modules(model)
-    _ensure_learnt(partial / ADAPTER, modules)
+    if configuration.tuning.type == "LoRA":
+        _ensure_learnt(partial / ADAPTER, modules)
+    else:
+        settle_model(partial, configuration, numbers_of(model))
+    tokenizer.save_pretrained(str(partial))
+    if configuration.output.merge_model:
+        merge(partial, configuration, tokenizer)
     write_whole(
         partial / RESULT, describe(said_files(partial), modules).model_dump_json(by_alias=True, indent=2) + "\n"
     )

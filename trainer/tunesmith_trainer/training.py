@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunesmith_trainer import checkpoints, publishing, sharding
+from tunesmith_trainer import checkpoints, continuing, publishing, sharding
 from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Checkpoint, Memory
 from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
@@ -16,14 +16,16 @@ from tunesmith_trainer.data.masking import MaskingRules
 from tunesmith_trainer.data.prepare import Prepared, prepare
 from tunesmith_trainer.devices import missing_gpus, wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.fingerprint import fingerprint
 from tunesmith_trainer.following import Follower
 from tunesmith_trainer.keeping import Keeper, Plan, temporary_directory
 from tunesmith_trainer.loop import make_loop
 from tunesmith_trainer.mirror import mirror_of
-from tunesmith_trainer.model import load_adapter, load_base, load_tokenizer, with_adapter
+from tunesmith_trainer.model import Loaded, load_base, load_tokenizer, load_trained, trained_parameters, tuned
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.saving import RowsOfSteps, ensure_finite_weights, trained_bytes
 from tunesmith_trainer.stopping import StopWish
+from tunesmith_trainer.weights import MERGED
 from tunesmith_trainer.world import World, joined
 
 VERSIONED = ("tunesmith-trainer", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -116,20 +118,21 @@ def _attempt(run_: Run) -> TerminationMessage:
     run_.ensure_wanted()
 
     reporter.stage("LoadingModel")
+    run_.world.first(lambda: continuing.ensure_fits(configuration))
     unsharded = sharding.not_sharded_because(configuration)
     if unsharded is not None:
         reporter.tell(unsharded)
     sharding.before_loading(configuration)
     base = load_base(configuration)
     _seed(configuration.training.seed)
-    model = with_adapter(base, configuration)
+    loaded = tuned(base, configuration)
     run_.ensure_wanted()
 
     reporter.stage("Training")
-    outcome = _trained(run_, model, tokenizer, datasets, resumed)
+    outcome = _trained(run_, loaded, tokenizer, datasets, resumed)
 
     reporter.stage("Publishing")
-    published = run_.world.first(lambda: _published(run_, model, tokenizer, datasets, outcome))
+    published = run_.world.first(lambda: _published(run_, loaded.model, tokenizer, datasets, outcome))
     reporter.stage("Finished")
     return published.message(configuration.storage.attempt)
 
@@ -194,15 +197,15 @@ def _of_mirror(run_: Run, newest: Checkpoint | None) -> Checkpoint | None:
     return None
 
 
-def _trained(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, resumed: Checkpoint | None) -> Outcome:
+def _trained(run_: Run, loaded: Loaded, tokenizer: Any, datasets: Datasets, resumed: Checkpoint | None) -> Outcome:
     memory = resumed.memory if resumed else Memory()
     resumed_from = resumed.manifest.step if resumed else 0
     if memory.held_out.stopped_at_step is not None or resumed_from >= datasets.total_steps:
         return Outcome(memory, resumed_from, resumed_from)
     if resumed:
-        load_adapter(model, resumed.path)
+        load_trained(loaded.model, resumed.path)
     with temporary_directory(run_.configuration, run_.world.rank) as own:
-        keeper = Keeper(_keeping(run_, own, trained_bytes(model)))
+        keeper = Keeper(_keeping(run_, own, trained_bytes(loaded.model)))
         follower = Follower(
             run_.configuration,
             world=run_.world,
@@ -214,7 +217,7 @@ def _trained(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, resumed:
         )
         loop = make_loop(
             run_.configuration,
-            model=model,
+            loaded=loaded,
             tokenizer=tokenizer,
             rows=_rows(datasets.training),
             held_out=_rows(datasets.validation) if datasets.validation else None,
@@ -317,7 +320,12 @@ def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcom
             world_size=run_.world.size,
             device="CUDA" if wants_gpus(configuration) else "CPU",
             simulated_gpus=configuration.simulated_gpus,
+            method=configuration.method.title,
+            tuning=configuration.tuning.title,
+            trained_parameters=trained_parameters(model),
             adapted_modules=modules,
+            merged_model=MERGED if configuration.output.merge_model else None,
+            base_fingerprint=fingerprint(Path(configuration.model.path)),
             files=files,
             versions={name: version(name) for name in VERSIONED},
             seconds={stage: round(seconds, 2) for stage, seconds in run_.reporter.seconds.items()},
@@ -325,10 +333,5 @@ def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcom
         )
 
     return publishing.publish(
-        Path(configuration.storage.output_path),
-        run_.attempt,
-        checkpoint.path,
-        model=model,
-        tokenizer=tokenizer,
-        describe=describe,
+        configuration, run_.attempt, checkpoint.path, model=model, tokenizer=tokenizer, describe=describe
     )

@@ -178,7 +178,14 @@ class Result(Said):
     world_size: int = Field(ge=1)
     device: Literal["CPU", "CUDA"]
     simulated_gpus: bool = Field(default=False, alias="simulatedGPUs")
-    adapted_modules: int = Field(ge=1)
+    method: str = Field(default="SFT", description="The method's name for people, such as DPO+NLL.")
+    tuning: Literal["LoRA", "QLoRA", "Full"] = "LoRA"
+    trained_parameters: int = Field(default=0, ge=0, description="Numbers that moved.")
+    adapted_modules: int = Field(ge=0, description="Modules with an adapter; 0: the result is a whole model.")
+    merged_model: str | None = Field(default=None, description="Directory below with the adapter merged in.")
+    base_fingerprint: SHA256 | None = Field(
+        default=None, description="Of samples of the base's weights: what an adapter can be continued on."
+    )
     files: dict[str, FileSaid] = Field(description="Every other file of the directory, by name.")
     versions: dict[str, str]
     seconds: dict[str, float] = Field(description="Wall time of this attempt by stage.")
