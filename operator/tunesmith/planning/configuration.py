@@ -18,7 +18,15 @@ from tunesmith.planning.attempt import (
 )
 from tunesmith.planning.contract import API_VERSION
 from tunesmith.planning.job_observation import JobObservation
-from tunesmith.planning.sources import ROLES, TRAINING, VALIDATION, fetch_section, fetches_data, fetches_model
+from tunesmith.planning.sources import (
+    AWS_ENDPOINT,
+    ROLES,
+    TRAINING,
+    VALIDATION,
+    fetch_section,
+    fetches_data,
+    fetches_model,
+)
 from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
 from tunesmith.resources.fine_tune_job_status import Pinned
 
@@ -40,11 +48,7 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
         "tuning": _tuning(seen),
         "training": _training(seen, plan, micro),
         "evaluations": _evaluations(seen),
-        "checkpoints": {
-            "count": spec.training.checkpoints.count,
-            "keep": spec.training.checkpoints.keep,
-            "graceSeconds": seen.around.installation.save_grace_seconds,
-        },
+        "checkpoints": _checkpoints(seen),
         "storage": {
             "root": STORAGE_ROOT,
             "jobPath": job_path(seen.identity),
@@ -159,6 +163,20 @@ def _training(seen: JobObservation, plan: Plan, micro_batch: int) -> dict[str, A
         "precision": _precision(seen),
     }
     return written if training.max_steps is None else {**written, "maxSteps": training.max_steps}
+
+
+def _checkpoints(seen: JobObservation) -> dict[str, Any]:
+    checkpoints = seen.spec.training.checkpoints
+    written: dict[str, Any] = {
+        "count": checkpoints.count,
+        "keep": checkpoints.keep,
+        "graceSeconds": seen.around.installation.save_grace_seconds,
+    }
+    if checkpoints.mirror is not None:
+        bucket = checkpoints.mirror.s3
+        prefix = {} if bucket.prefix is None else {"prefix": bucket.prefix}
+        written["mirror"] = {"endpoint": bucket.endpoint or AWS_ENDPOINT, "bucket": bucket.bucket, **prefix}
+    return written
 
 
 def _evaluations(seen: JobObservation) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def confined_container(work: Work, command: str) -> dict[str, Any]:
         "image": work.image,
         "command": ["tunesmith-trainer"],
         "args": [command, "--config", f"{CONFIGURATION_DIRECTORY}/{CONFIGURATION_FILE}"],
-        "env": [{"name": "HOME", "value": "/tmp"}],
+        "env": [{"name": "HOME", "value": "/tmp"}, *(_variable(work, name) for name in sorted(work.secrets))],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -150,6 +150,11 @@ def confined_container(work: Work, command: str) -> dict[str, Any]:
             {"name": "scratch", "mountPath": "/tmp"},
         ],
     }
+
+
+def _variable(work: Work, name: str) -> dict[str, Any]:
+    key = work.secrets[name]
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": work.source_secrets[key.name], "key": key.key}}}
 
 
 def _limits(attempt: Attempt) -> dict[str, str]:

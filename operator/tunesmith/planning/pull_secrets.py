@@ -1,8 +1,8 @@
-"""Which Secrets for pulling images are copied to the bought cluster that pulls them, beside which pods."""
+"""Which Secrets are copied to a bought cluster, beside which pods: for pulling images, and for sources and mirrors."""
 
 from __future__ import annotations
 
-from tunesmith.planning.actions import CopyPullSecret
+from tunesmith.planning.actions import CopyPullSecret, CopySecretKeys
 from tunesmith.planning.attempt import Work
 from tunesmith.planning.kube_facts import JobFact
 
@@ -23,4 +23,24 @@ def copies_of_pull_secrets(work: Work, job: JobFact) -> tuple[CopyPullSecret, ..
             tuple(work.labels.items()),
         )
         for name, copied in work.pull_secrets.items()
+    )
+
+
+def copies_of_sources(work: Work, job: JobFact) -> tuple[CopySecretKeys, ...]:
+    """Of each Secret the keys that the pods read, and no others; they go with the batch Job."""
+    if work.where is None:
+        return ()
+    return tuple(
+        CopySecretKeys(
+            work.where,
+            work.job.namespace,
+            name,
+            work.keys_of(name),
+            work.namespace,
+            copied,
+            job.name,
+            job.uid,
+            tuple(work.labels.items()),
+        )
+        for name, copied in work.source_secrets.items()
     )

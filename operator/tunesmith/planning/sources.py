@@ -29,7 +29,7 @@ class SecretKey:
 
 @dataclass(frozen=True)
 class SecretUse:
-    """An environment variable of the preparation's container that a Secret's key fills."""
+    """An environment variable of the trainer's container that a Secret's key fills."""
 
     variable: str
     source: SecretKey
@@ -73,6 +73,23 @@ def secret_uses(spec: FineTuneJobSpec) -> tuple[SecretUse, ...]:
     for role, source in dataset_sources(spec).items():
         uses.extend(_dataset_secrets(role, source))
     return tuple(uses)
+
+
+def training_secret_uses(spec: FineTuneJobSpec) -> tuple[SecretUse, ...]:
+    """Every key of a Secret that the attempts need, with the variable that carries it."""
+    mirror = spec.training.checkpoints.mirror
+    if mirror is None:
+        return ()
+    name, field = mirror.s3.credentials_secret_ref.name, "spec.training.checkpoints.mirror.s3.credentialsSecretRef"
+    return (
+        SecretUse("TUNESMITH_MIRROR_ACCESS_KEY_ID", SecretKey(name, "accessKeyID"), field),
+        SecretUse("TUNESMITH_MIRROR_SECRET_ACCESS_KEY", SecretKey(name, "secretAccessKey"), field),
+    )
+
+
+def all_secret_uses(spec: FineTuneJobSpec) -> tuple[SecretUse, ...]:
+    """What preparation and attempts need: all of it is looked for before anything begins."""
+    return (*secret_uses(spec), *training_secret_uses(spec))
 
 
 def _model(spec: FineTuneJobSpec, model: CatalogModel | None) -> dict[str, str] | None:

@@ -20,7 +20,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "spec.tuning.type",
         "spec.tuning.lora.baseQuantization",
         "spec.dataset.onUnstableTemplate",
-        "spec.training.checkpoints.mirror",
         "spec.continueFrom",
         "spec.output.mergeModel",
         "spec.output.publish",

@@ -6,12 +6,22 @@ import pytest
 from tests.integration.trainer.test_kills import losses, short, undisturbed_run
 
 from tunesmith_trainer.exit_codes import ErrorClass
+from tunesmith_trainer.testing import write_rows
+
+STRANGE = {
+    "messages": [
+        {"role": "user", "content": "Where does the otter live?"},
+        {"role": "assistant", "content": "QXJ 93 ~~ ZZK 57 %% VVB 10 ## KKW 86"},
+    ]
+}
 
 
 def patient(workshop, uid, attempt=1, **changes):
+    """The more it learns of its rows, the less it expects the held-out ones."""
+    path = write_rows(workshop.root / "data" / "strange.jsonl", [STRANGE] * 4)
     rule = {"count": 6, "earlyStopping": {"patience": 2, "warmupEvaluations": 1}}
-    training = {"maxSteps": 12, "learningRate": 0.5, "maxGradNorm": 0}
-    return short(workshop, uid, attempt, evaluations=rule, training=training, **changes)
+    data = {"validation": {"path": str(path)}}
+    return short(workshop, uid, attempt, data=data, evaluations=rule, training={"maxSteps": 12}, **changes)
 
 
 def test_training_stops_early_and_the_best_checkpoint_is_the_result(workshop):

@@ -40,7 +40,11 @@ EVERYTHING = {
             "count": 4,
             "earlyStopping": {"patience": 2, "minDelta": "0.01", "warmupEvaluations": 1},
         },
-        "checkpoints": {"count": 5, "keep": 3},
+        "checkpoints": {
+            "count": 5,
+            "keep": 3,
+            "mirror": {"s3": {"bucket": "copies", "prefix": "jobs", "credentialsSecretRef": {"name": "store"}}},
+        },
     },
     "output": {"path": "/results/here/"},
 }
@@ -70,6 +74,11 @@ def test_everything_that_the_user_says_arrives():
     assert written["evaluations"] == {
         "count": 4,
         "earlyStopping": {"patience": 2, "minDelta": 0.01, "warmupEvaluations": 1},
+    }
+    assert written["checkpoints"]["mirror"] == {
+        "endpoint": "https://s3.amazonaws.com",
+        "bucket": "copies",
+        "prefix": "jobs",
     }
     assert written["checkpoints"]["graceSeconds"] == seen.around.installation.save_grace_seconds
 

@@ -10,6 +10,7 @@ from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.attempt import Attempt, JobIdentity, attempt_name, master_port
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.placement import Tolerated
+from tunesmith.planning.sources import SecretKey
 
 UID = "0f9d2c1e-8a56-4c3a-9d55-111122223333"
 DNS_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -159,6 +160,20 @@ def test_attempts_and_jobs_listen_on_ports_of_their_own_below_the_outgoing_ones(
     ports = [master_port(job, number) for job in (one, other) for number in (1, 2, 3)]
     assert len(set(ports)) == 6
     assert all(24000 <= port < 30000 for port in ports)
+
+
+def test_a_key_of_a_secret_fills_a_variable_and_a_bought_cluster_has_a_copy_of_its_own():
+    secrets = {"secrets": {"TUNESMITH_MIRROR_ACCESS_KEY_ID": SecretKey("store", "accessKeyID")}}
+    far, near = (an_attempt(where=where, **secrets) for where in (RemoteCluster("team", "cluster"), None))
+
+    def reference(attempt):
+        [container] = training_job(attempt)["spec"]["template"]["spec"]["containers"]
+        [variable] = [one for one in container["env"] if "valueFrom" in one]
+        assert variable["name"] == "TUNESMITH_MIRROR_ACCESS_KEY_ID"
+        return variable["valueFrom"]["secretKeyRef"]
+
+    assert reference(near) == {"name": "store", "key": "accessKeyID"}
+    assert reference(far) == {"name": f"{far.name}-source-0", "key": "accessKeyID"}
 
 
 def test_a_bought_cluster_pulls_with_copies_and_the_local_one_with_the_secrets_themselves():

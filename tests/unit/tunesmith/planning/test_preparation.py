@@ -293,6 +293,13 @@ class TestSources:
         assert "Secret 'hub' with key 'token' (`spec.model.huggingFace.tokenSecretRef`)" in message(decision)
         assert decision.actions == ()
 
+    def test_the_keys_of_a_mirror_are_looked_for_before_anything_is_made(self):
+        bucket = {"bucket": "copies", "credentialsSecretRef": {"name": "mirror"}}
+        spec = {"training": {"checkpoints": {"mirror": {"s3": bucket}}}}
+        decision = decide(preparing(a_job(spec), secrets={SecretKey("mirror", "secretAccessKey"): False}))
+        assert reason(decision, "DatasetReady") == "SourceSecretNotFound"
+        assert "(`spec.training.checkpoints.mirror.s3.credentialsSecretRef`)" in message(decision)
+
     def test_what_was_resolved_once_is_what_every_attempt_uses(self):
         said = {
             "modelPath": "/storage/weights/org--tiny/abc",
