@@ -5,24 +5,26 @@ import signal
 
 import pytest
 from safetensors.torch import load_file
-from tests.integration.trainer.test_kills import STEPS, losses, short, under
+from tests.integration.trainer.test_kills import STEPS, losses, short, under, weights
 
 from tunesmith_trainer.exit_codes import ErrorClass
 
+PACKED_AMP = {"training": {"packing": True, "precision": "AMP"}}
+FULL = {"training": {"learningRate": 0.002}, "tuning": {"type": "Full"}}
 KINDS = {
     "DDP": {},
     "FSDP2": {},
-    "FSDP2-packed-amp": {"training": {"packing": True, "precision": "AMP"}},
-    "DDP-packed-amp": {"training": {"packing": True, "precision": "AMP"}},
+    **{f"{sharding}-packed-amp": PACKED_AMP for sharding in ("DDP", "FSDP2")},
+    **{f"{sharding}-full": FULL for sharding in ("DDP", "FSDP2")},
 }
 PROVEN = [pytest.param(kind, marks=() if kind == "FSDP2" else pytest.mark.prove) for kind in KINDS]
 
 
 def of_two(workshop, uid, kind, attempt=1):
-    changes = KINDS[kind]
-    training = changes.get("training", {}) | {"gradientAccumulation": 1}
+    changes = dict(KINDS[kind])
+    changes["training"] = changes.get("training", {}) | {"gradientAccumulation": 1}
     world = {"processesPerPod": 2, "sharding": kind.split("-")[0], "collectiveTimeoutSeconds": 30}
-    return short(workshop, uid, attempt, training=training, world=world)
+    return short(workshop, uid, attempt, world=world, **changes)
 
 
 def started(workshop, uid, kind, attempt=1, strikes=None):
@@ -45,7 +47,7 @@ def test_one_of_two_dies_the_other_says_so_and_the_next_attempt_ends_bit_equal(w
     assert first.message().error_class is ErrorClass.INFRASTRUCTURE
     all_well(started(workshop, uid, kind, attempt=2))
     assert losses(workshop, uid) == losses(workshop, calm)
-    assert workshop.adapter(uid, 2) == workshop.adapter(calm)
+    assert weights(workshop, uid, 2) == weights(workshop, calm)
 
 
 def test_a_sharded_save_has_every_tensor_and_one_process_goes_on_from_it(workshop):
