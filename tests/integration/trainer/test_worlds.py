@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from tests.integration.trainer.test_kills import STEPS, losses, short, under, weights
 
 from tunesmith_trainer.exit_codes import ErrorClass
+from tunesmith_trainer.testing import conversations, write_rows
 
 PACKED_AMP = {"training": {"packing": True, "precision": "AMP"}}
 FULL = {"training": {"learningRate": 0.002}, "tuning": {"type": "Full"}}
@@ -50,21 +51,34 @@ def test_one_of_two_dies_the_other_says_so_and_the_next_attempt_ends_bit_equal(w
     assert weights(workshop, uid, 2) == weights(workshop, calm)
 
 
+def without_dropout(workshop, document):
+    """Its masks differ by process. Ten rows make three batches of four an epoch: the last is filled up."""
+    few = write_rows(workshop.root / "data" / "few.jsonl", conversations(10))
+    document["tuning"] |= {"dropout": 0.0}
+    document["data"] |= {"training": {"path": str(few)}}
+    return document
+
+
 def test_a_sharded_save_has_every_tensor_and_one_process_goes_on_from_it(workshop):
-    """Without dropout, whose masks differ by process, another number of processes comes to the same."""
-    sharded = of_two(workshop, "sharded", "FSDP2")
-    sharded["tuning"] |= {"dropout": 0.0}
+    sharded = without_dropout(workshop, of_two(workshop, "sharded", "FSDP2"))
     all_well(workshop.group(sharded, TUNESMITH_TEST_SHARD_ON_CPU="1"))
     tensors = load_file(workshop.output("sharded") / "adapter_model.safetensors")
     assert len(tensors) == 2 * workshop.result("sharded").adapted_modules
     assert all(tensor.any() for name, tensor in tensors.items() if "lora_B" in name)
 
-    shutil.copytree(workshop.root / "jobs/sharded", workshop.root / "jobs/alone")
-    shutil.rmtree(workshop.root / f"jobs/alone/attempts/1/checkpoints/checkpoint-{STEPS}")
-    alone = short(workshop, "alone", 2)
-    alone["tuning"] |= {"dropout": 0.0}
-    pod = workshop.train(alone)
+    alone = workshop.train(without_dropout(workshop, short(workshop, "alone")))
+    assert alone.ended() == 0, alone.output.read_text()
+    assert close(losses(workshop, "alone"), losses(workshop, "sharded"))
+
+    shutil.copytree(workshop.root / "jobs/sharded", workshop.root / "jobs/taken-over")
+    shutil.rmtree(workshop.root / f"jobs/taken-over/attempts/1/checkpoints/checkpoint-{STEPS}")
+    pod = workshop.train(without_dropout(workshop, short(workshop, "taken-over", 2)))
     assert pod.ended() == 0, pod.output.read_text()
-    result, wanted = workshop.result("alone", 2), workshop.result("sharded")
-    assert result.resumed_from_step == STEPS - 2
-    assert result.final_loss == pytest.approx(wanted.final_loss, abs=1e-5)
+    assert workshop.result("taken-over", 2).resumed_from_step == STEPS - 2
+    assert close(losses(workshop, "taken-over"), losses(workshop, "sharded"))
+
+
+def close(ours, theirs):
+    """The loss of every step, within 1e-5."""
+    kept = [[entry["loss"] for entry in history if "loss" in entry] for history in (ours, theirs)]
+    return kept[0] == pytest.approx(kept[1], abs=1e-5)
