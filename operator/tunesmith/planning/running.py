@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.planning.acceptance import Plan, Refusal, plan_of
+from tunesmith.planning.acceptance import Plan, plan_of
 from tunesmith.planning.accepted import cluster_verdict
 from tunesmith.planning.actions import ApplyObject, CopyPullSecret, ReleasePod
 from tunesmith.planning.admission import tolerations_of
@@ -17,6 +17,7 @@ from tunesmith.planning.job_observation import JobDecision, JobObservation, done
 from tunesmith.planning.kube_facts import JobFact, PodFact
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.progress import stalled as silent_too_long
+from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.written_progress import finished_progress, pods_written, progress_changes, progressing
 from tunesmith.resources.conditions import find_condition

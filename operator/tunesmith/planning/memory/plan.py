@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from tunesmith.planning.memory.batch import ANY_BATCH, Batch, BatchLimits, batch_of, fewest_gpus
 from tunesmith.planning.memory.cards import GIB, Card
@@ -62,6 +63,7 @@ class Estimate:
         return usable_bytes(self.wish.card) / GIB
 
 
+@lru_cache(maxsize=2048)
 def estimate(wish: Wish) -> Estimate:
     """The estimate, for as many GPUs as are asked for or needed."""
     gpus = wish.gpus or fewest_gpus(wish.work, wish.card, wish.batch, wish.limits) or GPUS_PER_NODE

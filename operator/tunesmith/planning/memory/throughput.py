@@ -39,7 +39,7 @@ def tokens_per_second(work: Work, card: Card, *, packing: bool = True) -> Range 
         fastest *= PREFERENCE_SHARE
     if work.adapter is not None and work.adapter.four_bit_base:
         low *= FOUR_BIT_SHARE
-    if not packing:
+    if work.pairs or not packing:
         low /= PACKING_GAIN
     return Range(low * fastest, high * fastest)
 
