@@ -42,7 +42,7 @@ class Watch:
         if verb == "create":
             self._not_twice(thing)
             self._owned(thing)
-        elif thing.id in self.kept and not self._was_taken_over(thing):
+        elif thing.id in self.kept and not self.was_taken_over(thing):
             self.world.broken(f"'{thing.name}' ({thing.id}) was kept apart by Retain, and somebody sent a {verb}")
         elif verb == "delete":
             self._may_go(thing)
@@ -78,15 +78,6 @@ class Watch:
                     return raw
         return None
 
-    def predecessor_of(self, thing: Paid) -> Raw | None:
-        """The object that would take this over: of the same kind, namespace and name, but another one."""
-        name = parse_provider_name(thing.name)
-        for kind in OWN:
-            for raw in self.api.of_kind(kind):
-                if name is not None and name.is_predecessor_of(self.name_of(raw)):
-                    return raw
-        return None
-
     def name_of(self, raw: Raw) -> ProviderName:
         """The first incarnation's name of an object."""
         meta = raw["metadata"]
@@ -97,6 +88,11 @@ class Watch:
             )
         return self.names[at]
 
+    def was_taken_over(self, thing: Paid) -> bool:
+        """Somebody said that an object of the same name may have it."""
+        owner = self.owner_of(thing)
+        return owner is not None and owner["spec"].get("adoptionPolicy") == "SameIdentity"
+
     def living(self) -> list[Paid]:
         """Everything that bills in all accounts."""
         return [thing for provider in self.providers for thing in provider.living()]
@@ -104,11 +100,6 @@ class Watch:
     def unowned(self) -> list[Paid]:
         """What bills and belongs to no object, less what is kept apart."""
         return [thing for thing in self.living() if thing.id not in self.kept and self.owner_of(thing) is None]
-
-    def _was_taken_over(self, thing: Paid) -> bool:
-        """Somebody said that an object of the same name may have it."""
-        owner = self.owner_of(thing)
-        return owner is not None and owner["spec"].get("adoptionPolicy") == "SameIdentity"
 
     def _left_to_people(self, thing: Paid) -> None:
         """Nobody can find it but people who know that account: they take it down in the provider's console."""
