@@ -12,13 +12,38 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
-BEAT_SECONDS = 5.0
-STALE_SECONDS = 60.0
 RELEASED = "released"
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often a holder gives a sign of life, after what silence it is followed, how often who waits looks again."""
+
+    touch_seconds: float = 5
+    stale_seconds: float = 60
+    look_seconds: float = 1
+
+
+def once(lock: Path, found: Callable[[], Made | None], make: Callable[[], Made], rhythm: Rhythm | None = None) -> Made:
+    """What `found` finds; else what `make` makes, under the lock, unless another made it meanwhile.
+
+    Raises:
+        Whatever `make` raises; the lock is free then.
+    """
+    result = found()
+    if result is not None:
+        return result
+    with held(lock, rhythm=rhythm):
+        result = found()
+        return make() if result is None else result
 
 
 class HeldLock:
@@ -70,21 +95,21 @@ def held(
     directory: Path,
     *,
     waiting: Callable[[], None] = lambda: None,
-    beat_seconds: float = BEAT_SECONDS,
-    stale_seconds: float = STALE_SECONDS,
+    rhythm: Rhythm | None = None,
 ) -> Iterator[HeldLock]:
     """Waits until the lock is free or its holder gives no sign of life, and holds it.
 
     Args:
         directory: the lock's own; made when it is not there.
-        waiting: called about once a second while another holds it; what it raises ends the waiting.
+        waiting: called before each look while another holds it; what it raises ends the waiting.
     """
+    rhythm = rhythm or Rhythm()
     directory.mkdir(parents=True, exist_ok=True)
-    lock = HeldLock(_taken(directory, waiting, stale_seconds), stale_seconds)
+    lock = HeldLock(_taken(directory, waiting, rhythm), rhythm.stale_seconds)
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(beat_seconds):
+        while not over.wait(rhythm.touch_seconds):
             lock.beat()
 
     thread = threading.Thread(target=beat, name="tunesmith-lock", daemon=True)
@@ -99,7 +124,7 @@ def held(
             lock.release()
 
 
-def _taken(directory: Path, waiting: Callable[[], None], stale_seconds: float) -> Path:
+def _taken(directory: Path, waiting: Callable[[], None], rhythm: Rhythm) -> Path:
     seen: tuple[int, str] | None = None
     moved = time.monotonic()
     while True:
@@ -107,12 +132,12 @@ def _taken(directory: Path, waiting: Callable[[], None], stale_seconds: float) -
         content = _content(directory / str(highest))
         if (highest, content) != seen:
             seen, moved = (highest, content), time.monotonic()
-        free = highest == 0 or content == RELEASED or time.monotonic() - moved > stale_seconds
+        free = highest == 0 or content == RELEASED or time.monotonic() - moved > rhythm.stale_seconds
         if free and (path := _created(directory, highest + 1)):
             return path
         if not free:
             waiting()
-            time.sleep(min(1.0, stale_seconds / 4))
+            time.sleep(rhythm.look_seconds)
 
 
 def _created(directory: Path, number: int) -> Path | None:
