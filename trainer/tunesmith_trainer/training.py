@@ -128,7 +128,9 @@ def _seed(seed: int) -> None:
 
 def _prepared(configuration: Configuration, tokenizer: Any) -> Datasets:
     training, data = configuration.training, configuration.data
-    rules = MaskingRules(training.context_length, data.train_on_inputs, data.on_unstable_template)
+    rules = MaskingRules(
+        training.context_length, data.train_on_inputs, data.on_unstable_template, configuration.method.type
+    )
 
     def prepared(path: str) -> Prepared:
         return prepare(
@@ -137,7 +139,7 @@ def _prepared(configuration: Configuration, tokenizer: Any) -> Datasets:
             Path(configuration.model.path),
             rules,
             packing=training.packing,
-            cache=Path(configuration.storage.job_path) / "prepared",
+            cache=Path(configuration.storage.root) / "prepared",
         )
 
     learnt = prepared(data.training.path)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tunesmith_trainer.data.formats import Conversation, Instruction, Message, Text, read_rows
+from tunesmith_trainer.data.formats import read_rows
+from tunesmith_trainer.data.rows import Conversation, Instruction, Message, Text
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 GOOD = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}

@@ -1,0 +1,75 @@
+"""Turns one pair of answers into the token ids of the prompt, the better answer and the worse one.
+
+The prompt is the same for both and is never cut: a long answer is cut at its end, at the context length.
+"""
+
+from dataclasses import dataclass
+from itertools import takewhile
+
+from tunesmith_trainer.data.encoding import Dropped, Encoder, ensure_tools_rendered
+from tunesmith_trainer.data.masking import MaskingRules
+from tunesmith_trainer.data.rows import Preference, PreferenceTalk, PreferenceText
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One row ready for preference training; the prompt with either answer is at most the context."""
+
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+    truncated: bool
+
+    @property
+    def tokens(self) -> int:
+        """Length of both sequences; each goes through the model with the prompt."""
+        return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+
+
+def pair(row: Preference, encoder: Encoder, rules: MaskingRules) -> Pair:
+    """Token ids of one pair, cut at the context length.
+
+    Raises:
+        Dropped: when the template cannot render the row stably, when the prompt leaves no room for either answer, or
+            when the answers are the same as far as they are kept.
+    """
+    whole = _talk(row, encoder, rules) if isinstance(row, PreferenceTalk) else _text(row, encoder)
+    room = rules.context_length - len(whole.prompt_ids)
+    chosen, rejected = whole.chosen_ids[: max(0, room)], whole.rejected_ids[: max(0, room)]
+    if not whole.prompt_ids:
+        # The first token has no predecessor to predict it from; an answer needs a second one.
+        chosen, rejected = (ids if len(ids) > 1 else [] for ids in (chosen, rejected))
+    if not chosen or not rejected:
+        raise Dropped("noTrainableTokens")
+    if chosen == rejected:
+        raise Dropped("identicalAnswers")
+    truncated = max(len(whole.chosen_ids), len(whole.rejected_ids)) > room
+    return Pair(whole.prompt_ids, chosen, rejected, truncated)
+
+
+def _text(row: PreferenceText, encoder: Encoder) -> Pair:
+    prompt, chosen = encoder.continued_opening(row.prompt, row.chosen)
+    _, rejected = encoder.continued_opening(row.prompt, row.rejected)
+    return Pair(prompt, chosen + encoder.end, rejected + encoder.end, truncated=False)
+
+
+def _talk(row: PreferenceTalk, encoder: Encoder, rules: MaskingRules) -> Pair:
+    prompt = encoder.render(row.messages, row.tools, answer_follows=True)
+    answers = (row.chosen, row.rejected)
+    chosen, rejected = (encoder.render((*row.messages, answer), row.tools) for answer in answers)
+    for answer, whole in zip(answers, (chosen, rejected), strict=True):
+        ensure_tools_rendered(whole, (*row.messages, answer), row.tools)
+    if not (chosen.startswith(prompt) and rejected.startswith(prompt)):
+        if rules.on_unstable_template == "Refuse":
+            raise Dropped("unstableTemplate")
+        return _divergent(encoder.ids(chosen), encoder.ids(rejected), encoder.ids(prompt))
+    prompt_ids, chosen_ids = encoder.continued(prompt, chosen[len(prompt) :])
+    _, rejected_ids = encoder.continued(prompt, rejected[len(prompt) :])
+    return Pair(prompt_ids, chosen_ids, rejected_ids, truncated=False)
+
+
+def _divergent(chosen: list[int], rejected: list[int], prompt: list[int]) -> Pair:
+    """The answers begin where a rendering leaves the prompt's, as TRL has it: the prompt's last tokens are learnt."""
+    agreed = takewhile(lambda ids: len(set(ids)) == 1, zip(chosen, rejected, prompt, strict=False))
+    border = sum(1 for _ in agreed)
+    return Pair(chosen[:border], chosen[border:], rejected[border:], truncated=False)
