@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 from tunesmith_trainer import __version__
 from tunesmith_trainer.contract.messages import DatasetSaid, FileSaid
 from tunesmith_trainer.data.masking import MaskingRules
-from tunesmith_trainer.storage import first_damage, said_files, sha256_of, sync_directory, write_whole
+from tunesmith_trainer.locks import once
+from tunesmith_trainer.storage import first_damage, make_readable, said_files, sha256_of, sync_directory, write_whole
 
 ROWS_FILE = "rows.arrow"
 SUMMARY_FILE = "summary.json"
@@ -63,23 +64,32 @@ def kept(cache: Path, key: str, make: Callable[[Path], DatasetSaid]) -> Prepared
     Raises:
         TrainerError: whatever `make` raises; nothing is left behind then.
     """
-    directory = cache / key
-    found = _opened(directory)
-    if found is not None:
-        return found
     cache.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{key}.partial-", dir=cache))
+    directory = cache / key
+    return once(cache / f"{key}.lock", lambda: _opened(directory), lambda: _made(directory, make))
+
+
+def _made(directory: Path, make: Callable[[Path], DatasetSaid]) -> Prepared:
+    partial = Path(tempfile.mkdtemp(prefix=f"{directory.name}.partial-", dir=directory.parent))
     try:
         said = make(partial / ROWS_FILE)
-        files = said_files(partial)
-        write_whole(partial / SUMMARY_FILE, _Summary(dataset=said, files=files).model_dump_json())
-        partial.chmod(0o755)
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
-        sync_directory(cache)
+        write_whole(partial / SUMMARY_FILE, _Summary(dataset=said, files=said_files(partial)).model_dump_json())
+        make_readable(partial)
+        _put_in_place(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Prepared(directory / ROWS_FILE, said)
+
+
+def _put_in_place(partial: Path, directory: Path) -> None:
+    if directory.exists():
+        if _opened(directory) is not None:
+            return  # one that was thought dead has finished after all; others may be reading what it made
+        damaged = Path(tempfile.mkdtemp(prefix=f"{directory.name}.damaged-", dir=directory.parent))
+        directory.rename(damaged / directory.name)
+        shutil.rmtree(damaged, ignore_errors=True)
+    partial.rename(directory)
+    sync_directory(directory.parent)
 
 
 def _opened(directory: Path) -> Prepared | None:
