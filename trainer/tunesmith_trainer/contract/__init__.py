@@ -3,6 +3,7 @@
 The models here are the single source; `python -m tunesmith_trainer.contract --write` makes the JSON Schemas from them.
 """
 
+from tunesmith_trainer.contract.check import DatasetReport
 from tunesmith_trainer.contract.configuration import API_VERSION, Configuration
 from tunesmith_trainer.contract.messages import (
     Heartbeat,
@@ -11,4 +12,4 @@ from tunesmith_trainer.contract.messages import (
     TerminationMessage,
 )
 
-__all__ = ["API_VERSION", "Configuration", "Heartbeat", "ProgressLine", "Result", "TerminationMessage"]
+__all__ = ["API_VERSION", "Configuration", "DatasetReport", "Heartbeat", "ProgressLine", "Result", "TerminationMessage"]

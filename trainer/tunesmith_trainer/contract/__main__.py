@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from tunesmith_trainer.contract import Configuration, Heartbeat, ProgressLine, Result, TerminationMessage
+from tunesmith_trainer.contract import Configuration, DatasetReport, Heartbeat, ProgressLine, Result, TerminationMessage
 from tunesmith_trainer.contract.messages import TERMINATION_MESSAGE_BYTES
 from tunesmith_trainer.exit_codes import ENDINGS
 
@@ -17,6 +17,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "heartbeat": Heartbeat,
     "termination": TerminationMessage,
     "result": Result,
+    "check": DatasetReport,
 }
 DEFAULT_DIRECTORY = Path("contract/v1")
 

@@ -29,11 +29,12 @@ class Tokenizer(Protocol):
 
 
 class Dropped(Exception):
-    """The row cannot be trained on."""
+    """The row cannot be trained on. `whole_tokens` is its length where that is known."""
 
-    def __init__(self, reason: DropReason) -> None:
+    def __init__(self, reason: DropReason, whole_tokens: int | None = None) -> None:
         super().__init__(reason)
         self.reason: DropReason = reason
+        self.whole_tokens = whole_tokens
 
 
 class Encoder:

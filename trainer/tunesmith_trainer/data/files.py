@@ -93,7 +93,7 @@ class DataSource:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             where = Place(self.path.name, number + 1, "row")
-            reason = shown_lines(str(error))
+            reason = _one_line(str(error))
             raise data_error(f"{where}: the Parquet file is damaged ({reason}). Write or copy it again.") from error
 
     def _batches(self) -> Iterator[Any]:
@@ -109,9 +109,9 @@ class DataSource:
             )
 
 
-def shown_lines(text: str) -> str:
-    """A library's own words in one line."""
-    return shown(" ".join(text.split())[:200]) if len(text) <= 40 else " ".join(text.split())[:200]
+def _one_line(text: str) -> str:
+    """A library's own words, cut; they may quote the file."""
+    return "".join(character for character in " ".join(text.split())[:200] if character.isprintable())
 
 
 def _container(path: Path) -> Container:
@@ -148,7 +148,9 @@ def _bounded_lines(text: Any, name: str) -> Iterator[tuple[Place, bytes | Fault]
 def _parsed(line: bytes, place: Place) -> Fields | Fault:
     try:
         value = json.loads(
-            line.decode("utf-8-sig"), parse_constant=_no_number_of_json, object_pairs_hook=_without_repetition
+            line.decode("utf-8-sig").rstrip("\r\n"),
+            parse_constant=_no_number_of_json,
+            object_pairs_hook=_without_repetition,
         )
     except UnicodeDecodeError as error:
         return Fault(place, f"not UTF-8 at byte {error.start + 1}. Save the file as UTF-8.")

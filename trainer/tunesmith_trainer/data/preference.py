@@ -10,20 +10,35 @@ from tunesmith_trainer.data.encoding import Dropped, Encoder, ensure_tools_rende
 from tunesmith_trainer.data.masking import MaskingRules
 from tunesmith_trainer.data.rows import Preference, PreferenceTalk, PreferenceText
 
+Parts = tuple[list[int], list[int], list[int]]
+
 
 @dataclass(frozen=True)
 class Pair:
-    """One row ready for preference training; the prompt with either answer is at most the context."""
+    """One row ready for preference training; the prompt with either answer is at most the context.
+
+    `whole_tokens` is the length of the longer side before the cut.
+    """
 
     prompt_ids: list[int]
     chosen_ids: list[int]
     rejected_ids: list[int]
-    truncated: bool
+    whole_tokens: int
 
     @property
     def tokens(self) -> int:
         """Length of both sequences; each goes through the model with the prompt."""
-        return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+        return 2 * len(self.prompt_ids) + self.learnt_tokens
+
+    @property
+    def learnt_tokens(self) -> int:
+        """Tokens of both answers."""
+        return len(self.chosen_ids) + len(self.rejected_ids)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether an answer was longer than its room."""
+        return self.whole_tokens > len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
 
 
 def pair(row: Preference, encoder: Encoder, rules: MaskingRules) -> Pair:
@@ -33,27 +48,26 @@ def pair(row: Preference, encoder: Encoder, rules: MaskingRules) -> Pair:
         Dropped: when the template cannot render the row stably, when the prompt leaves no room for either answer, or
             when the answers are the same as far as they are kept.
     """
-    whole = _talk(row, encoder, rules) if isinstance(row, PreferenceTalk) else _text(row, encoder)
-    room = rules.context_length - len(whole.prompt_ids)
-    chosen, rejected = whole.chosen_ids[: max(0, room)], whole.rejected_ids[: max(0, room)]
-    if not whole.prompt_ids:
-        # The first token has no predecessor to predict it from; an answer needs a second one.
-        chosen, rejected = (ids if len(ids) > 1 else [] for ids in (chosen, rejected))
-    if not chosen or not rejected:
-        raise Dropped("noTrainableTokens")
+    prompt, chosen, rejected = _talk(row, encoder, rules) if isinstance(row, PreferenceTalk) else _text(row, encoder)
+    whole_tokens = len(prompt) + max(len(chosen), len(rejected))
+    room = max(0, rules.context_length - len(prompt))
+    chosen, rejected = chosen[:room], rejected[:room]
+    # Without a prompt the first token of an answer has no predecessor to predict it from: it needs a second one.
+    fewest = 1 if prompt else 2
+    if min(len(chosen), len(rejected)) < fewest:
+        raise Dropped("noTrainableTokens", whole_tokens)
     if chosen == rejected:
-        raise Dropped("identicalAnswers")
-    truncated = max(len(whole.chosen_ids), len(whole.rejected_ids)) > room
-    return Pair(whole.prompt_ids, chosen, rejected, truncated)
+        raise Dropped("identicalAnswers", whole_tokens)
+    return Pair(prompt, chosen, rejected, whole_tokens)
 
 
-def _text(row: PreferenceText, encoder: Encoder) -> Pair:
+def _text(row: PreferenceText, encoder: Encoder) -> Parts:
     prompt, chosen = encoder.continued_opening(row.prompt, row.chosen)
     _, rejected = encoder.continued_opening(row.prompt, row.rejected)
-    return Pair(prompt, chosen + encoder.end, rejected + encoder.end, truncated=False)
+    return prompt, chosen + encoder.end, rejected + encoder.end
 
 
-def _talk(row: PreferenceTalk, encoder: Encoder, rules: MaskingRules) -> Pair:
+def _talk(row: PreferenceTalk, encoder: Encoder, rules: MaskingRules) -> Parts:
     prompt = encoder.render(row.messages, row.tools, answer_follows=True)
     answers = (row.chosen, row.rejected)
     chosen, rejected = (encoder.render((*row.messages, answer), row.tools) for answer in answers)
@@ -65,11 +79,11 @@ def _talk(row: PreferenceTalk, encoder: Encoder, rules: MaskingRules) -> Pair:
         return _divergent(encoder.ids(chosen), encoder.ids(rejected), encoder.ids(prompt))
     prompt_ids, chosen_ids = encoder.continued(prompt, chosen[len(prompt) :])
     _, rejected_ids = encoder.continued(prompt, rejected[len(prompt) :])
-    return Pair(prompt_ids, chosen_ids, rejected_ids, truncated=False)
+    return prompt_ids, chosen_ids, rejected_ids
 
 
-def _divergent(chosen: list[int], rejected: list[int], prompt: list[int]) -> Pair:
+def _divergent(chosen: list[int], rejected: list[int], prompt: list[int]) -> Parts:
     """The answers begin where a rendering leaves the prompt's, as TRL has it: the prompt's last tokens are learnt."""
     agreed = takewhile(lambda ids: len(set(ids)) == 1, zip(chosen, rejected, prompt, strict=False))
     border = sum(1 for _ in agreed)
-    return Pair(chosen[:border], chosen[border:], rejected[border:], truncated=False)
+    return chosen[:border], chosen[border:], rejected[border:]

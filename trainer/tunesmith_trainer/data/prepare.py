@@ -5,39 +5,25 @@ counted: packed first, they would make steps without a gradient (TRL keeps such 
 """
 
 import json
-from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from tunesmith_trainer.contract.messages import DatasetSaid
 from tunesmith_trainer.data.arrow_rows import ArrowRows
 from tunesmith_trainer.data.cache import Prepared, kept, key_of
-from tunesmith_trainer.data.encoding import Dropped, DropReason, Encoder, Tokenizer
-from tunesmith_trainer.data.faults import BadRow, Fault, data_error, refuse
-from tunesmith_trainer.data.formats import DatasetFile, OnFault
-from tunesmith_trainer.data.masking import Labelled, MaskingRules, label
+from tunesmith_trainer.data.encoded import Counts, encoded, nothing_to_learn
+from tunesmith_trainer.data.encoding import Encoder, Tokenizer
+from tunesmith_trainer.data.formats import DatasetFile
+from tunesmith_trainer.data.masking import Labelled, MaskingRules
 from tunesmith_trainer.data.packing import packed
-from tunesmith_trainer.data.preference import Pair, pair
-from tunesmith_trainer.data.rows import PreferenceTalk, PreferenceText, Row
-from tunesmith_trainer.exit_codes import TrainerError
+from tunesmith_trainer.data.preference import Pair
 
 __all__ = ["Prepared", "prepare"]
 
 OnBytes = Callable[[int, int], None]
 BYTES_BETWEEN_REPORTS = 8 << 20
-ADVICE: Mapping[DropReason, str] = {
-    "noTrainableTokens": "the answers lie beyond the context length, or are masked; lengthen the context or set "
-    "trainOnInputs.",
-    "unstableTemplate": "the model's chat template renders earlier turns otherwise when later ones follow; set "
-    "onUnstableTemplate to TrainWhole to learn such rows whole.",
-    "templateRefused": "the model's chat template refuses the rows, such as for their roles; change the rows or the "
-    "template.",
-    "templateWithoutTools": "the model's chat template leaves tools out; take a model that was made for tools.",
-    "identicalAnswers": "both answers are the same as far as the context reaches; there is nothing to prefer.",
-}
 
 
 def prepare(
@@ -83,43 +69,6 @@ def vocabulary_of(model: Path) -> int | None:
     return None
 
 
-@dataclass
-class Counts:
-    """What became of the rows so far."""
-
-    rows: int = 0
-    trained: int = 0
-    truncated: int = 0
-    tokens: int = 0
-    dropped: Counter[DropReason] = field(default_factory=Counter)
-
-
-def encoded(
-    file: DatasetFile, encoder: Encoder, rules: MaskingRules, counts: Counts, on_fault: OnFault = refuse
-) -> Iterator[Labelled | Pair]:
-    """The rows of a file that teach something, counted; `on_fault` gets those that are broken."""
-    for read in file.read(rules.method, on_fault):
-        counts.rows += 1
-        try:
-            ready = _ready(read.row, encoder, rules)
-        except Dropped as dropped:
-            counts.dropped[dropped.reason] += 1
-            continue
-        except BadRow as bad:
-            on_fault(Fault.of(read.place, bad))
-            continue
-        counts.trained += 1
-        counts.truncated += ready.truncated
-        counts.tokens += ready.tokens
-        yield ready
-
-
-def _ready(row: Row, encoder: Encoder, rules: MaskingRules) -> Labelled | Pair:
-    if isinstance(row, PreferenceTalk | PreferenceText):
-        return pair(row, encoder, rules)
-    return label(row, encoder, rules)
-
-
 def _write(
     file: DatasetFile,
     encoder: Encoder,
@@ -147,13 +96,6 @@ def _write(
     )
 
 
-def nothing_to_learn(name: str, counts: Counts) -> TrainerError:
-    """The error of a file whose every row was dropped."""
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.dropped.items()))
-    advice = " ".join(f"{reason}: {ADVICE[reason]}" for reason in sorted(counts.dropped))
-    return data_error(f"None of the {counts.rows} rows of '{name}' has anything to learn from ({reasons}). {advice}")
-
-
 def _write_pairs(rows: Iterable[Labelled | Pair], target: Path) -> None:
     with ArrowRows(target, ("prompt_ids", "chosen_ids", "rejected_ids")) as file:
         for row in rows:
@@ -168,7 +110,7 @@ def _write_examples(rows: Iterable[Labelled | Pair], target: Path, context_lengt
             for row in examples:
                 file.add({"input_ids": row.input_ids, "labels": row.labels})
         return
-    compact = (Labelled(array("i", row.input_ids), array("i", row.labels), row.truncated) for row in examples)
+    compact = (row.compact() for row in examples)
     with ArrowRows(target, ("input_ids", "labels", "seq_lengths")) as file:
         for pack in packed(compact, context_length):
             file.add(
