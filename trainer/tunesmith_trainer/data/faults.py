@@ -1,6 +1,7 @@
 """What is wrong with a row, and where: the words that a user mends the file by."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,15 @@ class BadRow(Exception):
         self.reason = reason
         self.part = part
         self.column = column
+
+
+@contextmanager
+def within(part: str) -> Iterator[None]:
+    """Puts the name of a part before the place of a bad row that is found inside of it."""
+    try:
+        yield
+    except BadRow as bad:
+        raise BadRow(bad.reason, part=f"{part}, {bad.part}" if bad.part else part, column=bad.column) from bad
 
 
 @dataclass(frozen=True)

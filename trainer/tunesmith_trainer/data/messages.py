@@ -4,9 +4,10 @@ Keys and roles are those of the provider's conversational format; pictures, soun
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from tunesmith_trainer.data.faults import BadRow, kind, listed, shown
+from tunesmith_trainer.data.faults import BadRow, kind, listed, shown, within
 from tunesmith_trainer.data.rows import Conversation, Message, ToolCall, Tools
 from tunesmith_trainer.data.strings import sound, sound_value
 
@@ -56,9 +57,10 @@ def one_answer(value: Any, key: str) -> Message:
         raise BadRow(f"'{key}' must be a list with one assistant message, this is {kind(value)}.")
     if len(value) != 1:
         raise BadRow(f"'{key}' must be exactly one assistant message, these are {len(value)}.")
-    message = _message(value[0], f"'{key}'")
-    if message.role != "assistant":
-        raise BadRow(f"the message must be of role 'assistant', this is '{message.role}'.", part=f"'{key}'")
+    with within(f"'{key}'"):
+        message = _message(value[0])
+        if message.role != "assistant":
+            raise BadRow(f"the message must be of role 'assistant', this is '{message.role}'.")
     return message
 
 
@@ -78,20 +80,24 @@ def tools_of(fields: dict[str, Any]) -> Tools:
     tools = sound_value(value, "tools")
     for number, tool in enumerate(tools, 1):
         function = tool.get("function", tool) if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-            raise BadRow('must be an object as {"type": "function", "function": {"name": ...}}.', part=f"tool {number}")
+        with within(f"tool {number}"):
+            if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+                raise BadRow('must be an object as {"type": "function", "function": {"name": ...}}.')
     return tuple(tools)
 
 
 def _messages(value: Any, key: str) -> tuple[Message, ...]:
     if not isinstance(value, list) or not value:
         raise BadRow(f"'{key}' must be a list with at least one message.")
-    messages = tuple(_message(entry, f"message {number}") for number, entry in enumerate(value, start=1))
+    messages = []
+    for number, entry in enumerate(value, start=1):
+        with within(f"message {number}"):
+            messages.append(_message(entry))
     _ensure_in_turn(messages)
-    return messages
+    return tuple(messages)
 
 
-def _ensure_in_turn(messages: tuple[Message, ...]) -> None:
+def _ensure_in_turn(messages: Sequence[Message]) -> None:
     may_follow: tuple[str, ...] = ("system", "user")
     for number, message in enumerate(messages, start=1):
         if message.role not in may_follow:
@@ -114,16 +120,9 @@ def _followers(message: Message) -> tuple[str, ...]:
     return ("tool",) if message.tool_calls else ("user",)
 
 
-def _message(value: Any, part: str) -> Message:
+def _message(value: Any) -> Message:
     if not isinstance(value, dict):
-        raise BadRow(f"a message must be an object with 'role' and 'content', this is {kind(value)}.", part=part)
-    try:
-        return _judged(value)
-    except BadRow as bad:
-        raise BadRow(bad.reason, part=f"{part}, {bad.part}" if bad.part else part) from bad
-
-
-def _judged(value: dict[str, Any]) -> Message:
+        raise BadRow(f"a message must be an object with 'role' and 'content', this is {kind(value)}.")
     if "role" not in value:
         raise BadRow("has no 'role'.")
     role = value["role"]
@@ -182,29 +181,38 @@ def _tool_calls(value: Any) -> tuple[ToolCall, ...]:
         return ()
     if not isinstance(value, list):
         raise BadRow(f"'tool_calls' must be a list, this is {kind(value)}.")
-    return tuple(_tool_call(call, f"tool call {number}") for number, call in enumerate(value, start=1))
+    calls = []
+    for number, call in enumerate(value, start=1):
+        with within(f"tool call {number}"):
+            calls.append(_tool_call(call))
+    return tuple(calls)
 
 
-def _tool_call(value: Any, part: str) -> ToolCall:
+def _tool_call(value: Any) -> ToolCall:
     if not isinstance(value, dict) or not isinstance(value.get("function"), dict):
-        raise BadRow('must be {"type": "function", "function": {"name": ..., "arguments": ...}}.', part=part)
-    if unknown := value.keys() - {"id", "type", "function"}:
-        raise BadRow(f"the key {listed(unknown)} is not supported. Keys are 'id', 'type', 'function'.", part=part)
-    if value.get("type", "function") != "function":
-        raise BadRow("'type' must be 'function'.", part=part)
+        raise BadRow('must be {"type": "function", "function": {"name": ..., "arguments": ...}}.')
     function = value["function"]
-    if unknown := function.keys() - {"name", "arguments"}:
-        raise BadRow(f"the key {listed(unknown)} is not supported. Keys are 'name', 'arguments'.", part=part)
+    _ensure_keys(value, ("id", "type", "function"))
+    _ensure_keys(function, ("name", "arguments"))
+    if value.get("type", "function") != "function":
+        raise BadRow("'type' must be 'function'.")
     if not isinstance(function.get("name"), str) or not function["name"]:
-        raise BadRow("the function has no 'name'.", part=part)
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        arguments = _json_in(arguments, "arguments") if arguments.strip() else {}
-    if not isinstance(arguments, dict):
-        raise BadRow(
-            f"'arguments' must be an object, or one as JSON in a string, this is {kind(arguments)}.", part=part
-        )
-    return ToolCall(sound(function["name"], "name"), sound_value(arguments, "arguments"), _optional_string(value, "id"))
+        raise BadRow("the function has no 'name'.")
+    name, arguments = sound(function["name"], "name"), _arguments(function.get("arguments"))
+    return ToolCall(name, arguments, _optional_string(value, "id"))
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        value = _json_in(value, "arguments") if value.strip() else {}
+    if not isinstance(value, dict):
+        raise BadRow(f"'arguments' must be an object, or one as JSON in a string, this is {kind(value)}.")
+    return {sound(str(name), "arguments"): sound_value(part, "arguments") for name, part in value.items()}
+
+
+def _ensure_keys(value: dict[str, Any], known: tuple[str, ...]) -> None:
+    if unknown := value.keys() - set(known):
+        raise BadRow(f"the key {listed(unknown)} is not supported. Keys are {listed(known)}.")
 
 
 def _json_in(text: str, key: str) -> Any:

@@ -73,6 +73,6 @@ def _whole_numbers(fields: dict[str, Any], key: str) -> list[int]:
         raise BadRow(f"'{key}' must be a list of whole numbers, this is {kind(values)}.")
     for place, value in enumerate(values, 1):
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**31:
-            what = "a number beyond 32 bits or with a fraction" if isinstance(value, int | float) else kind(value)
+            what = "a number beyond 32 bits or with a fraction" if kind(value) == "a number" else kind(value)
             raise BadRow(f"'{key}' must hold whole numbers, place {place} is {what}.")
     return values
