@@ -3,31 +3,21 @@
 What it finds done it leaves alone, so that a preparation that was lost can simply be made again.
 """
 
-import math
-import sys
-import threading
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
-
-from tunesmith_trainer.contract import Heartbeat, PrepareConfiguration, PreparedSaid, ProgressLine, TerminationMessage
-from tunesmith_trainer.contract.messages import DatasetFormats, DatasetHashes, Said, Stage
-from tunesmith_trainer.endings import Where
+from tunesmith_trainer.contract import PrepareConfiguration, PreparedSaid, TerminationMessage
+from tunesmith_trainer.contract.messages import DatasetFormats, DatasetHashes
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.fetch import stage as fetching
 from tunesmith_trainer.fetch.secrets import Secrets
 from tunesmith_trainer.fetch.stage import FetchedPart, FetchedParts
+from tunesmith_trainer.preparation_teller import Teller
 from tunesmith_trainer.storage import sha256_of
-
-SECONDS_BETWEEN_LINES = 1.0
 
 
 def prepare(
-    configuration: PrepareConfiguration, secrets: Secrets, teller: "Teller", stop_wanted: Callable[[], bool]
+    configuration: PrepareConfiguration, secrets: Secrets, teller: Teller, stop_wanted: Callable[[], bool]
 ) -> TerminationMessage:
     """Fetches and prepares; the message carries every place, hash and count that the training needs to know.
 
@@ -40,13 +30,11 @@ def prepare(
     if stop_wanted():
         raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop; what is fetched and prepared stays.")
     teller.stage("Finished")
-    return TerminationMessage(
-        attempt=configuration.storage.attempt, error_class=ErrorClass.SUCCESS, prepared=prepared, message=teller.advice
-    )
+    return TerminationMessage(attempt=configuration.storage.attempt, error_class=ErrorClass.SUCCESS, prepared=prepared)
 
 
 def fetch(
-    configuration: PrepareConfiguration, secrets: Secrets, teller: "Teller", stop_wanted: Callable[[], bool]
+    configuration: PrepareConfiguration, secrets: Secrets, teller: Teller, stop_wanted: Callable[[], bool]
 ) -> FetchedParts:
     """Only the first half: everything under `fetch` lies on the storage afterwards."""
     if configuration.fetch is None:
@@ -64,7 +52,7 @@ def fetched_message(configuration: PrepareConfiguration, fetched: FetchedParts) 
     )
 
 
-def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, teller: "Teller") -> PreparedSaid:
+def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, teller: Teller) -> PreparedSaid:
     from tunesmith_trainer.model import load_tokenizer
     from tunesmith_trainer.training import prepared_rows
 
@@ -81,6 +69,7 @@ def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, teller
         model_path=model_path,
         training=learnt.path,
         validation=held_out.path if held_out else None,
+        on_bytes=lambda done, total: teller.bytes(done, total, None),
     )
     summary = datasets.training.summary
     return PreparedSaid(
@@ -108,9 +97,3 @@ def _file(fetched: FetchedPart | None, given: str | None) -> FetchedPart | None:
 
 def _hash(part: FetchedPart) -> str:
     return part.sha256 or sha256_of(part.path)
-
-
-def total_steps(rows: int, *, epochs: int, global_batch: int, max_steps: int | None) -> int:
-    """Steps of a training; the last batch of an epoch may be smaller."""
-    steps = epochs * math.ceil(rows / global_batch)
-    return min(steps, max_steps or steps)

@@ -6,7 +6,7 @@ a hash over what the source says of itself (commit, ETag, size), so that a chang
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path

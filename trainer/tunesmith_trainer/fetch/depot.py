@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from pydantic import ValidationError
 from tunesmith_trainer.contract.messages import FileSaid, Said
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.fetch.transfer import Conditions, Expected, Hashed, Source, hashes_of, no_room, transfer
-from tunesmith_trainer.locks import HeldLock, Rhythm, held
+from tunesmith_trainer.locks import Rhythm
 from tunesmith_trainer.storage import make_readable, sha256_of, sync_directory, sync_file, write_whole
+from tunesmith_trainer.writing_lock import HeldLock, held
 
 MANIFEST = "COMPLETE.json"
 LOOKED_AT = "VERIFIED.json"
@@ -93,7 +94,7 @@ class Depot:
     conditions: Conditions
     counter: Counter
     tell: Callable[[str], None]
-    rhythm: Rhythm = Rhythm()
+    rhythm: Rhythm = field(default_factory=Rhythm)
 
     def bring(self, order: Order) -> Manifest:
         """The directory of the order, complete, fetched by this process or another.

@@ -13,8 +13,8 @@ from tunesmith_trainer.fetch.datasets import Surroundings, bring_dataset
 from tunesmith_trainer.fetch.depot import Counter, Depot
 from tunesmith_trainer.fetch.secrets import Secrets
 from tunesmith_trainer.fetch.transfer import Conditions, Patience
-from tunesmith_trainer.fetch.weights import bring_model
 from tunesmith_trainer.fetch.web import Web
+from tunesmith_trainer.fetch.weights import bring_model
 from tunesmith_trainer.locks import Rhythm
 
 ROLES: tuple[Role, ...] = ("training", "validation")
