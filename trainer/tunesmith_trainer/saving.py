@@ -95,7 +95,9 @@ class Saving(Trainer):
         options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
         weights = get_model_state_dict(model, options=options)
         if self.args.should_save:
-            self._save(output_dir, state_dict=weights)
+            # Gathered, tied weights are two tensors; under their first name they are saved once.
+            once = dict(model.named_parameters()).keys() | dict(model.named_buffers()).keys()
+            self._save(output_dir, state_dict={name: tensor for name, tensor in weights.items() if name in once})
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """Whole tensors by name, on rank 0; all ranks gather together."""
