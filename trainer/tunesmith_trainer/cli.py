@@ -1,21 +1,27 @@
-"""The command line of the training image: `train` one process, or `launch` all processes of a pod."""
+"""The command line of the training image: `prepare`, then `launch` or `train`, and `finish` when an end was lost."""
 
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tunesmith_trainer import __version__
-from tunesmith_trainer.contract import Configuration
+from tunesmith_trainer.contract import Configuration, PrepareConfiguration, TerminationMessage
 from tunesmith_trainer.endings import Where, classified, failure_message, leave
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.launch import launch
 from tunesmith_trainer.progress import Reporter, Watch, end_stalled_process
 from tunesmith_trainer.stopping import StopWish
+
+AnyConfiguration = TypeVar("AnyConfiguration", bound=BaseModel)
 
 # Training never fetches anything: weights and data lie on the storage before it begins.
 OFFLINE_AND_QUIET = {
@@ -38,28 +44,35 @@ def main(arguments: list[str] | None = None) -> int:
     for name, text in (
         ("train", "run one process of the training, as torchrun starts it, or alone"),
         ("launch", "run all processes of this pod, and end with the exit code that explains the others"),
+        ("prepare", "check the data and make it ready, without GPUs"),
+        ("finish", "look for a result that the job has published, without GPUs"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--config", required=True, type=Path, metavar="FILE", help="the configuration, JSON")
     options = parser.parse_args(arguments)
     try:
-        configuration = read_configuration(options.config)
+        if options.command == "prepare":
+            preparation = read_configuration(options.config, PrepareConfiguration)
+            return without_gpus(preparation, lambda reporter: _prepare(preparation, reporter))
+        configuration = read_configuration(options.config, Configuration)
     except TrainerError as error:
         sys.stderr.write(f"{error.message}\n")
         return leave(failure_message(error, Where()))
     if options.command == "launch":
         return launch(options.config, configuration)
+    if options.command == "finish":
+        return without_gpus(configuration, lambda reporter: _finish(configuration, reporter))
     return train(configuration)
 
 
-def read_configuration(path: Path) -> Configuration:
+def read_configuration(path: Path, model: type[AnyConfiguration]) -> AnyConfiguration:
     """The configuration file, checked.
 
     Raises:
         TrainerError: of class configuration, with every wrong field by its path.
     """
     try:
-        return Configuration.model_validate_json(path.read_bytes())
+        return model.model_validate_json(path.read_bytes())
     except OSError as error:
         raise TrainerError(
             ErrorClass.CONFIGURATION, f"The configuration '{path}' cannot be read: {error.strerror}."
@@ -75,10 +88,46 @@ def read_configuration(path: Path) -> Configuration:
         ) from error
 
 
+def without_gpus(
+    configuration: Configuration | PrepareConfiguration, work: Callable[[Reporter], TerminationMessage]
+) -> int:
+    """Runs a stage that no GPU is held for; returns the exit code. SIGTERM ends it where it stands."""
+    signal.signal(signal.SIGTERM, _asked_to_stop)
+    return _to_its_end(configuration, work)
+
+
 def train(configuration: Configuration) -> int:
     """Runs this process of the attempt to its end; returns the exit code."""
     stop = StopWish()
     stop.listen()
+
+    def attempt(reporter: Reporter) -> TerminationMessage:
+        from tunesmith_trainer.training import run
+
+        return run(configuration, stop, reporter)
+
+    return _to_its_end(configuration, attempt)
+
+
+def _prepare(configuration: PrepareConfiguration, reporter: Reporter) -> TerminationMessage:
+    from tunesmith_trainer.preparing import run
+
+    return run(configuration, reporter)
+
+
+def _finish(configuration: Configuration, reporter: Reporter) -> TerminationMessage:
+    from tunesmith_trainer.finish import finish
+
+    return finish(configuration, reporter)
+
+
+def _asked_to_stop(_number: int, _frame: FrameType | None) -> None:
+    raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop; what is complete on the storage stays.")
+
+
+def _to_its_end(
+    configuration: Configuration | PrepareConfiguration, work: Callable[[Reporter], TerminationMessage]
+) -> int:
     for name, value in OFFLINE_AND_QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("HF_HOME", str(Path(tempfile.gettempdir()) / "tunesmith-hf"))
@@ -87,9 +136,7 @@ def train(configuration: Configuration) -> int:
     try:
         with Watch(reporter, configuration.heartbeat_seconds, end_stalled_process):
             reporter.stage("Starting")
-            from tunesmith_trainer.training import run
-
-            code = leave(run(configuration, stop, reporter))
+            code = leave(work(reporter))
     except Exception as error:
         failure = classified(error)
         if failure.error_class is ErrorClass.UNCLASSIFIED:
