@@ -44,11 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
     for name, text in (
         ("train", "run one process of the training, as torchrun starts it, or alone"),
         ("launch", "run all processes of this pod, and end with the exit code that explains the others"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--config", required=True, type=Path, metavar="FILE", help="the configuration, JSON")
+    for name, text in (
         ("prepare", "check the data and make it ready, without GPUs"),
         ("finish", "look for a result that the job has published, without GPUs"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--config", required=True, type=Path, metavar="FILE", help="the configuration, JSON")
+        command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration, JSON")
     options = parser.parse_args(arguments)
     try:
         if options.command == "prepare":

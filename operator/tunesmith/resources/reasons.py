@@ -79,10 +79,6 @@ class Reason(StrEnum):
         "The Secret with the kubeconfig could not be read; it is tried again.",
     )
     NO_CREDIT = "NoCredit", "The provider wants payment first. Settle the account there."
-    ABANDON_MISMATCH = (
-        "AbandonMismatch",
-        "The annotation `tunesmith.dev/abandon` must name what the resource may have bought.",
-    )
     JOBS_SAVING = "JobsSaving", "Jobs that are being deleted are saving; the cluster is given back after that."
     BUYING_NEW = "BuyingNew", "A restored object leaves what its backup speaks of to its owner, and buys anew."
     VOLUME_IN_ANOTHER_REGION = (
@@ -238,6 +234,10 @@ class Reason(StrEnum):
     RELEASED = "Released", "The cluster was given back and bills nothing; the message says what buys it again."
     RELEASE_WITHDRAWN = "ReleaseWithdrawn", "A release was taken back before anything was deleted."
     REACQUIRED = "Reacquired", "A released cluster is bought again."
+    KEEPS_VANISHING = (
+        "KeepsVanishing",
+        "Clusters vanish soon after they were bought; the pause before the next grows. Find out who deletes them.",
+    )
     RECREATED = "Recreated", "The cluster vanished and is bought again, as `spec.recreatePolicy` says."
     OUTSIDE_SCHEDULE = "OutsideSchedule", "It is outside the hours of `spec.schedule`, so there is no cluster."
     HOURS_OVER = "HoursOver", "The hours of `spec.schedule` are over; the cluster goes when its jobs have ended."

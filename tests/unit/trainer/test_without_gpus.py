@@ -36,7 +36,7 @@ def run(root, command, configuration, monkeypatch) -> tuple[int, TerminationMess
     file.write_text(json.dumps(configuration))
     monkeypatch.delenv(endings.ENDINGS_DIRECTORY_VARIABLE, raising=False)
     monkeypatch.setenv(endings.TERMINATION_LOG_VARIABLE, str(root / "said"))
-    code = main([command, "--config", str(file)])
+    code = main([command, str(file)])
     return code, TerminationMessage.model_validate_json((root / "said").read_text())
 
 
