@@ -7,9 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from tunesmith_trainer import __version__
+from tunesmith_trainer import __version__, configuration_file, preparation_command
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.data import check
 from tunesmith_trainer.endings import Where, classified, failure_message, leave
@@ -42,43 +40,29 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--config", required=True, type=Path, metavar="FILE", help="the configuration, JSON")
+    for name, text in (
+        ("prepare", "fetch weights and data to the storage and make the rows ready; needs no GPU"),
+        ("fetch", "only fetch weights and data to the storage"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration of a preparation, JSON")
     text = "what training would make of a dataset file: rows, tokens, what is dropped, what is broken; exit code 0 or 2"
     check.add_arguments(commands.add_parser("check", help=text, description=text))
     options = parser.parse_args(arguments)
     if options.command == "check":
         _quieten()
         return check.run(options)
+    if options.command in ("prepare", "fetch"):
+        _quieten()
+        return preparation_command.run(options.command, options.config)
     try:
-        configuration = read_configuration(options.config)
+        configuration = configuration_file.read(Configuration, options.config)
     except TrainerError as error:
         sys.stderr.write(f"{error.message}\n")
         return leave(failure_message(error, Where()))
     if options.command == "launch":
         return launch(options.config, configuration)
     return train(configuration)
-
-
-def read_configuration(path: Path) -> Configuration:
-    """The configuration file, checked.
-
-    Raises:
-        TrainerError: of class configuration, with every wrong field by its path.
-    """
-    try:
-        return Configuration.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise TrainerError(
-            ErrorClass.CONFIGURATION, f"The configuration '{path}' cannot be read: {error.strerror}."
-        ) from error
-    except ValidationError as error:
-        wrong = [
-            f"{'.'.join(str(part) for part in entry['loc']) or 'the whole'}: {entry['msg']}" for entry in error.errors()
-        ]
-        raise TrainerError(
-            ErrorClass.CONFIGURATION,
-            f"The configuration '{path}' is not valid. " + "; ".join(wrong) + ". Unknown keys are refused, so that "
-            "nothing asked for is left out in silence.",
-        ) from error
 
 
 def train(configuration: Configuration) -> int:

@@ -7,9 +7,21 @@ from tunesmith_trainer.contract.check import DatasetReport
 from tunesmith_trainer.contract.configuration import API_VERSION, Configuration
 from tunesmith_trainer.contract.messages import (
     Heartbeat,
+    PreparedSaid,
     ProgressLine,
     Result,
     TerminationMessage,
 )
+from tunesmith_trainer.contract.preparation import PrepareConfiguration
 
-__all__ = ["API_VERSION", "Configuration", "DatasetReport", "Heartbeat", "ProgressLine", "Result", "TerminationMessage"]
+__all__ = [
+    "API_VERSION",
+    "Configuration",
+    "DatasetReport",
+    "Heartbeat",
+    "PrepareConfiguration",
+    "PreparedSaid",
+    "ProgressLine",
+    "Result",
+    "TerminationMessage",
+]
