@@ -112,7 +112,7 @@ def _batch_limits(allowed: MethodLimits) -> BatchLimits:
 
 
 def _shape(seen: JobObservation, wish: Wish | None) -> tuple[int, int] | Refusal:
-    """Pods, and GPUs of each. After the first attempt they stay."""
+    """Pods, and GPUs of each. Once the data is being prepared they stay."""
     before = _before(seen)
     if before is not None and before.pods and before.gpus_per_pod:
         return before.pods, before.gpus_per_pod
@@ -140,7 +140,7 @@ def _default_gpus(seen: JobObservation, wish: Wish | None) -> int:
 
 
 def _batch(seen: JobObservation, allowed: MethodLimits, world: int, done: Estimate | None) -> Batch | Refusal:
-    """The batch that the user wants, or the largest; after the first attempt it stays, in bites that may be smaller."""
+    """The batch that is wanted, or the largest. Once the data is prepared it stays, in bites that may be smaller."""
     before = _before(seen)
     if before is not None and before.micro_batch and before.gradient_accumulation:
         return Batch(before.micro_batch, before.gradient_accumulation, world)
@@ -165,8 +165,8 @@ def _no_bound(wanted: int | None, limits: BatchLimits, world: int) -> int:
 
 
 def _before(seen: JobObservation) -> WrittenPlan | None:
-    """The plan that attempts were made with: what they left goes on only with the same batch."""
-    return seen.status.plan if seen.attempt > 0 else None
+    """The plan that the data was prepared for, and attempts made with: what they left goes on with the same batch."""
+    return seen.status.plan if seen.attempt > 0 or seen.status.preparation is not None else None
 
 
 def _sharding(world: int, done: Estimate | None) -> Sharding:
