@@ -14,6 +14,7 @@ from tunesmith.planning.memory.terms import Sharding
 from tunesmith.planning.memory.work import not_estimated, work_of
 from tunesmith.planning.refusal import Refusal
 from tunesmith.resources.catalog_model import CatalogSource
+from tunesmith.resources.fine_tune_job_inputs import TuningType
 from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
 
 GPUS_PER_NODE = 8  # provider: one node is 8 GPUs
@@ -74,14 +75,15 @@ def _outside_the_limits(seen: JobObservation, allowed: MethodLimits) -> Refusal 
     of_the_provider = seen.model is not None and seen.model.spec.source is not CatalogSource.USER
     if of_the_provider and needs_context_parallelism(allowed):
         return Refusal("NeedsContextParallelism", CONTEXT_PARALLELISM)
-    context, rank = spec.training.context_length, spec.tuning.adapter.rank
+    context = spec.training.context_length
+    rank = spec.tuning.adapter.rank if spec.tuning.type is TuningType.LORA else None
     if context is not None and not allowed.allows_context(context):
         return Refusal(
             "ContextTooLong",
             f"`spec.training.contextLength` is {context}; this model is trained with at most "
             f"{allowed.context_length} tokens.",
         )
-    if not allowed.allows_rank(rank):
+    if rank is not None and not allowed.allows_rank(rank):
         return Refusal(
             "RankTooHigh", f"`spec.tuning.lora.rank` is {rank}; this model allows at most {allowed.max_lora_rank}."
         )

@@ -73,6 +73,7 @@ def _limits(model: CatalogModel) -> dict[str, Any]:
         "max_seq_length_dpo": dpo.context_length or LONGEST_CONTEXT,
         "default_gradient_accumulation_steps": ACCUMULATION_OF_BATCH_ONE if sft.max_batch_size == 1 else 1,
         "merge_output_lora": False,
+        # The catalogue tells neither; what is not known is not promised.
         "supports_vision": False,
         "supports_tools": False,
         "supports_reasoning": False,
