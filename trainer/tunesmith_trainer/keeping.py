@@ -140,8 +140,8 @@ class Keeper:
             self._bring(step, written)
             if self._plan.rank == 0:
                 self._commit(step, memory)
-            self._last_seconds = time.monotonic() - self._began
-            self.last_step = step
+            else:
+                self._done(step)
         except BaseException as error:
             self._failure = error
 
@@ -170,10 +170,16 @@ class Keeper:
             plan.attempt, step=step, world_size=plan.world_size, config_hash=plan.config_hash, files=files
         )
         shutil.rmtree(parts)
+        seconds = self._done(step)
         best = memory.held_out.best_step
-        seconds = time.monotonic() - self._began
         self._news.append(Kept(step, path, seconds, plan.after_commit(path, best)))
         checkpoints.rotate(plan.attempt, plan.keep, best)
+
+    def _done(self, step: int) -> float:
+        """What comes after, such as a mirror, is not waited for when a stop is asked for."""
+        self._last_seconds = seconds = time.monotonic() - self._began
+        self.last_step = step
+        return seconds
 
     def _all_files(self, parts: Path) -> dict[str, FileSaid]:
         """Every process's files, once the last has brought its own."""

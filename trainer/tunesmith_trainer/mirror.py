@@ -6,6 +6,7 @@ the two attempts may not see the same volume. A copy counts once its `COMPLETE.j
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -92,8 +93,14 @@ class Mirror:
 
     def fetch(self, copy: Copy, config_hash: str) -> Checkpoint | Ignored:
         """Brings a copy to the storage, as a checkpoint of this attempt; every byte is checked."""
-        at = self._place(copy)
         partial = checkpoints.unfinished(self._attempt, copy.step)
+        try:
+            return self._fetched(copy, partial, config_hash)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)  # nothing of a damaged copy may get into a checkpoint
+
+    def _fetched(self, copy: Copy, partial: Path, config_hash: str) -> Checkpoint | Ignored:
+        at = self._place(copy)
         partial.mkdir(parents=True, exist_ok=True)
         try:
             self._download(f"{at}/{MANIFEST}", partial / MANIFEST)

@@ -6,8 +6,11 @@ The blows fall before each change that a process makes to the storage or to its 
 import json
 import random
 import signal
+from itertools import pairwise
 
 import pytest
+
+from tunesmith_trainer.testing import conversations, write_rows
 
 STEPS = 6
 TOLD = ("loss", "grad_norm", "learning_rate", "eval_loss")
@@ -20,7 +23,23 @@ def short(workshop, uid, attempt=1, **changes):
     document["tuning"] = changes.pop("tuning", document["tuning"] | {"dropout": 0.1})
     for key, value in changes.items():
         document[key] = {**document.get(key, {}), **value}
+    if document.get("method", {}).get("type") == "DPO":
+        path = write_rows(workshop.root / "data" / "pairs.jsonl", pairs(64))
+        document["data"] = {"training": {"path": str(path)}, "validation": {"path": str(path)}}
     return document
+
+
+def pairs(count):
+    """Preferences: of two answers to the same question the one with the right animal."""
+    rows = conversations(count + 1)
+    return [
+        {
+            "input": {"messages": row["messages"][:1]},
+            "preferred_output": row["messages"][1:],
+            "non_preferred_output": other["messages"][1:],
+        }
+        for row, other in pairwise(rows)
+    ]
 
 
 def losses(workshop, uid):
@@ -97,9 +116,13 @@ def test_killed_before_every_single_write_it_ends_bit_equal(workshop, crossings,
         ends_as(workshop, uid, struck(workshop, uid, [{"crossing": crossing}]), "calm")
 
 
+DPO = {"method": {"type": "DPO", "dpo": {"beta": 0.5}}}
+FULL = {"tuning": {"type": "Full"}, "training": {"learningRate": 0.002}}
 KINDS = {
     "packed-amp": {"training": {"packing": True, "precision": "AMP"}},
-    "full": {"tuning": {"type": "Full"}, "training": {"learningRate": 0.002}},
+    "full": FULL,
+    "dpo": DPO,
+    "dpo-full": DPO | FULL,
     "accumulated": {"training": {"microBatch": 1, "gradientAccumulation": 4}},
 }
 
@@ -109,7 +132,7 @@ KINDS = {
 def test_killed_at_random_moments_it_ends_bit_equal(workshop, kind):
     undisturbed_run(workshop, f"calm-{kind}", **KINDS[kind])
     chance = random.Random(kind)
-    for turn in range(4):
+    for turn in range(3):
         uid = f"{kind}-{turn}"
         blows = [{"after_seconds": chance.uniform(0.2, 3.0)} for _ in range(5)]
         ends_as(workshop, uid, struck(workshop, uid, blows, **KINDS[kind]), f"calm-{kind}")

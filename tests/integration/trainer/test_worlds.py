@@ -5,18 +5,19 @@ import signal
 
 import pytest
 from safetensors.torch import load_file
-from tests.integration.trainer.test_kills import STEPS, losses, short, under, weights
+from tests.integration.trainer.test_kills import DPO, FULL, STEPS, losses, short, under, weights
 
 from tunesmith_trainer.exit_codes import ErrorClass
 from tunesmith_trainer.testing import conversations, write_rows
 
 PACKED_AMP = {"training": {"packing": True, "precision": "AMP"}}
-FULL = {"training": {"learningRate": 0.002}, "tuning": {"type": "Full"}}
 KINDS = {
     "DDP": {},
     "FSDP2": {},
     **{f"{sharding}-packed-amp": PACKED_AMP for sharding in ("DDP", "FSDP2")},
     **{f"{sharding}-full": FULL for sharding in ("DDP", "FSDP2")},
+    **{f"{sharding}-dpo": DPO for sharding in ("DDP", "FSDP2")},
+    **{f"{sharding}-dpo-full": DPO | FULL for sharding in ("DDP", "FSDP2")},
 }
 PROVEN = [pytest.param(kind, marks=() if kind == "FSDP2" else pytest.mark.prove) for kind in KINDS]
 

@@ -61,6 +61,7 @@ def test_a_damaged_copy_is_not_used(store, tmp_path):
     store.write("copies/job/checkpoints/1/checkpoint-4/below/optimizer.pt", b"x" * 100)
     _, elsewhere = a_mirror(store, tmp_path / "new" / "job", number=2)
     assert "other contents" in elsewhere.fetch(Copy(4, 1), HASH).reason
+    assert not checkpoints.unfinished(Attempt(tmp_path / "new" / "job", 2), 4).exists()
     store.delete("copies/job/checkpoints/1/checkpoint-4/below/optimizer.pt")
     _, third = a_mirror(store, tmp_path / "newer" / "job", number=3)
     assert "does not exist" in third.fetch(Copy(4, 1), HASH).reason
