@@ -34,7 +34,6 @@ from tests.unit.tunesmith.planning.job_builders import (
 from tunesmith.planning.actions import (
     ApplyObject,
     CopyPullSecret,
-    CopySecretKeys,
     DeleteObject,
     ReleasePod,
     RemoteCluster,
@@ -406,24 +405,3 @@ class TestPullSecrets:
         decision = decide(replace(seen, around=replace(seen.around, failures={copy.identity: record})))
         assert reason(decision, "PodsReady") == "PullSecretUnusable"
         assert "Secret 'registry' does not exist." in find_condition(decision.status.conditions, "PodsReady").message
-
-
-class TestKeysOfAMirror:
-    BUCKET: ClassVar = {"bucket": "copies", "credentialsSecretRef": {"name": "store"}}
-
-    def gated(self):
-        seen = admitted(a_job({"training": {"checkpoints": {"mirror": {"s3": self.BUCKET}}}}))
-        pods = the_pods(seen, gated=True, node=None, phase="Pending")
-        return with_workload(seen, jobs=[the_batch_job(seen)], pods=pods)
-
-    def test_they_are_copied_before_a_pod_may_start(self):
-        [copy] = [action for action in decide(self.gated()).actions if isinstance(action, CopySecretKeys)]
-        assert (copy.name, copy.keys) == ("store", ("accessKeyID", "secretAccessKey"))
-
-    def test_a_secret_that_is_not_there_is_named(self):
-        seen = self.gated()
-        [copy] = [action for action in decide(seen).actions if isinstance(action, CopySecretKeys)]
-        record = FailureRecord(1, 0, Failure(ErrorClass.NOT_FOUND, "Secret 'store' does not exist."))
-        decision = decide(replace(seen, around=replace(seen.around, failures={copy.identity: record})))
-        assert reason(decision, "PodsReady") == "SourceSecretNotFound"
-        assert "Secret 'store' does not exist." in find_condition(decision.status.conditions, "PodsReady").message
