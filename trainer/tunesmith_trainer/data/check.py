@@ -22,7 +22,7 @@ from tunesmith_trainer.data.preference import Pair
 from tunesmith_trainer.data.prepare import vocabulary_of
 from tunesmith_trainer.data.rows import MethodType
 from tunesmith_trainer.data.survey import LengthCounts, Repetitions
-from tunesmith_trainer.exit_codes import TrainerError
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 WELL, NOT_WELL = 0, 2
 METHODS = ("sft", "dpo")
@@ -30,7 +30,7 @@ METHODS = ("sft", "dpo")
 
 @dataclass(frozen=True)
 class Asked:
-    """What a file is checked for. `method` None: whichever the file's format is for."""
+    """What a file is checked for. `any_method`: whichever the file's format is for, whatever the rules say."""
 
     rules: MaskingRules
     packing: bool = True
@@ -80,7 +80,7 @@ def check(file: DatasetFile, tokenizer: Any, model: Path, asked: Asked) -> Datas
     """Checks one file; a file that cannot be read on is told in the report's `problem`.
 
     Raises:
-        TrainerError: of class model, when the tokenizer is not fit for training.
+        TrainerError: when something else than the file is at fault: the tokenizer, or the memory.
     """
     survey = _Survey()
     rules = replace(asked.rules, vocabulary=vocabulary_of(model))
@@ -94,6 +94,8 @@ def check(file: DatasetFile, tokenizer: Any, model: Path, asked: Asked) -> Datas
         if survey.trained == 0 and survey.broken == 0:
             problem = nothing_to_learn(file.path.name, survey).message
     except TrainerError as error:
+        if error.error_class is not ErrorClass.DATA:
+            raise
         problem = error.message
     learns = _method(file, asked)
     return DatasetReport(
