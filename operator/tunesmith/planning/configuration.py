@@ -1,4 +1,4 @@
-"""The trainer's configuration file for one attempt, in the words of contract/v1/configuration.schema.json."""
+"""The trainer's configuration files, in the words of contract/v1: of an attempt, and of the preparation before it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ from tunesmith.planning.attempt import (
 )
 from tunesmith.planning.contract import API_VERSION
 from tunesmith.planning.job_observation import JobObservation
+from tunesmith.planning.memory.terms import Sharding
+from tunesmith.planning.sources import ROLES, TRAINING, VALIDATION, fetch_section, fetches_data, fetches_model
 from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
+from tunesmith.resources.fine_tune_job_status import Pinned
 
 # What another attempt may have otherwise without another outcome.
 NOT_HASHED = frozenset({"microBatch", "gradientAccumulation"})
+DECIDES_ABOUT_ROWS = frozenset({"epochs", "maxSteps", "globalBatch", "contextLength", "packing"})
 
 
 def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, Any]:
     """The whole file: everything is resolved here, the trainer does not guess."""
     spec = seen.spec
-    written = seen.status.plan
-    micro = written.micro_batch if written is not None and written.micro_batch else plan.micro_batch
     return {
         "apiVersion": API_VERSION,
         "model": {"path": plan.model_path},
         "data": _data(seen),
         "method": {"type": "SFT"},
         "tuning": _tuning(seen),
-        "training": _training(seen, plan, micro),
+        "training": _training(seen, plan),
         "evaluations": {"count": spec.training.evaluations.count},
         "checkpoints": {"count": spec.training.checkpoints.count, "keep": spec.training.checkpoints.keep},
         "storage": {
@@ -49,10 +51,28 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
             "processesPerPod": plan.processes_per_pod,
             "gpusPerPod": plan.gpus_per_pod,
             "masterPort": master_port(seen.identity, attempt),
+            "sharding": "FSDP2" if plan.sizes.sharding is Sharding.FSDP2 else "DDP",
         },
         "simulatedGPUs": seen.around.installation.simulated_gpus,
         "stallAfterSeconds": spec.recovery.stall_timeout_seconds,
     }
+
+
+def prepare_configuration(seen: JobObservation, plan: Plan, number: int) -> dict[str, Any]:
+    """The file of a preparation: where everything comes from, and what decides what becomes of the rows."""
+    whole = configuration(seen, plan, 1)
+    fetch = fetch_section(seen.spec, seen.model, seen.around.installation)
+    fetched = {} if fetch is None else fetch.get("datasets", {})
+    written = {
+        "apiVersion": API_VERSION,
+        "data": {key: part for key, part in whole["data"].items() if key not in fetched},
+        "method": whole["method"],
+        "training": {key: part for key, part in whole["training"].items() if key in DECIDES_ABOUT_ROWS},
+        "storage": {"root": STORAGE_ROOT, "jobPath": job_path(seen.identity), "attempt": number},
+        "stallAfterSeconds": seen.spec.recovery.stall_timeout_seconds,
+    }
+    model = {} if fetches_model(seen.spec, seen.model) else {"model": whole["model"]}
+    return written | model | ({} if fetch is None else {"fetch": fetch})
 
 
 def config_hash(configuration: Mapping[str, Any]) -> str:
@@ -67,9 +87,14 @@ def travelling_files(seen: JobObservation) -> dict[str, str]:
     return {_file_name(role): text for role, text in seen.files.items() if text is not None}
 
 
-def dataset_hashes(seen: JobObservation) -> tuple[str, ...]:
-    """SHA-256 of every dataset that the operator reads itself, by role."""
-    return tuple(hashlib.sha256((seen.files[role] or "").encode()).hexdigest() for role in sorted(seen.files))
+def changed_files(seen: JobObservation) -> tuple[str, ...]:
+    """Roles of the datasets from ConfigMaps that are not what was prepared. What nobody pinned has not changed."""
+    pinned = dict(zip(ROLES, seen.status.pinned.dataset_sha256 if seen.status.pinned is not None else (), strict=False))
+    return tuple(
+        role
+        for role, text in sorted(seen.files.items())
+        if text is not None and role in pinned and hashlib.sha256(text.encode()).hexdigest() != pinned[role]
+    )
 
 
 def _file_name(role: str) -> str:
@@ -79,18 +104,22 @@ def _file_name(role: str) -> str:
 def _data(seen: JobObservation) -> dict[str, Any]:
     dataset = seen.spec.dataset
     data: dict[str, Any] = {
-        "training": {"path": _path("training", dataset.training)},
+        "training": {"path": _path(seen, TRAINING, dataset.training)},
         "trainOnInputs": seen.spec.method.train_on_inputs.value,
         "onUnstableTemplate": dataset.on_unstable_template.value,
     }
     if dataset.validation is not None:
-        data["validation"] = {"path": _path("validation", dataset.validation)}
+        data["validation"] = {"path": _path(seen, VALIDATION, dataset.validation)}
     return data
 
 
-def _path(role: str, source: DatasetSource) -> str:
+def _path(seen: JobObservation, role: str, source: DatasetSource) -> str | None:
+    """As the pod sees it; None as long as the file is to be fetched."""
     if source.type is DatasetType.CONFIG_MAP:
         return f"{CONFIGURATION_DIRECTORY}/{_file_name(role)}"
+    if fetches_data(source):
+        pinned = seen.status.pinned or Pinned()
+        return pinned.training_path if role == TRAINING else pinned.validation_path
     return on_storage(source.path or "")
 
 
@@ -105,7 +134,7 @@ def _tuning(seen: JobObservation) -> dict[str, Any]:
     }
 
 
-def _training(seen: JobObservation, plan: Plan, micro_batch: int) -> dict[str, Any]:
+def _training(seen: JobObservation, plan: Plan) -> dict[str, Any]:
     training = seen.spec.training
     scheduler = {"type": training.scheduler.type.value, "minRatio": float(training.scheduler.min_ratio)}
     if training.scheduler.cycles is not None:
@@ -117,9 +146,9 @@ def _training(seen: JobObservation, plan: Plan, micro_batch: int) -> dict[str, A
         "warmupRatio": float(training.warmup_ratio),
         "weightDecay": float(training.weight_decay),
         "maxGradNorm": float(training.max_grad_norm),
-        "microBatch": micro_batch,
-        "gradientAccumulation": plan.batch_size // (plan.world * micro_batch),
-        "globalBatch": plan.batch_size,
+        "microBatch": plan.batch.micro,
+        "gradientAccumulation": plan.batch.accumulation,
+        "globalBatch": plan.batch.rows,
         "contextLength": plan.context_length,
         "packing": training.packing,
         "seed": training.seed,

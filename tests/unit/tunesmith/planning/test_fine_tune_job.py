@@ -316,13 +316,6 @@ class TestFaults:
         assert decision.status.admission is None
         assert decision.status.restarts.unclassified is None
 
-    def test_out_of_memory_tries_again_in_smaller_bites(self):
-        seen = running(a_job({"training": {"batchSize": 64}}))
-        decision = decide(with_exits(seen, (20, "OutOfMemory"), (31,)))
-        assert (decision.status.plan.micro_batch, decision.status.plan.gradient_accumulation) == (2, 2)
-        kept = settled(after(seen, decision)).status.plan
-        assert (kept.micro_batch, kept.gradient_accumulation) == (2, 2)
-
     def test_a_job_taken_away_by_somebody_else_is_not_made_again_under_its_number(self):
         decision = decide(with_workload(running()))
         assert decision.status.admission is None
