@@ -111,17 +111,18 @@ class Depot:
             waiting=waiting,
             rhythm=self.rhythm,
         ) as lock:
-            return self.opened(order.directory) or self._filled(order, lock)
+            return self.opened(order.directory, again=True) or self._filled(order, lock)
 
-    def opened(self, directory: Path) -> Manifest | None:
-        """What lies there already, when it is complete and whole."""
+    def opened(self, directory: Path, *, again: bool = False) -> Manifest | None:
+        """What lies there already, when it is complete and whole; `again`: damage has been told before."""
         manifest = _manifest(directory)
         if manifest is None:
             return None
         whole_look = _seconds_since_full_look(directory) > SECONDS_BETWEEN_FULL_LOOKS
         damaged = [name for name, file in manifest.files.items() if not self._whole(directory / name, file, whole_look)]
         if damaged:
-            self.tell(f"'{directory}' is damaged ({', '.join(damaged[:3])}); what is damaged is fetched again.")
+            if not again:
+                self.tell(f"'{directory}' is damaged ({', '.join(damaged[:3])}); what is damaged is fetched again.")
             return None
         if whole_look:
             write_whole(directory / LOOKED_AT, json.dumps({"time": time.time()}))
