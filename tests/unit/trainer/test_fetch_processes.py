@@ -15,7 +15,8 @@ import pytest
 from tests.unit.trainer.fetch_builders import a_hub_dataset, an_object, web_file
 
 from tunesmith_trainer.testing import tiny_preparation
-from tunesmith_trainer.testing_sources import Fault, Repository, ServedFiles, ServedHub, ServedStore
+from tunesmith_trainer.testing_sources import Fault, Repository, ServedFiles, ServedHub
+from tunesmith_trainer.testing_store import ServedStore
 
 ROOT = Path(__file__).parents[3]
 ROWS = random.Random(7).randbytes(12_000_000)

@@ -13,7 +13,8 @@ from tunesmith_trainer.object_store import (
     bucket_region,
     region_of,
 )  # fmt: skip
-from tunesmith_trainer.testing_sources import Fault, ServedStore, silent
+from tunesmith_trainer.testing_sources import Fault, silent
+from tunesmith_trainer.testing_store import ServedStore
 
 IMPATIENT = StoreLimits(connect_seconds=2, request_seconds=2, retries=1, retry_seconds=1)
 
