@@ -1,27 +1,21 @@
-"""The command line of the training image: `prepare`, then `launch` or `train`, and `finish` when an end was lost."""
+"""The command line of the training image: what runs before GPUs are held, on them, and after them."""
 
 import argparse
 import logging
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from tunesmith_trainer import __version__
-from tunesmith_trainer.contract import Configuration, PrepareConfiguration, TerminationMessage
+from tunesmith_trainer import __version__, configuration_file, preparation_command
+from tunesmith_trainer.contract import Configuration, TerminationMessage
+from tunesmith_trainer.data import check
 from tunesmith_trainer.endings import Where, classified, failure_message, leave
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.launch import launch
 from tunesmith_trainer.progress import Reporter, Watch, end_stalled_process
 from tunesmith_trainer.stopping import StopWish
-
-AnyConfiguration = TypeVar("AnyConfiguration", bound=BaseModel)
 
 # Training never fetches anything: weights and data lie on the storage before it begins.
 OFFLINE_AND_QUIET = {
@@ -48,56 +42,31 @@ def main(arguments: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--config", required=True, type=Path, metavar="FILE", help="the configuration, JSON")
     for name, text in (
-        ("prepare", "check the data and make it ready, without GPUs"),
-        ("finish", "look for a result that the job has published, without GPUs"),
+        ("prepare", "fetch weights and data to the storage and make the rows ready; needs no GPU"),
+        ("fetch", "only fetch weights and data to the storage"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration, JSON")
+        command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration of a preparation, JSON")
+    text = "look for a result that the job has published, when the end of an attempt was lost; needs no GPU"
+    command = commands.add_parser("finish", help=text, description=text)
+    command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration of an attempt, JSON")
+    text = "what training would make of a dataset file: rows, tokens, what is dropped, what is broken; exit code 0 or 2"
+    check.add_arguments(commands.add_parser("check", help=text, description=text))
     options = parser.parse_args(arguments)
+    if options.command == "check":
+        _quieten()
+        return check.run(options)
+    if options.command in ("prepare", "fetch"):
+        _quieten()
+        return preparation_command.run(options.command, options.config)
     try:
-        if options.command == "prepare":
-            preparation = read_configuration(options.config, PrepareConfiguration)
-            return without_gpus(preparation, lambda reporter: _prepare(preparation, reporter))
-        configuration = read_configuration(options.config, Configuration)
+        configuration = configuration_file.read(Configuration, options.config)
     except TrainerError as error:
         sys.stderr.write(f"{error.message}\n")
         return leave(failure_message(error, Where()))
     if options.command == "launch":
         return launch(options.config, configuration)
-    if options.command == "finish":
-        return without_gpus(configuration, lambda reporter: _finish(configuration, reporter))
-    return train(configuration)
-
-
-def read_configuration(path: Path, model: type[AnyConfiguration]) -> AnyConfiguration:
-    """The configuration file, checked.
-
-    Raises:
-        TrainerError: of class configuration, with every wrong field by its path.
-    """
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise TrainerError(
-            ErrorClass.CONFIGURATION, f"The configuration '{path}' cannot be read: {error.strerror}."
-        ) from error
-    except ValidationError as error:
-        wrong = [
-            f"{'.'.join(str(part) for part in entry['loc']) or 'the whole'}: {entry['msg']}" for entry in error.errors()
-        ]
-        raise TrainerError(
-            ErrorClass.CONFIGURATION,
-            f"The configuration '{path}' is not valid. " + "; ".join(wrong) + ". Unknown keys are refused, so that "
-            "nothing asked for is left out in silence.",
-        ) from error
-
-
-def without_gpus(
-    configuration: Configuration | PrepareConfiguration, work: Callable[[Reporter], TerminationMessage]
-) -> int:
-    """Runs a stage that no GPU is held for; returns the exit code. SIGTERM ends it where it stands."""
-    signal.signal(signal.SIGTERM, _asked_to_stop)
-    return _to_its_end(configuration, work)
+    return finish(configuration) if options.command == "finish" else train(configuration)
 
 
 def train(configuration: Configuration) -> int:
@@ -113,27 +82,19 @@ def train(configuration: Configuration) -> int:
     return _to_its_end(configuration, attempt)
 
 
-def _prepare(configuration: PrepareConfiguration, reporter: Reporter) -> TerminationMessage:
-    from tunesmith_trainer.preparing import run
+def finish(configuration: Configuration) -> int:
+    """Looks for the job's result; returns the exit code. Nothing is written, so it may end anywhere."""
 
-    return run(configuration, reporter)
+    def look(reporter: Reporter) -> TerminationMessage:
+        from tunesmith_trainer.finish import published_result
 
+        return published_result(configuration, reporter)
 
-def _finish(configuration: Configuration, reporter: Reporter) -> TerminationMessage:
-    from tunesmith_trainer.finish import finish
-
-    return finish(configuration, reporter)
-
-
-def _asked_to_stop(_number: int, _frame: FrameType | None) -> None:
-    raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop; what is complete on the storage stays.")
+    return _to_its_end(configuration, look)
 
 
-def _to_its_end(
-    configuration: Configuration | PrepareConfiguration, work: Callable[[Reporter], TerminationMessage]
-) -> int:
-    for name, value in OFFLINE_AND_QUIET.items():
-        os.environ.setdefault(name, value)
+def _to_its_end(configuration: Configuration, work: Callable[[Reporter], TerminationMessage]) -> int:
+    _quieten()
     os.environ.setdefault("HF_HOME", str(Path(tempfile.gettempdir()) / "tunesmith-hf"))
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     reporter = Reporter(configuration, speaks=os.environ.get("RANK", "0") == "0")
@@ -150,6 +111,11 @@ def _to_its_end(
     finally:
         reporter.close()
     return code
+
+
+def _quieten() -> None:
+    for name, value in OFFLINE_AND_QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 def end(code: int) -> None:

@@ -1,73 +1,99 @@
-"""One preparation, without GPUs: every dataset file checked and made ready, before anybody pays for GPUs."""
+"""A preparation from its beginning to its end: fetch what is to be fetched, then make the rows ready. Without GPUs.
 
-import math
+What it finds done it leaves alone, so that a preparation that was lost can simply be made again.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tunesmith_trainer.contract import PrepareConfiguration, PreparedSaid, TerminationMessage
 from tunesmith_trainer.contract.messages import DatasetFormats, DatasetHashes
-from tunesmith_trainer.data.formats import read_rows
-from tunesmith_trainer.data.masking import MaskingRules
-from tunesmith_trainer.data.prepare import Prepared, prepare
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
-from tunesmith_trainer.model import load_tokenizer
-from tunesmith_trainer.progress import Reporter
+from tunesmith_trainer.fetch import stage as fetching
+from tunesmith_trainer.fetch.secrets import Secrets
+from tunesmith_trainer.fetch.stage import FetchedPart, FetchedParts
+from tunesmith_trainer.preparation_teller import Teller
 from tunesmith_trainer.storage import sha256_of
 
 
-def run(configuration: PrepareConfiguration, reporter: Reporter) -> TerminationMessage:
-    """Prepares as configured; returns how a successful preparation ends.
+def prepare(
+    configuration: PrepareConfiguration, secrets: Secrets, teller: Teller, stop_wanted: Callable[[], bool]
+) -> TerminationMessage:
+    """Fetches and prepares; the message carries every place, hash and count that the training needs to know.
 
     Raises:
-        TrainerError: for every end that has a class of its own.
+        TrainerError: with a class that tells whose fault it is.
     """
-    model, data, training = configuration.model, configuration.data, configuration.training
-    if configuration.fetch is not None or model is None or data.training is None:
-        raise TrainerError(ErrorClass.CONFIGURATION, "This version of the trainer does not fetch. Take out `fetch`.")
-    reporter.stage("Preparing")
-    tokenizer = load_tokenizer(Path(model.path))
-    rules = MaskingRules(training.context_length, data.train_on_inputs, data.on_unstable_template)
+    fetched = fetch(configuration, secrets, teller, stop_wanted)
+    teller.stage("Preparing")
+    prepared = _prepared(configuration, fetched, teller)
+    if stop_wanted():
+        raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop; what is fetched and prepared stays.")
+    teller.stage("Finished")
+    return TerminationMessage(attempt=configuration.storage.attempt, error_class=ErrorClass.SUCCESS, prepared=prepared)
 
-    def prepared(path: str) -> Prepared:
-        cache = Path(configuration.storage.job_path) / "prepared"
-        return prepare(Path(path), tokenizer, Path(model.path), rules, packing=training.packing, cache=cache)
 
-    learnt = prepared(data.training.path)
-    if data.validation is not None:
-        prepared(data.validation.path)
-    summary = learnt.summary
-    steps = training.epochs * math.ceil(_rows(learnt) / training.global_batch)
-    steps = min(steps, training.max_steps or steps)
-    reporter.plan(step=0, total_steps=steps, dropped_rows=summary.dropped)
-    held_out = data.validation.path if data.validation is not None else None
-    said = PreparedSaid(
-        model_path=model.path,
-        training_path=data.training.path,
-        validation_path=held_out,
-        dataset_sha256=DatasetHashes(
-            training=sha256_of(Path(data.training.path)), validation=sha256_of(Path(held_out)) if held_out else None
-        ),
+def fetch(
+    configuration: PrepareConfiguration, secrets: Secrets, teller: Teller, stop_wanted: Callable[[], bool]
+) -> FetchedParts:
+    """Only the first half: everything under `fetch` lies on the storage afterwards."""
+    if configuration.fetch is None:
+        return FetchedParts(None, {})
+    teller.stage("Fetching")
+    return fetching.fetch(configuration, secrets, fetching.Said(teller.bytes, teller.tell), stop_wanted)
+
+
+def fetched_message(configuration: PrepareConfiguration, fetched: FetchedParts) -> TerminationMessage:
+    """The end of a preparation that only fetched."""
+    parts = ([("model", fetched.model)] if fetched.model else []) + list(fetched.datasets.items())
+    where = "; ".join(f"{name}: {part.path}" for name, part in parts) or "nothing was to be fetched"
+    return TerminationMessage(
+        attempt=configuration.storage.attempt, error_class=ErrorClass.SUCCESS, message=f"On the storage: {where}."
+    )
+
+
+def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, teller: Teller) -> PreparedSaid:
+    from tunesmith_trainer.model import load_tokenizer
+    from tunesmith_trainer.training import prepared_rows
+
+    model_path = fetched.model.path if fetched.model else Path(configuration.model.path if configuration.model else "")
+    tokenizer = load_tokenizer(model_path)
+    data = configuration.data
+    learnt = _file(fetched.datasets.get("training"), data.training.path if data.training else None)
+    held_out = _file(fetched.datasets.get("validation"), data.validation.path if data.validation else None)
+    if learnt is None:
+        raise TrainerError(ErrorClass.CONFIGURATION, "There is no training data to prepare.")
+    datasets = prepared_rows(
+        configuration,
+        tokenizer,
+        model_path=model_path,
+        training=learnt.path,
+        validation=held_out.path if held_out else None,
+        on_bytes=lambda done, total: teller.bytes(done, total, None),
+    )
+    summary = datasets.training.summary
+    return PreparedSaid(
+        model_path=str(model_path),
+        model_revision=fetched.model.revision if fetched.model else None,
+        training_path=str(learnt.path),
+        validation_path=str(held_out.path) if held_out else None,
+        dataset_sha256=DatasetHashes(training=_hash(learnt), validation=_hash(held_out) if held_out else None),
         rows=summary.rows,
         trained=summary.trained,
         tokens=summary.tokens,
         truncated=summary.truncated,
         dropped=summary.dropped,
-        total_steps=steps,
+        total_steps=datasets.total_steps,
         formats=DatasetFormats(
-            training=_format(data.training.path), validation=_format(held_out) if held_out else None
+            training=summary.format or "unknown",
+            validation=(datasets.validation.summary.format or "unknown") if datasets.validation else None,
         ),
     )
-    return TerminationMessage(
-        attempt=configuration.storage.attempt, error_class=ErrorClass.SUCCESS, total_steps=steps, prepared=said
-    )
 
 
-def _rows(prepared: Prepared) -> int:
-    from datasets import Dataset
-
-    rows: Any = Dataset.from_file(str(prepared.rows))
-    return len(rows)
+def _file(fetched: FetchedPart | None, given: str | None) -> FetchedPart | None:
+    return fetched or (FetchedPart(Path(given)) if given else None)
 
 
-def _format(path: str) -> str:
-    return type(next(iter(read_rows(Path(path))))).__name__
+def _hash(part: FetchedPart) -> str:
+    return part.sha256 or sha256_of(part.path)
