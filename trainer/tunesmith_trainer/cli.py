@@ -1,12 +1,14 @@
-"""The command line of the training image: what runs before GPUs are held, on them, and after them."""
+"""The command line of the training image: `prepare`, then `launch` or `train`; `finish` after a lost end; `check`."""
 
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from tunesmith_trainer import __version__, configuration_file, preparation_command
 from tunesmith_trainer.contract import Configuration, TerminationMessage
@@ -47,9 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration of a preparation, JSON")
-    text = "look for a result that the job has published, when the end of an attempt was lost; needs no GPU"
+    text = "look for a result that the job has published, without GPUs"
     command = commands.add_parser("finish", help=text, description=text)
-    command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration of an attempt, JSON")
+    command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration, JSON")
     text = "what training would make of a dataset file: rows, tokens, what is dropped, what is broken; exit code 0 or 2"
     check.add_arguments(commands.add_parser("check", help=text, description=text))
     options = parser.parse_args(arguments)
@@ -66,7 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
         return leave(failure_message(error, Where()))
     if options.command == "launch":
         return launch(options.config, configuration)
-    return finish(configuration) if options.command == "finish" else train(configuration)
+    if options.command == "finish":
+        return finish(configuration)
+    return train(configuration)
 
 
 def train(configuration: Configuration) -> int:
@@ -83,14 +87,19 @@ def train(configuration: Configuration) -> int:
 
 
 def finish(configuration: Configuration) -> int:
-    """Looks for the job's result; returns the exit code. Nothing is written, so it may end anywhere."""
+    """Looks for a published result, without GPUs; returns the exit code. SIGTERM ends it where it stands."""
+    signal.signal(signal.SIGTERM, _asked_to_stop)
 
     def look(reporter: Reporter) -> TerminationMessage:
-        from tunesmith_trainer.finish import published_result
+        from tunesmith_trainer.finish import finish
 
-        return published_result(configuration, reporter)
+        return finish(configuration, reporter)
 
     return _to_its_end(configuration, look)
+
+
+def _asked_to_stop(_number: int, _frame: FrameType | None) -> None:
+    raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop; what is complete on the storage stays.")
 
 
 def _to_its_end(configuration: Configuration, work: Callable[[Reporter], TerminationMessage]) -> int:

@@ -9,7 +9,7 @@ from tunesmith_trainer.exit_codes import ErrorClass
 from tunesmith_trainer.progress import Reporter
 
 
-def published_result(configuration: Configuration, reporter: Reporter) -> TerminationMessage:
+def finish(configuration: Configuration, reporter: Reporter) -> TerminationMessage:
     """How the job stands: the end of the attempt that published, or success without a path when none has."""
     published, damaged = publishing.found(configuration)
     for damage in damaged:

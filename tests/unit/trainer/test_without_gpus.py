@@ -1,6 +1,7 @@
-"""`finish`, after an end that was lost: what is published is found, read again, and told; nothing else is."""
+"""`prepare` before GPUs are held, and `finish` after an end that was lost: what each says at its end."""
 
 import json
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,15 @@ from tunesmith_trainer.cli import main
 from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
 from tunesmith_trainer.contract.messages import DatasetSaid
 from tunesmith_trainer.storage import said_files, sha256_of
-from tunesmith_trainer.testing import tiny_configuration
+from tunesmith_trainer.testing import conversations, tiny_configuration, tiny_preparation, write_rows
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """A stage without GPUs listens for SIGTERM; the process of the tests does not."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
@@ -21,14 +30,31 @@ def root(tmp_path, model_path) -> Path:
     return tmp_path
 
 
-def run(root, configuration, monkeypatch) -> tuple[int, TerminationMessage]:
+def run(root, command, configuration, monkeypatch) -> tuple[int, TerminationMessage]:
     """Exit code and termination message of one command."""
     file = root / "config.json"
     file.write_text(json.dumps(configuration))
     monkeypatch.delenv(endings.ENDINGS_DIRECTORY_VARIABLE, raising=False)
     monkeypatch.setenv(endings.TERMINATION_LOG_VARIABLE, str(root / "said"))
-    code = main(["finish", str(file)])
+    code = main([command, str(file)])
     return code, TerminationMessage.model_validate_json((root / "said").read_text())
+
+
+def test_a_preparation_says_paths_hashes_rows_and_steps(root, monkeypatch):
+    source = write_rows(root / "data" / "train.jsonl", conversations(10))
+    code, said = run(root, "prepare", tiny_preparation(root), monkeypatch)
+    assert code == 0
+    assert said.prepared.dataset_sha256.training == sha256_of(source)
+    assert (said.prepared.rows, said.prepared.trained, said.prepared.total_steps) == (10, 10, 3)
+    assert (said.prepared.training_path, said.prepared.model_path) == (str(source), f"{root}/model")
+
+
+def test_a_broken_row_ends_a_preparation_by_file_and_line(root, monkeypatch):
+    write_rows(root / "data" / "train.jsonl", conversations(1)).open("a").write("{broken\n")
+    code, said = run(root, "prepare", tiny_preparation(root), monkeypatch)
+    assert code == 10
+    assert "train.jsonl line 2" in said.message
+    assert said.prepared is None
 
 
 def publish(root, configuration) -> Path:
@@ -61,7 +87,7 @@ def publish(root, configuration) -> Path:
 def test_a_published_result_is_found_read_again_and_told_as_the_attempt_would_have(root, monkeypatch):
     configuration = tiny_configuration(root)
     directory = publish(root, Configuration.model_validate(configuration))
-    code, said = run(root, configuration, monkeypatch)
+    code, said = run(root, "finish", configuration, monkeypatch)
     assert (code, said.path, said.step, said.total_steps) == (0, str(directory), 3, 3)
     assert said.result_sha256 == sha256_of(directory / "result.json")
 
@@ -72,6 +98,6 @@ def test_without_a_whole_result_the_check_succeeds_and_names_none(root, monkeypa
     if damaged:
         directory = publish(root, Configuration.model_validate(configuration))
         (directory / "adapter_model.safetensors").write_bytes(b"other")
-    code, said = run(root, configuration, monkeypatch)
+    code, said = run(root, "finish", configuration, monkeypatch)
     assert (code, said.path, said.result_sha256) == (0, None, None)
     assert ("adapter_model.safetensors" in said.message) == damaged
