@@ -30,7 +30,7 @@ from tunesmith.planning.looking import requested
 from tunesmith.planning.moving_off import leaving_its_nodes
 from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
-from tunesmith.planning.preparation import not_prepared
+from tunesmith.planning.preparation import not_prepared, source_secret_missing
 from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.running import (
     attempt_ended,
@@ -66,6 +66,7 @@ def _answer(seen: JobObservation) -> JobDecision:
         refused,
         planned_only,
         dataset_missing,
+        source_secret_missing,
         without_finalizer,
         cluster_of_the_template,
         cluster_not_ready,
