@@ -23,12 +23,11 @@ def accepted_changes(seen: JobObservation) -> dict[str, Any]:
 
 
 def accepted_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
-    """The job can be done as it is written; and what is known of its data."""
+    """The job can be done as it is written, with what it is expected to need; and what is known of its data."""
     return {"Accepted": _accepted(seen), "DatasetReady": _data(seen)}
 
 
 def _accepted(seen: JobObservation) -> Verdict:
-    """With what it is expected to need."""
     plan = plan_of(seen)
     told = f" {expectation(seen, plan.sizes)}" if isinstance(plan, Plan) else ""
     return Verdict(True, "Accepted", f"The job is within all limits.{told}")
