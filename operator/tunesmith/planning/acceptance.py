@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from tunesmith.planning.attempt import on_storage
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.manifests import DATASETS_MAX_BYTES
+from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.sources import fetches_model
 from tunesmith.resources.catalog_model import CatalogModel
-from tunesmith.resources.fine_tune_job_inputs import ModelType
+from tunesmith.resources.fine_tune_job_inputs import ModelType, TuningType
 from tunesmith.resources.fine_tune_job_running import PlacementType
 from tunesmith.resources.fine_tune_job_training import StorageType
 
@@ -40,14 +41,6 @@ class Plan:
     def micro_batch(self) -> int:
         """Sequences of one process in one step; accumulation starts at 1."""
         return self.batch_size // self.world
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why the job cannot be done as it is written, and what would help."""
-
-    reason: str
-    message: str
 
 
 def plan_of(seen: JobObservation) -> Plan | Refusal:
@@ -151,7 +144,7 @@ def _limits(seen: JobObservation) -> Refusal | None:
             "ContextTooLong",
             f"`spec.training.contextLength` is {context}; this model is trained with at most {most} tokens.",
         )
-    rank = spec.tuning.adapter.rank
+    rank = spec.tuning.adapter.rank if spec.tuning.type is TuningType.LORA else 0
     if limits.max_lora_rank is not None and rank > limits.max_lora_rank:
         return Refusal(
             "RankTooHigh", f"`spec.tuning.lora.rank` is {rank}; this model allows at most {limits.max_lora_rank}."

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith.planning.acceptance import Refusal, files_too_large, plan_of
+from tunesmith.planning.acceptance import files_too_large, plan_of
 from tunesmith.planning.accepted import accepted_changes, accepted_verdicts, ready_verdicts
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.admission import request_of
 from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.configuration import changed_files, travelling_files
+from tunesmith.planning.continuing import cannot_continue
 from tunesmith.planning.decision import EventNote, EventType, first_answer
 from tunesmith.planning.finish_check import result_not_looked_for
 from tunesmith.planning.job_cluster import cluster_not_ready, cluster_of_the_template
@@ -31,6 +32,7 @@ from tunesmith.planning.moving_off import leaving_its_nodes
 from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
 from tunesmith.planning.preparation import not_prepared
+from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.running import (
     attempt_ended,
     attempt_not_made,
@@ -63,6 +65,7 @@ def _answer(seen: JobObservation) -> JobDecision:
         not_implemented_fields,
         past_its_deadline,
         refused,
+        cannot_continue,
         planned_only,
         dataset_missing,
         without_finalizer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith.planning.acceptance import Plan, Refusal, plan_of
+from tunesmith.planning.acceptance import Plan, plan_of
 from tunesmith.planning.accepted import cluster_verdict
 from tunesmith.planning.actions import ApplyObject, ReleasePod
 from tunesmith.planning.admission import tolerations_of
@@ -21,6 +21,7 @@ from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.progress import stalled as silent_too_long
 from tunesmith.planning.pull_secrets import copies_of_pull_secrets
+from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.restarts import GiveUp, counted
 from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.written_progress import pods_written, progress_changes, progressing

@@ -15,14 +15,8 @@ from tunesmith.resources.schema import field_alias
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "FineTuneJob": (
-        "spec.method.type",
-        "spec.method.dpo",
-        "spec.tuning.type",
-        "spec.tuning.lora.baseQuantization",
         "spec.dataset.onUnstableTemplate",
         "spec.training.checkpoints.mirror",
-        "spec.continueFrom",
-        "spec.output.mergeModel",
         "spec.output.publish",
         "spec.resources.gpuType",
         "spec.resources.preemptible",
