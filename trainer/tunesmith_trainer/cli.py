@@ -1,4 +1,4 @@
-"""The command line of the training image: `train` one process, or `launch` all processes of a pod."""
+"""The command line of the training image: `train` one process, `launch` all of a pod, or `check` a dataset file."""
 
 import argparse
 import logging
@@ -7,10 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from tunesmith_trainer import __version__
+from tunesmith_trainer import __version__, configuration_file, preparation_command
 from tunesmith_trainer.contract import Configuration
+from tunesmith_trainer.data import check
 from tunesmith_trainer.endings import Where, classified, failure_message, leave
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.launch import launch
@@ -41,9 +40,23 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--config", required=True, type=Path, metavar="FILE", help="the configuration, JSON")
+    for name, text in (
+        ("prepare", "fetch weights and data to the storage and make the rows ready; needs no GPU"),
+        ("fetch", "only fetch weights and data to the storage"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration of a preparation, JSON")
+    text = "what training would make of a dataset file: rows, tokens, what is dropped, what is broken; exit code 0 or 2"
+    check.add_arguments(commands.add_parser("check", help=text, description=text))
     options = parser.parse_args(arguments)
+    if options.command == "check":
+        _quieten()
+        return check.run(options)
+    if options.command in ("prepare", "fetch"):
+        _quieten()
+        return preparation_command.run(options.command, options.config)
     try:
-        configuration = read_configuration(options.config)
+        configuration = configuration_file.read(Configuration, options.config)
     except TrainerError as error:
         sys.stderr.write(f"{error.message}\n")
         return leave(failure_message(error, Where()))
@@ -52,35 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     return train(configuration)
 
 
-def read_configuration(path: Path) -> Configuration:
-    """The configuration file, checked.
-
-    Raises:
-        TrainerError: of class configuration, with every wrong field by its path.
-    """
-    try:
-        return Configuration.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise TrainerError(
-            ErrorClass.CONFIGURATION, f"The configuration '{path}' cannot be read: {error.strerror}."
-        ) from error
-    except ValidationError as error:
-        wrong = [
-            f"{'.'.join(str(part) for part in entry['loc']) or 'the whole'}: {entry['msg']}" for entry in error.errors()
-        ]
-        raise TrainerError(
-            ErrorClass.CONFIGURATION,
-            f"The configuration '{path}' is not valid. " + "; ".join(wrong) + ". Unknown keys are refused, so that "
-            "nothing asked for is left out in silence.",
-        ) from error
-
-
 def train(configuration: Configuration) -> int:
     """Runs this process of the attempt to its end; returns the exit code."""
     stop = StopWish()
     stop.listen()
-    for name, value in OFFLINE_AND_QUIET.items():
-        os.environ.setdefault(name, value)
+    _quieten()
     os.environ.setdefault("HF_HOME", str(Path(tempfile.gettempdir()) / "tunesmith-hf"))
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     reporter = Reporter(configuration, speaks=os.environ.get("RANK", "0") == "0")
@@ -99,6 +88,11 @@ def train(configuration: Configuration) -> int:
     finally:
         reporter.close()
     return code
+
+
+def _quieten() -> None:
+    for name, value in OFFLINE_AND_QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 def end(code: int) -> None:

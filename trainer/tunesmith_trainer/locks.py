@@ -1,9 +1,8 @@
-"""One writer at a time on the shared storage, whichever node it runs on; a writer that died is followed by another.
+"""One of several processes on a shared storage does a piece of work, the others wait and take what it made.
 
-A lock is a directory of numbered files; the highest number holds it. Taking it is the exclusive creation of the next
-number, which one process alone can win on every file system, and the highest number is never removed: so a lock that
-was given up on can be taken over by one successor only, and the old holder finds out by the number above its own.
-The holder's beat is a counter in its file. Who waits watches whether it moves, by its own clock: nodes' clocks differ.
+A lock is a file that is created exclusively and touched by a thread of its holder. It is stale when nobody has touched
+it for a while, by the clock of whoever looks: clocks of different machines are never compared. It saves work and does
+not fence: what is made must be put in place by a rename that is right even when two do it.
 """
 
 import os
@@ -12,135 +11,105 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
-
-BEAT_SECONDS = 5.0
-STALE_SECONDS = 60.0
-RELEASED = "released"
+Made = TypeVar("Made")
 
 
-class HeldLock:
-    """A lock that this process holds, for as long as its beat reaches the storage."""
+@dataclass(frozen=True)
+class Rhythm:
+    """How often a lock is touched, when it is stale, and how often one who waits looks again."""
 
-    def __init__(self, path: Path, stale_seconds: float) -> None:
-        self._path = path
-        self._owner = uuid.uuid4().hex
-        self._count = 0
-        self._stale_seconds = stale_seconds
-        self._beaten = time.monotonic()
-        self._writing = threading.Lock()
+    touch_seconds: float = 10
+    stale_seconds: float = 90
+    look_seconds: float = 1
 
-    def ensure(self) -> None:
-        """Raises TrainerError of class infrastructure when the lock may be another's by now.
 
-        To be called before each write: a process that was stopped for a while must not go on where it was.
-        """
-        if time.monotonic() - self._beaten > self._stale_seconds / 2 and not self.beat():
-            raise TrainerError(
-                ErrorClass.INFRASTRUCTURE,
-                f"The lock '{self._path.parent}' was taken over by another process, because this one gave no sign of "
-                f"life for {self._stale_seconds:.0f} seconds. What it had fetched stays; try again.",
-            )
+def once(lock: Path, found: Callable[[], Made | None], make: Callable[[], Made], rhythm: Rhythm = Rhythm()) -> Made:
+    """What `found` finds; else what `make` makes, under the lock. `found` is asked again whenever the lock comes free.
 
-    def beat(self) -> bool:
-        """Gives a sign of life; False when somebody else holds the lock, or the storage does not answer."""
-        with self._writing:
-            began = time.monotonic()
-            try:
-                if _highest(self._path.parent) != int(self._path.name):
-                    return False
-                self._count += 1
-                with self._path.open("r+", encoding="utf-8") as file:
-                    file.write(f"{self._owner} {self._count:012d}\n")
-            except OSError:
-                return False
-            self._beaten = began
-            return True
-
-    def release(self) -> None:
-        """Lets the next one in at once."""
-        with self._writing, self._path.open("w", encoding="utf-8") as file:
-            file.write(RELEASED)
+    Raises:
+        Whatever `make` raises; the lock is free then.
+    """
+    seen: bytes | None = None
+    since = time.monotonic()
+    while True:
+        result = found() if seen is None or not lock.exists() else None
+        if result is not None:
+            return result
+        with _taken(lock, rhythm) as mine:
+            if mine:
+                # Whoever held it a moment ago may have finished in between.
+                result = found()
+                return make() if result is None else result
+        beat = _beat(lock)
+        if beat != seen:
+            seen, since = beat, time.monotonic()
+        elif beat is not None and time.monotonic() - since > rhythm.stale_seconds:
+            _break(lock, beat)
+            seen = None
+        time.sleep(rhythm.look_seconds)
 
 
 @contextmanager
-def held(
-    directory: Path,
-    *,
-    waiting: Callable[[], None] = lambda: None,
-    beat_seconds: float = BEAT_SECONDS,
-    stale_seconds: float = STALE_SECONDS,
-) -> Iterator[HeldLock]:
-    """Waits until the lock is free or its holder gives no sign of life, and holds it.
-
-    Args:
-        directory: the lock's own; made when it is not there.
-        waiting: called about once a second while another holds it; what it raises ends the waiting.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = HeldLock(_taken(directory, waiting, stale_seconds), stale_seconds)
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(beat_seconds):
-            lock.beat()
-
-    thread = threading.Thread(target=beat, name="tunesmith-lock", daemon=True)
-    lock.beat()
-    thread.start()
+def _taken(lock: Path, rhythm: Rhythm) -> Iterator[bool]:
+    name = uuid.uuid4().hex
     try:
-        yield lock
+        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    except FileExistsError:
+        yield False
+        return
+    with os.fdopen(descriptor, "w") as file:
+        file.write(name)
+    over = threading.Event()
+    toucher = threading.Thread(target=_touch, args=(lock, name, over, rhythm.touch_seconds), daemon=True)
+    toucher.start()
+    try:
+        yield True
     finally:
         over.set()
-        thread.join()
-        if lock.beat():
-            lock.release()
+        toucher.join()
+        if _holder(lock) == name:
+            lock.unlink(missing_ok=True)
 
 
-def _taken(directory: Path, waiting: Callable[[], None], stale_seconds: float) -> Path:
-    seen: tuple[int, str] | None = None
-    moved = time.monotonic()
-    while True:
-        highest = _highest(directory)
-        content = _content(directory / str(highest))
-        if (highest, content) != seen:
-            seen, moved = (highest, content), time.monotonic()
-        free = highest == 0 or content == RELEASED or time.monotonic() - moved > stale_seconds
-        if free and (path := _created(directory, highest + 1)):
-            return path
-        if not free:
-            waiting()
-            time.sleep(min(1.0, stale_seconds / 4))
+def _touch(lock: Path, name: str, over: threading.Event, seconds: float) -> None:
+    count = 0
+    while not over.wait(seconds):
+        count += 1
+        if _holder(lock) != name:
+            return
+        try:
+            # By content and not by time stamp: network file systems may keep old time stamps for a while.
+            lock.write_text(f"{name} {count}")
+        except OSError:
+            continue
 
 
-def _created(directory: Path, number: int) -> Path | None:
-    path = directory / str(number)
+def _beat(lock: Path) -> bytes | None:
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        return lock.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _holder(lock: Path) -> str:
+    return (_beat(lock) or b"").decode(errors="replace").partition(" ")[0]
+
+
+def _break(lock: Path, beat: bytes) -> None:
+    """Takes a stale lock away. One that somebody took anew in between is put back."""
+    aside = lock.with_name(f"{lock.name}.stale-{uuid.uuid4().hex}")
+    try:
+        lock.rename(aside)
+    except FileNotFoundError:
+        return
+    try:
+        if aside.read_bytes() != beat:
+            os.link(aside, lock)
     except FileExistsError:
-        return None
-    # Whoever was slow here may have made a number that others had used and removed since.
-    if _highest(directory) != number:
-        path.unlink(missing_ok=True)
-        return None
-    for older in _numbers(directory):
-        if older < number:
-            (directory / str(older)).unlink(missing_ok=True)
-    return path
-
-
-def _highest(directory: Path) -> int:
-    return max(_numbers(directory), default=0)
-
-
-def _numbers(directory: Path) -> list[int]:
-    return [int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal()]
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
+        return
+    finally:
+        aside.unlink(missing_ok=True)

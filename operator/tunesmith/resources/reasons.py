@@ -285,6 +285,14 @@ class Reason(StrEnum):
     )
     GPUS_DO_NOT_DIVIDE = "GPUsDoNotDivide", "The GPUs cannot be shared evenly among pods."
     CONTEXT_TOO_LONG = "ContextTooLong", "The model does not allow this context length for the method."
+    DOES_NOT_FIT = (
+        "DoesNotFit",
+        "Not even one row fits into a GPU's memory; the message names the changes that would make it fit.",
+    )
+    NEEDS_CONTEXT_PARALLELISM = (
+        "NeedsContextParallelism",
+        "The provider spreads each sequence of this model over all GPUs, which is not built. Take a smaller model.",
+    )
     RANK_TOO_HIGH = "RankTooHigh", "The model does not allow an adapter of this rank."
     EARLIER_JOB_NOT_FOUND = "EarlierJobNotFound", "There is no FineTuneJob of the name to continue from."
     EARLIER_JOB_NOT_FINISHED = (

@@ -2,8 +2,10 @@
 
 import pytest
 
-from tunesmith_trainer.data.formats import Conversation, Instruction, Message, Text
-from tunesmith_trainer.data.masking import IGNORED, Dropped, MaskingRules, label
+from tunesmith_trainer.data.encoding import Encoder
+from tunesmith_trainer.data.masking import IGNORED, Dropped, MaskingRules
+from tunesmith_trainer.data.masking import label as label_with
+from tunesmith_trainer.data.rows import Conversation, Instruction, Message, Text
 
 TALK = Conversation(
     (
@@ -20,6 +22,10 @@ REWRITING_TEMPLATE = (
     "{{ message['content'] if loop.last else message['content'][:3] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+def label(row, tokenizer, rules):
+    return label_with(row, Encoder(tokenizer), rules)
 
 
 def learnt(labelled, tokenizer):
