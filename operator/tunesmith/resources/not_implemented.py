@@ -15,7 +15,6 @@ from tunesmith.resources.schema import field_alias
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "FineTuneJob": (
-        "spec.dataset.onUnstableTemplate",
         "spec.training.checkpoints.mirror",
         "spec.output.publish",
         "spec.resources.gpuType",

@@ -38,7 +38,7 @@ class DataFile(Strict):
     """One dataset file."""
 
     path: AbsolutePath = Field(
-        description="JSONL file in the pod: rows of messages, of prompt and completion, or of text."
+        description="JSONL, JSONL.gz or Parquet file in the pod, with rows that the method can learn from."
     )
 
 

@@ -155,7 +155,11 @@ def _parsed(line: bytes, place: Place) -> Fields | Fault:
     except UnicodeDecodeError as error:
         return Fault(place, f"not UTF-8 at byte {error.start + 1}. Save the file as UTF-8.")
     except json.JSONDecodeError as error:
-        return Fault(place, f"not JSON ({error.msg}). Each line must be one object.", column=error.colno)
+        return Fault(
+            place,
+            f"not JSON ({error.msg.removesuffix(' at').removesuffix(' starting')}). Each line must be one object.",
+            column=error.colno,
+        )
     except RecursionError:
         return Fault(place, "not a row, nested too deeply.")
     except BadRow as bad:
