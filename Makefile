@@ -32,11 +32,13 @@ check: setup ## Format, lint, types, imports, generated files current
 	@$(BIN)/lint-imports
 	@$(PY) -m tunesmith.resources.generator --check
 	@$(PY) tools/values_reference.py --check
+	@$(PY) tools/model_fit.py --check
 	@$(PY) -m tunesmith_trainer.contract --check
 
 generate: setup ## Write the CRDs, docs/reference/ and the contract from their sources
 	@$(PY) -m tunesmith.resources.generator
 	@$(PY) tools/values_reference.py
+	@$(PY) tools/model_fit.py
 	@$(PY) -m tunesmith_trainer.contract --write
 
 lock: setup ## Write the requirement locks anew

@@ -1,14 +1,17 @@
-"""The command line of the training image: `train` one process, `launch` all of a pod, or `check` a dataset file."""
+"""The command line of the training image: `prepare`, then `launch` or `train`; `finish` after a lost end; `check`."""
 
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from tunesmith_trainer import __version__, configuration_file, preparation_command
-from tunesmith_trainer.contract import Configuration
+from tunesmith_trainer.contract import Configuration, TerminationMessage
 from tunesmith_trainer.data import check
 from tunesmith_trainer.endings import Where, classified, failure_message, leave
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
@@ -46,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration of a preparation, JSON")
+    text = "look for a result that the job has published, without GPUs"
+    command = commands.add_parser("finish", help=text, description=text)
+    command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration, JSON")
     text = "what training would make of a dataset file: rows, tokens, what is dropped, what is broken; exit code 0 or 2"
     check.add_arguments(commands.add_parser("check", help=text, description=text))
     options = parser.parse_args(arguments)
@@ -62,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         return leave(failure_message(error, Where()))
     if options.command == "launch":
         return launch(options.config, configuration)
+    if options.command == "finish":
+        return finish(configuration)
     return train(configuration)
 
 
@@ -69,6 +77,32 @@ def train(configuration: Configuration) -> int:
     """Runs this process of the attempt to its end; returns the exit code."""
     stop = StopWish()
     stop.listen()
+
+    def attempt(reporter: Reporter) -> TerminationMessage:
+        from tunesmith_trainer.training import run
+
+        return run(configuration, stop, reporter)
+
+    return _to_its_end(configuration, attempt)
+
+
+def finish(configuration: Configuration) -> int:
+    """Looks for a published result, without GPUs; returns the exit code. SIGTERM ends it where it stands."""
+    signal.signal(signal.SIGTERM, _asked_to_stop)
+
+    def look(reporter: Reporter) -> TerminationMessage:
+        from tunesmith_trainer.finish import finish
+
+        return finish(configuration, reporter)
+
+    return _to_its_end(configuration, look)
+
+
+def _asked_to_stop(_number: int, _frame: FrameType | None) -> None:
+    raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop; what is complete on the storage stays.")
+
+
+def _to_its_end(configuration: Configuration, work: Callable[[Reporter], TerminationMessage]) -> int:
     _quieten()
     os.environ.setdefault("HF_HOME", str(Path(tempfile.gettempdir()) / "tunesmith-hf"))
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
@@ -76,9 +110,7 @@ def train(configuration: Configuration) -> int:
     try:
         with Watch(reporter, configuration.heartbeat_seconds, end_stalled_process):
             reporter.stage("Starting")
-            from tunesmith_trainer.training import run
-
-            code = leave(run(configuration, stop, reporter))
+            code = leave(work(reporter))
     except Exception as error:
         failure = classified(error)
         if failure.error_class is ErrorClass.UNCLASSIFIED:

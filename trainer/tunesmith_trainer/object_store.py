@@ -74,6 +74,7 @@ class ObjectStore:
             endpoint=endpoint,
             region=region_of(endpoint),
             virtual_hosted_style_request=False,
+            disable_bulk_delete=True,  # not every store has it
             client_options=_client(endpoint, limits),
             retry_config={
                 "max_retries": limits.retries,

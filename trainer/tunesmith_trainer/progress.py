@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from tunesmith_trainer.bar import Bar
-from tunesmith_trainer.contract import Configuration, Heartbeat, ProgressLine
+from tunesmith_trainer.contract import Configuration, Heartbeat, PrepareConfiguration, ProgressLine
 from tunesmith_trainer.contract.messages import CheckpointSaid, Said, Stage
 from tunesmith_trainer.endings import Where, failure_message, leave
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
@@ -27,7 +27,9 @@ WINDOW_STEPS = 20
 class Reporter:
     """Keeps where training is, and says it."""
 
-    def __init__(self, configuration: Configuration, *, speaks: bool, out: TextIO | None = None) -> None:
+    def __init__(
+        self, configuration: Configuration | PrepareConfiguration, *, speaks: bool, out: TextIO | None = None
+    ) -> None:
         self._configuration = configuration
         self._out = out or sys.stdout
         self._speaks = speaks

@@ -302,6 +302,8 @@ def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcom
             stopped_early_at_step=outcome.steps if outcome.steps < datasets.total_steps else None,
             resumed_from_step=outcome.resumed_from_step,
             world_size=run_.world.size,
+            micro_batch=configuration.training.micro_batch,
+            gradient_accumulation=configuration.training.gradient_accumulation,
             device="CUDA" if wants_gpus(configuration) else "CPU",
             simulated_gpus=configuration.simulated_gpus,
             method=configuration.method.title,

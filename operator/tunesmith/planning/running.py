@@ -17,7 +17,7 @@ from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.finish_check import look_for_the_result
 from tunesmith.planning.job_end import failed, leftovers, succeeded
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
-from tunesmith.planning.kube_facts import PodFact
+from tunesmith.planning.kube_facts import IMAGE_TROUBLE, PodFact
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.progress import stalled as silent_too_long
 from tunesmith.planning.pull_secrets import copies_of_pull_secrets
@@ -31,8 +31,6 @@ from tunesmith.resources.fine_tune_job_status import Restarts
 
 OUT_OF_MEMORY_CLASS = "OutOfMemory"
 NOT_MADE = "PodsNotMade"
-# kubernetes: reasons of a waiting container that concern its image.
-IMAGE_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 BLAMED_NODES_KEPT = 16
 FOLLOW_SECONDS = 15.0
 

@@ -14,6 +14,7 @@ from tunesmith.planning.memory.terms import Sharding
 from tunesmith.planning.memory.work import not_estimated, work_of
 from tunesmith.planning.refusal import Refusal
 from tunesmith.resources.catalog_model import CatalogSource
+from tunesmith.resources.fine_tune_job_inputs import TuningType
 from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
 
 GPUS_PER_NODE = 8  # provider: one node is 8 GPUs
@@ -74,14 +75,15 @@ def _outside_the_limits(seen: JobObservation, allowed: MethodLimits) -> Refusal 
     of_the_provider = seen.model is not None and seen.model.spec.source is not CatalogSource.USER
     if of_the_provider and needs_context_parallelism(allowed):
         return Refusal("NeedsContextParallelism", CONTEXT_PARALLELISM)
-    context, rank = spec.training.context_length, spec.tuning.adapter.rank
+    context = spec.training.context_length
+    rank = spec.tuning.adapter.rank if spec.tuning.type is TuningType.LORA else None
     if context is not None and not allowed.allows_context(context):
         return Refusal(
             "ContextTooLong",
             f"`spec.training.contextLength` is {context}; this model is trained with at most "
             f"{allowed.context_length} tokens.",
         )
-    if not allowed.allows_rank(rank):
+    if rank is not None and not allowed.allows_rank(rank):
         return Refusal(
             "RankTooHigh", f"`spec.tuning.lora.rank` is {rank}; this model allows at most {allowed.max_lora_rank}."
         )
@@ -112,7 +114,7 @@ def _batch_limits(allowed: MethodLimits) -> BatchLimits:
 
 
 def _shape(seen: JobObservation, wish: Wish | None) -> tuple[int, int] | Refusal:
-    """Pods, and GPUs of each. After the first attempt they stay."""
+    """Pods, and GPUs of each. Once the data is being prepared they stay."""
     before = _before(seen)
     if before is not None and before.pods and before.gpus_per_pod:
         return before.pods, before.gpus_per_pod
@@ -140,7 +142,7 @@ def _default_gpus(seen: JobObservation, wish: Wish | None) -> int:
 
 
 def _batch(seen: JobObservation, allowed: MethodLimits, world: int, done: Estimate | None) -> Batch | Refusal:
-    """The batch that the user wants, or the largest; after the first attempt it stays, in bites that may be smaller."""
+    """The batch that is wanted, or the largest. Once the data is prepared it stays, in bites that may be smaller."""
     before = _before(seen)
     if before is not None and before.micro_batch and before.gradient_accumulation:
         return Batch(before.micro_batch, before.gradient_accumulation, world)
@@ -165,8 +167,8 @@ def _no_bound(wanted: int | None, limits: BatchLimits, world: int) -> int:
 
 
 def _before(seen: JobObservation) -> WrittenPlan | None:
-    """The plan that attempts were made with: what they left goes on only with the same batch."""
-    return seen.status.plan if seen.attempt > 0 else None
+    """The plan that the data was prepared for, and attempts made with: what they left goes on with the same batch."""
+    return seen.status.plan if seen.attempt > 0 or seen.status.preparation is not None else None
 
 
 def _sharding(world: int, done: Estimate | None) -> Sharding:

@@ -177,6 +177,8 @@ class Result(Said):
     stopped_early_at_step: int | None = Field(default=None, ge=1, description="Where the patience was at its end.")
     resumed_from_step: int = Field(default=0, ge=0)
     world_size: int = Field(ge=1)
+    micro_batch: int | None = Field(default=None, ge=1, description="Of the last attempt: smaller when memory ran out.")
+    gradient_accumulation: int | None = Field(default=None, ge=1, description="Of the last attempt.")
     device: Literal["CPU", "CUDA"]
     simulated_gpus: bool = Field(default=False, alias="simulatedGPUs")
     method: str = Field(default="SFT", description="The method's name for people, such as DPO+NLL.")

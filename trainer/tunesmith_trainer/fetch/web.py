@@ -161,7 +161,7 @@ class WebSource:
                 offset=begins,
                 total_bytes=total,
                 mark=IMMUTABLE if self.immutable else _mark(response),
-                blocks=response.iter_raw(BLOCK_BYTES),
+                blocks=_blocks(response),
             )
 
 
@@ -195,6 +195,23 @@ def _reason(error: httpx.TransportError, url: str) -> str:
             f"the certificate of {host} is not trusted; give the bundle of the authority that signed it (SSL_CERT_FILE)"
         )
     return f"{host}: {str(error)[:300] or type(error).__name__}"
+
+
+def _blocks(response: httpx.Response) -> Iterator[bytes]:
+    """The body in blocks worth a write; what came before it broke off comes too."""
+    block = bytearray()
+    try:
+        for piece in response.iter_raw():
+            block += piece
+            if len(block) >= BLOCK_BYTES:
+                yield bytes(block)
+                block.clear()
+    except httpx.TransportError:
+        if block:
+            yield bytes(block)
+        raise
+    if block:
+        yield bytes(block)
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tunesmith.catalog.limits import MethodLimits
+from tunesmith.planning.memory.fit import can_be_sharded
 from tunesmith.planning.memory.plan import Estimate
 
 
@@ -59,6 +60,8 @@ def does_not_fit(done: Estimate) -> str:
         f"One row of {done.wish.work.context} tokens needs about {done.memory_gib:.1f} GiB on each of {gpus} "
         f"{card.name}, which can give {done.usable_gib:.1f} GiB."
     )
+    if not can_be_sharded(done.wish.work):
+        told = f"{told} A four-bit base cannot be cut into parts: it must fit whole on each GPU."
     if not done.fixes:
         return f"{told} No single change of context, GPUs or tuning makes it fit."
     return f"{told} It would fit with one of: {'; '.join(f'`{fix}`' for fix in done.fixes)}."

@@ -67,7 +67,7 @@ def test_a_training_that_does_not_fit_names_the_changes_that_would():
         (
             ("--model", LLAMA_70B, "--tuning", "qlora", "--context", "24576", "--gpus", "1"),
             "DoesNotFit",
-            "contextLength",
+            "must fit whole",
         ),
     ],
 )

@@ -129,6 +129,13 @@ def test_the_limits_are_those_of_the_method():
     assert "at most 16384" in refusal(seen_of(EIGHT, pairs)).message
 
 
+def test_a_limit_of_the_rank_is_none_of_full_tuning():
+    small = a_row(EIGHT, source="User", limits={"maxLoRARank": 4})
+    spec = {"training": {"contextLength": 2048}, "resources": {"gpus": 8}}
+    assert refusal(seen_of(small, spec)).reason == "RankTooHigh"
+    assert not isinstance(sizes_of(seen_of(small, {**spec, "tuning": {"type": "Full"}})), Refusal)
+
+
 def test_the_card_is_that_which_was_bought():
     alternative = a_cluster().model_copy(update={"spec": a_cluster().spec.model_copy(update={"gpu_type": "H200_SXM"})})
     assert "8 H200" in accepted(settled(seen_of(EIGHT, {"resources": {"gpus": 8}}, cluster=alternative)))
