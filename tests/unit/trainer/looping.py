@@ -104,7 +104,7 @@ class Trained:
 
 def a_configuration(model_path, place, *, method=None, tuning=None, continue_from=None, output=None, **training):
     """A whole configuration for `a_loop`; `training` changes its numbers."""
-    document = tiny_configuration(place, output=output or {})
+    document = tiny_configuration(place, **({"output": output} if output else {}))
     document |= {"model": {"path": str(model_path)}, "tuning": tuning or LORA}
     document["training"] |= training
     if method:
