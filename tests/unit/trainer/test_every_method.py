@@ -25,7 +25,7 @@ def process_as_before(monkeypatch):
 
 def test_every_method_trains_a_tiny_model_from_file_to_result(tmp_path, capsys):
     model = tiny_model(tmp_path / "model", initializer_range=0.2)
-    assert methods.main(["--model", str(model), "--steps", "4", "--learning-rate", "0.005"]) == 0
+    assert methods.main(["--model", str(model), "--steps", "3", "--learning-rate", "0.005"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in methods.METHODS)
 

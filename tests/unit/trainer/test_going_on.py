@@ -30,7 +30,14 @@ DROPOUT = {**LORA, "dropout": 0.2}
 
 @pytest.mark.parametrize(
     ("method", "tuning"),
-    [(SFT, DROPOUT), (SFT, FULL), (DPO, DROPOUT), (DPO, FULL), (SIMPO, DROPOUT), (LN_DPO, FULL)],
+    [
+        pytest.param(SFT, DROPOUT, marks=pytest.mark.prove),
+        (SFT, FULL),
+        (DPO, DROPOUT),
+        pytest.param(DPO, FULL, marks=pytest.mark.prove),
+        pytest.param(SIMPO, DROPOUT, marks=pytest.mark.prove),
+        pytest.param(LN_DPO, FULL, marks=pytest.mark.prove),
+    ],
     ids=["SFT LoRA", "SFT full", "DPO LoRA", "DPO full", "SimPO LoRA", "LN-DPO full"],
 )
 def test_a_loop_that_was_stopped_goes_on_bit_by_bit(model_path, tmp_path, method, tuning):
@@ -98,6 +105,7 @@ def test_a_fresh_adapter_needs_no_copy_for_its_reference(model_path, tmp_path):
     assert list(made.loop.model.peft_config) == ["default"]
 
 
+@pytest.mark.prove
 def test_a_whole_model_is_continued(model_path, tmp_path):
     first = train(a_configuration(model_path, tmp_path, tuning=FULL, learningRate=0.01), tmp_path, steps=3, stop_at=3)
     path = Path(shutil.copytree(tmp_path / "checkpoints/checkpoint-3", tmp_path / "result"))

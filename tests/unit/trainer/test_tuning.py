@@ -13,7 +13,12 @@ from tunesmith_trainer.exit_codes import TrainerError
 from tunesmith_trainer.model import trained_parameters
 from tunesmith_trainer.testing import merged, tiny_configuration
 
-METHODS = pytest.mark.parametrize("method", [{"type": "SFT"}, DPO], ids=["SFT", "DPO"])
+SFT = {"type": "SFT"}
+# One method in `make test`, the other as a proof: the code is shared, the loops are not.
+METHODS = pytest.mark.parametrize("method", [SFT, pytest.param(DPO, marks=pytest.mark.prove)], ids=["SFT", "DPO"])
+METHODS_PREFERENCE_FIRST = pytest.mark.parametrize(
+    "method", [pytest.param(SFT, marks=pytest.mark.prove), DPO], ids=["SFT", "DPO"]
+)
 ONE_PASS = {"microBatch": 4, "gradientAccumulation": 1, "globalBatch": 4}
 
 
@@ -22,14 +27,14 @@ def dtypes(model, *, moving):
     return {p.dtype for p in model.parameters() if p.requires_grad is moving and p.is_floating_point()}
 
 
-@METHODS
+@METHODS_PREFERENCE_FIRST
 @pytest.mark.parametrize("tuning", [LORA, FULL], ids=["LoRA", "Full"])
 @pytest.mark.parametrize(
     ("precision", "moving", "frozen"),
     [
         ("AMP", torch.float32, torch.bfloat16),
-        ("BF16", torch.bfloat16, torch.bfloat16),
-        ("FP32", torch.float32, torch.float32),
+        pytest.param("BF16", torch.bfloat16, torch.bfloat16, marks=pytest.mark.prove),
+        pytest.param("FP32", torch.float32, torch.float32, marks=pytest.mark.prove),
     ],
 )
 def test_every_precision_holds_what_moves_and_what_does_not_as_it_says(
@@ -51,7 +56,7 @@ def test_every_precision_holds_what_moves_and_what_does_not_as_it_says(
     assert math.isfinite(trained.losses[0])
 
 
-@METHODS
+@METHODS_PREFERENCE_FIRST
 def test_a_four_bit_base_trains_with_adapters_in_the_precision_asked_for(model_path, tmp_path, method):
     configuration = a_configuration(
         model_path, tmp_path, method=method, tuning=QLORA, precision="AMP", learningRate=0.01, **ONE_PASS
@@ -67,7 +72,7 @@ def test_a_four_bit_base_trains_with_adapters_in_the_precision_asked_for(model_p
     assert configuration.tuning.title == "QLoRA"
 
 
-@METHODS
+@METHODS_PREFERENCE_FIRST
 def test_rates_follow_the_schedule_and_its_warm_up(model_path, tmp_path, method):
     configuration = a_configuration(
         model_path, tmp_path, method=method, learningRate=0.01, warmupRatio=0.25,
@@ -93,7 +98,7 @@ def test_weights_decay_but_biases_and_norms_do_not(model_path, tmp_path, method)
     assert not any("norm" in name for name in decayed)
 
 
-@METHODS
+@METHODS_PREFERENCE_FIRST
 @pytest.mark.parametrize(("most", "cut"), [(0, False), (1e-4, True)], ids=["off", "on"])
 def test_gradients_are_cut_at_the_norm_and_zero_is_off(model_path, tmp_path, method, most, cut):
     configuration = a_configuration(model_path, tmp_path, method=method, maxGradNorm=most, **ONE_PASS)
@@ -103,7 +108,8 @@ def test_gradients_are_cut_at_the_norm_and_zero_is_off(model_path, tmp_path, met
     assert trained.listener.logs[0]["grad_norm"] > 1.01e-4  # what is told is the norm before the cut
 
 
-@METHODS
+@pytest.mark.prove  # the bit-equal resumes would not hold without it
+@pytest.mark.parametrize("method", [SFT, DPO], ids=["SFT", "DPO"])
 def test_the_seed_decides_everything_random(model_path, tmp_path, method):
     tuning = {**LORA, "dropout": 0.1}
     one, same, other = (
