@@ -4,7 +4,7 @@ PY := .venv/bin/python
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ground demo test prove check generate lock bench up down clean
+.PHONY: help setup ground demo test prove check generate lock bench methods up down clean
 
 help: ## Print this menu
 	@printf 'Tunesmith: make TARGET. Each target sets up what it needs, once. First: make demo\n\n'
@@ -46,6 +46,9 @@ lock: setup ## Write the requirement locks anew
 
 bench: ground ## Print figures with their conditions
 	@for bench in tests/bench/*.py; do $(PY) $$bench || exit 1; done
+
+methods: setup ## Train a real 135 M model with every method on the CPU; print the losses (about five minutes)
+	@$(PY) tests/bench/trainer/methods.py
 
 up: ground ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
 	@$(BIN)/tunesmith-devcluster up

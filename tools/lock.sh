@@ -15,4 +15,4 @@ compile tools.lock requirements/tools.in --no-deps
 compile dev.lock requirements/dev.in pyproject.toml trainer/pyproject.toml simulator/pyproject.toml \
   devcluster/pyproject.toml demo/pyproject.toml
 compile operator.lock pyproject.toml --constraint requirements/dev.lock
-compile trainer.lock trainer/pyproject.toml --constraint requirements/dev.lock
+compile trainer.lock trainer/pyproject.toml --extra qlora --constraint requirements/dev.lock

@@ -1,71 +1,96 @@
 """Stands beside the training loop: reports each step, commits checkpoints, and stops all processes at the same step."""
 
-import math
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tunesmith_trainer import checkpoints
-from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Memory
 from tunesmith_trainer.contract import Configuration
-from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.keeping import Keeper
+from tunesmith_trainer.losses import Losses, ensure_finite
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.stopping import StopWish
 from tunesmith_trainer.world import World
 
+# A save that took s seconds may take so much longer under SIGTERM, when every pod of a node saves.
+SAVE_MARGIN = 1.5
+
+
+class Wish(IntEnum):
+    """What a process asks of all; the highest wins."""
+
+    NONE = 0
+    SAVE_AND_STOP = 1
+    STOP_UNSAVED = 2
+    FAILED = 3
+
 
 class Follower(TrainerCallback):
-    """The callback of one attempt."""
+    """The callback of one attempt.
+
+    `rows_of_step` names the rows that a step was made from; `unsaved_because` is why a stop left steps unsaved.
+    """
 
     def __init__(
         self,
         configuration: Configuration,
         *,
         world: World,
-        attempt: Attempt,
         stop: StopWish,
         reporter: Reporter,
+        keeper: Keeper,
         memory: Memory,
+        rows_of_step: Callable[[int], Sequence[str]] = lambda _: (),
     ) -> None:
         self._configuration = configuration
-        self._config_hash = configuration.config_hash()
         self._world = world
-        self._attempt = attempt
         self._stop = stop
         self._reporter = reporter
+        self._keeper = keeper
+        self._rows_of_step = rows_of_step
+        self._losses = Losses()
         self._tokens_before = memory.tokens
         self.memory = memory
         self.preempted = False
+        self.unsaved_because: str | None = None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Asks all processes whether one was told to stop; the last step is always saved."""
-        if self._world.any(self._stop.wanted) and state.global_step < state.max_steps:
+        """Asks all processes whether one was told to stop, or failed; the last step is always saved."""
+        self._tell_news()
+        wish, save_milliseconds = self._world.highest(self._wish(), round(1000 * (self._keeper.seconds_of_a_save or 0)))
+        if wish == Wish.FAILED:
+            self._world.raise_first(self._keeper.failure)
+        last = state.global_step >= state.max_steps
+        if wish and not last:
             self.preempted = True
-            control.should_save = True
             control.should_training_stop = True
-        if state.global_step >= state.max_steps:
+            control.should_save = wish == Wish.SAVE_AND_STOP
+            if wish == Wish.STOP_UNSAVED:
+                self.unsaved_because = (
+                    f"a save takes {save_milliseconds / 1000:.0f} s here, too long for what was left of the "
+                    f"{self._configuration.checkpoints.grace_seconds:.0f} s of grace"
+                )
+        if last:
             control.should_save = True
+            control.should_evaluate = self._configuration.data.validation is not None
 
     def on_prediction_step(self, *_: Any, **__: Any) -> None:
         """An evaluated batch is movement."""
         self._reporter.moved()
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Reports a step; a loss that is no number ends the attempt at once."""
+        """Reports a step; a loss that is no number ends the attempt at once, before anything is saved."""
         logs: dict[str, float] = kwargs["logs"]
         if "loss" not in logs:
             return
         loss, rate = logs["loss"], logs["learning_rate"]
         gradient = logs.get("grad_norm")
-        if not math.isfinite(loss) or (gradient is not None and not math.isfinite(gradient)):
-            raise TrainerError(
-                ErrorClass.DIVERGED,
-                f"Step {state.global_step}: the loss is {loss} and the gradient's norm {gradient}, at learning rate "
-                f"{rate:.3g}. Lower learningRate, lengthen the warm-up, or look "
-                "at the rows. The last checkpoint stands.",
-            )
+        ensure_finite(state.global_step, loss, gradient, rate, self._rows_of_step(state.global_step))
+        spike = self._losses.spike(state.global_step, loss)
+        if spike is not None:
+            self._reporter.tell(spike)
         tokens = self._tokens_before + int(logs["num_tokens"])
         self.memory = self.memory.model_copy(
             update={
@@ -79,26 +104,51 @@ class Follower(TrainerCallback):
         )
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Keeps the loss on held-out rows: the first is the one before training."""
+        """Keeps the loss on held-out rows: the first is the one before training. The best one is saved."""
         loss: float = kwargs["metrics"]["eval_loss"]
-        update = {"evaluation_last": loss} | ({"evaluation_before": loss} if state.global_step == 0 else {})
+        update: dict[str, Any] = {"evaluation_last": loss}
+        rule = self._configuration.evaluations.early_stopping
+        if state.global_step == 0:
+            update["evaluation_before"] = loss
+        elif rule is not None:
+            held_out = self.memory.held_out.after(loss, state.global_step, rule)
+            update["held_out"] = held_out
+            if held_out.best_step == state.global_step:
+                control.should_save = True
+            if held_out.stopped_at_step is not None and state.global_step < state.max_steps:
+                control.should_save = control.should_training_stop = True
+                self._reporter.tell(
+                    f"Stopped early at step {state.global_step}: {held_out.without_progress} evaluations brought no "
+                    f"progress. The best was {held_out.best_loss:.4g} at step {held_out.best_step}."
+                )
         self.memory = self.memory.model_copy(update=update)
         self._reporter.evaluated(loss)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Marks the checkpoint complete, once every process has written its part."""
-        self._world.wait_for_all()
-        directory = self._attempt.checkpoints / f"checkpoint-{state.global_step}"
-        self._world.first(lambda: self._commit(directory, state.global_step))
+        """Every process gives its part of the checkpoint to its keeper."""
+        self._ensure_all_well()
+        self._keeper.hand_over(state.global_step, self.memory)
 
-    def _commit(self, directory: Path, step: int) -> None:
-        checkpoints.commit(
-            directory,
-            self._attempt,
-            step=step,
-            world_size=self._world.size,
-            config_hash=self._config_hash,
-            memory=self.memory,
-        )
-        self._reporter.saved(step, str(directory))
-        checkpoints.rotate(self._attempt, self._configuration.checkpoints.keep)
+    def finish(self) -> None:
+        """Returns when everything saved is complete on the storage, on all processes; raises what went wrong."""
+        self._keeper.finish()
+        self._ensure_all_well()
+        self._tell_news()
+
+    def _ensure_all_well(self) -> None:
+        if self._world.any(self._keeper.failure is not None):
+            self._world.raise_first(self._keeper.failure)
+
+    def _wish(self) -> Wish:
+        if self._keeper.failure is not None:
+            return Wish.FAILED
+        if not self._stop.wanted:
+            return Wish.NONE
+        grace, takes = self._configuration.checkpoints.grace_seconds, self._keeper.seconds_of_a_save
+        if grace is not None and takes is not None and grace - self._stop.seconds_since < SAVE_MARGIN * takes:
+            return Wish.STOP_UNSAVED
+        return Wish.SAVE_AND_STOP
+
+    def _tell_news(self) -> None:
+        for kept in self._keeper.news():
+            self._reporter.saved(kept.step, str(kept.path))

@@ -19,6 +19,8 @@ from tunesmith_trainer.exit_codes import ErrorClass
 POD_INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 MASTER_ADDRESS_VARIABLE = "TUNESMITH_MASTER_ADDR"
 SECONDS_TO_SAVE = 120
+# Of the grace: so that the ending is told before the pod is killed.
+SECONDS_TO_TELL = 10
 
 
 def launch(config: Path, configuration: Configuration) -> int:
@@ -67,8 +69,14 @@ def torchrun_arguments(configuration: Configuration, environment: "os._Environ[s
         f"--master-addr={environment.get(MASTER_ADDRESS_VARIABLE, '127.0.0.1')}",
         f"--master-port={world.master_port}",
         "--max-restarts=0",  # restarts in place were seen to hang; the whole group is made anew instead
-        f"--shutdown-timeout={SECONDS_TO_SAVE}",
+        f"--shutdown-timeout={seconds_to_save(configuration)}",
     ]
+
+
+def seconds_to_save(configuration: Configuration) -> int:
+    """How long torchrun lets its workers go on after SIGTERM."""
+    grace = configuration.checkpoints.grace_seconds
+    return SECONDS_TO_SAVE if grace is None else max(1, int(grace) - SECONDS_TO_TELL)
 
 
 def _place_missing(configuration: Configuration) -> TerminationMessage | None:

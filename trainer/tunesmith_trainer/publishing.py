@@ -1,4 +1,4 @@
-"""The end of a good attempt: the adapter saved, checked, described and published by one rename.
+"""The end of a good attempt: the weights saved, checked, described and published by one rename.
 
 A result directory is either whole and verified, or not there; its name carries the attempt.
 """
@@ -16,7 +16,17 @@ from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
 from tunesmith_trainer.contract.messages import FileSaid
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.model import adapted_modules
-from tunesmith_trainer.storage import first_damage, make_readable, said_files, sha256_of, sync_directory, write_whole
+from tunesmith_trainer.storage import (
+    copy_whole,
+    first_damage,
+    make_readable,
+    said_files,
+    sha256_of,
+    sync_directory,
+    sync_tree,
+    write_whole,
+)
+from tunesmith_trainer.weights import WEIGHTS, merge, numbers_of, settle_model
 
 RESULT = "result.json"
 ADAPTER = "adapter_model.safetensors"
@@ -37,6 +47,7 @@ class Published:
             error_class=ErrorClass.SUCCESS,
             step=self.result.steps,
             total_steps=self.result.total_steps,
+            stopped_early_at_step=self.result.stopped_early_at_step,
             result_sha256=self.result_sha256,
             path=str(self.path),
             message=text,
@@ -44,24 +55,41 @@ class Published:
 
 
 def publish(
-    path: Path, attempt: Attempt, model: Any, tokenizer: Any, describe: Callable[[dict[str, FileSaid], int], Result]
+    configuration: Configuration,
+    attempt: Attempt,
+    checkpoint: Path,
+    *,
+    model: Any,
+    tokenizer: Any,
+    describe: Callable[[dict[str, FileSaid], int], Result],
 ) -> Published:
-    """Saves the adapter with its tokenizer and result.json to `path`; `describe` gets the files and adapted modules.
+    """Publishes the weights of a checkpoint with their tokenizer and result.json.
+
+    The checkpoint's files are whole however the model is sharded. `describe` gets the files and adapted modules.
 
     Raises:
         TrainerError: superseded, when a newer attempt exists; infrastructure, when what was written reads differently.
     """
+    path = Path(configuration.storage.output_path)
     partial = path.with_name(path.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    model.save_pretrained(str(partial), safe_serialization=True)
-    tokenizer.save_pretrained(str(partial))
+    for file in sorted(checkpoint.iterdir()):
+        if any(file.match(pattern) for pattern in WEIGHTS):
+            copy_whole(file, partial / file.name)
     modules = adapted_modules(model)
-    _ensure_learnt(partial / ADAPTER, modules)
+    if configuration.tuning.type == "LoRA":
+        _ensure_learnt(partial / ADAPTER, modules)
+    else:
+        settle_model(partial, configuration, numbers_of(model))
+    tokenizer.save_pretrained(str(partial))
+    if configuration.output.merge_model:
+        merge(partial, configuration, tokenizer)
     write_whole(
         partial / RESULT, describe(said_files(partial), modules).model_dump_json(by_alias=True, indent=2) + "\n"
     )
     make_readable(partial)
+    sync_tree(partial)
     attempt.ensure_newest()
     partial.rename(path)
     sync_directory(path.parent)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from tunesmith_trainer.contract.messages import FileSaid
@@ -42,18 +43,45 @@ def write_whole(path: Path, text: str) -> None:
     sync_directory(path.parent)
 
 
+def copy_whole(source: Path, destination: Path) -> FileSaid:
+    """Copies a file and waits until it is on the storage; what it says is of the bytes as they were read."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") as reader, destination.open("wb") as writer:
+        while block := reader.read(BLOCK_BYTES):
+            digest.update(block)
+            size += len(block)
+            writer.write(block)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return FileSaid(sha256=digest.hexdigest(), size_bytes=size)
+
+
+def sync_tree(directory: Path) -> None:
+    """Waits until every name below the directory is on the storage."""
+    for path in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
+        sync_directory(path)
+
+
 def make_readable(directory: Path) -> None:
     """Lets every user read what is below the directory; some libraries write weights for their own user only."""
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def said_files(directory: Path) -> dict[str, FileSaid]:
-    """Size and hash of every file below a directory, by its relative path, once all of them are on the storage."""
+def said_files(directory: Path, known: Mapping[str, FileSaid] | None = None) -> dict[str, FileSaid]:
+    """Size and hash of every file below a directory, by its relative path, once all of them are on the storage.
+
+    Those `known` are not read again.
+    """
     files = {}
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        name = path.relative_to(directory).as_posix()
+        if known is not None and name in known:
+            files[name] = known[name]
+            continue
         sync_file(path)
-        files[path.relative_to(directory).as_posix()] = FileSaid(sha256=sha256_of(path), size_bytes=path.stat().st_size)
+        files[name] = FileSaid(sha256=sha256_of(path), size_bytes=path.stat().st_size)
     sync_directory(directory)
     return files
 

@@ -139,6 +139,25 @@ def tiny_configuration(root: Path, *, uid: str = "job-1", attempt: int = 1, **ch
     return merged(base, changes)
 
 
+def allow_sharding_on_cpu() -> None:
+    """Lets accelerate shard models on CPUs, which it leaves out without a word; for tests with gloo only."""
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedType
+
+    state: Any = AcceleratorState
+    begin = state.__init__
+
+    def begin_sharded(self: Any, *arguments: Any, fsdp_plugin: Any = None, **more: Any) -> None:
+        begin(self, *arguments, fsdp_plugin=fsdp_plugin, **more)
+        if self.distributed_type is DistributedType.MULTI_CPU and fsdp_plugin is not None:
+            self.distributed_type = DistributedType.FSDP
+            if self._mixed_precision != "no":
+                fsdp_plugin.set_mixed_precision(self._mixed_precision)
+            self.fsdp_plugin = fsdp_plugin
+
+    state.__init__ = begin_sharded
+
+
 def tiny_preparation(root: Path, *, uid: str = "job-1", **changes: Any) -> dict[str, Any]:
     """A whole configuration of a preparation for the tiny model under `root`; `changes` replace parts, deeply."""
     base: dict[str, Any] = {

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunesmith_trainer import checkpoints, publishing
+from tunesmith_trainer import checkpoints, continuing, publishing, sharding
 from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Checkpoint, Memory
 from tunesmith_trainer.contract import Configuration, PrepareConfiguration, Result, TerminationMessage
@@ -16,11 +16,15 @@ from tunesmith_trainer.data.masking import MaskingRules
 from tunesmith_trainer.data.prepare import OnBytes, Prepared, prepare
 from tunesmith_trainer.devices import missing_gpus, wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.fingerprint import fingerprint
 from tunesmith_trainer.following import Follower
+from tunesmith_trainer.keeping import Keeper, Plan, temporary_directory
 from tunesmith_trainer.loop import make_loop
-from tunesmith_trainer.model import load_adapter, load_base, load_tokenizer, with_adapter
+from tunesmith_trainer.model import Loaded, load_base, load_tokenizer, load_trained, trained_parameters, tuned
 from tunesmith_trainer.progress import Reporter
+from tunesmith_trainer.saving import RowsOfSteps, ensure_finite_weights, trained_bytes
 from tunesmith_trainer.stopping import StopWish
+from tunesmith_trainer.weights import MERGED
 from tunesmith_trainer.world import World, joined
 
 VERSIONED = ("tunesmith-trainer", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -57,6 +61,7 @@ class Outcome:
     """What the training loop came to."""
 
     memory: Memory
+    steps: int
     resumed_from_step: int
 
 
@@ -105,16 +110,21 @@ def _attempt(run_: Run) -> TerminationMessage:
     run_.ensure_wanted()
 
     reporter.stage("LoadingModel")
+    run_.world.first(lambda: continuing.ensure_fits(configuration))
+    unsharded = sharding.not_sharded_because(configuration)
+    if unsharded is not None:
+        reporter.tell(unsharded)
+    sharding.before_loading(configuration)
     base = load_base(configuration)
     _seed(configuration.training.seed)
-    model = with_adapter(base, configuration)
+    loaded = tuned(base, configuration)
     run_.ensure_wanted()
 
     reporter.stage("Training")
-    outcome = _trained(run_, model, tokenizer, datasets, resumed)
+    outcome = _trained(run_, loaded, tokenizer, datasets, resumed)
 
     reporter.stage("Publishing")
-    published = run_.world.first(lambda: _published(run_, model, tokenizer, datasets, outcome))
+    published = run_.world.first(lambda: _published(run_, loaded.model, tokenizer, datasets, outcome))
     reporter.stage("Finished")
     return published.message(configuration.storage.attempt)
 
@@ -176,47 +186,82 @@ def prepared_rows(
 
 
 def _resumable(run_: Run) -> Checkpoint | None:
+    checkpoints.forget_unfinished(run_.attempt)
     search = checkpoints.search(run_.attempt.job_path, run_.configuration.config_hash())
     for ignored in search.ignored:
-        run_.reporter.tell(f"The checkpoint '{ignored.path}' is not used: {ignored.reason}.")
+        where = ""
+        if ignored.damaged:
+            where = f" It lies in '{checkpoints.set_aside(ignored, run_.attempt)}' now."
+        run_.reporter.tell(f"The checkpoint '{ignored.path}' is not used: {ignored.reason}.{where}")
     if search.newest:
         run_.reporter.tell(f"Going on from step {search.newest.manifest.step}, '{search.newest.path}'.")
     return search.newest
 
 
-def _trained(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, resumed: Checkpoint | None) -> Outcome:
+def _trained(run_: Run, loaded: Loaded, tokenizer: Any, datasets: Datasets, resumed: Checkpoint | None) -> Outcome:
     memory = resumed.memory if resumed else Memory()
-    follower = Follower(
-        run_.configuration,
-        world=run_.world,
-        attempt=run_.attempt,
-        stop=run_.stop,
-        reporter=run_.reporter,
-        memory=memory,
-    )
-    loop = make_loop(
-        run_.configuration,
-        model=model,
-        tokenizer=tokenizer,
-        rows=_rows(datasets.training),
-        held_out=_rows(datasets.validation) if datasets.validation else None,
-        total_steps=datasets.total_steps,
-        output=run_.attempt.checkpoints,
-        follower=follower,
-        measure_first=resumed is None,
-        on_gpu=wants_gpus(run_.configuration),
-    )
-    if resumed and resumed.manifest.step >= datasets.total_steps:
-        load_adapter(model, resumed.path)
-        return Outcome(memory, resumed.manifest.step)
-    loop.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
-    if follower.preempted:
-        raise TrainerError(
-            ErrorClass.PREEMPTED,
-            f"Asked to stop: step {run_.reporter.where.step} of {datasets.total_steps} is saved. "
-            "The next attempt goes on from there.",
+    resumed_from = resumed.manifest.step if resumed else 0
+    if memory.held_out.stopped_at_step is not None or resumed_from >= datasets.total_steps:
+        return Outcome(memory, resumed_from, resumed_from)
+    if resumed:
+        load_trained(loaded.model, resumed.path)
+    with temporary_directory(run_.configuration, run_.world.rank) as own:
+        keeper = Keeper(_keeping(run_, own, trained_bytes(loaded.model)))
+        follower = Follower(
+            run_.configuration,
+            world=run_.world,
+            stop=run_.stop,
+            reporter=run_.reporter,
+            keeper=keeper,
+            memory=memory,
+            rows_of_step=RowsOfSteps(run_.configuration, datasets.rows),
         )
-    return Outcome(follower.memory, resumed.manifest.step if resumed else 0)
+        loop = make_loop(
+            run_.configuration,
+            loaded=loaded,
+            tokenizer=tokenizer,
+            rows=_rows(datasets.training),
+            held_out=_rows(datasets.validation) if datasets.validation else None,
+            total_steps=datasets.total_steps,
+            output=own,
+            follower=follower,
+            keeper=keeper,
+            measure_first=resumed is None,
+            on_gpu=wants_gpus(run_.configuration),
+        )
+        loop.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
+        follower.finish()
+    if follower.preempted:
+        raise TrainerError(ErrorClass.PREEMPTED, _stopped(run_, datasets, follower, keeper))
+    return Outcome(follower.memory, int(loop.state.global_step), resumed_from)
+
+
+def _stopped(run_: Run, datasets: Datasets, follower: Follower, keeper: Keeper) -> str:
+    """What a stop on request has kept, and what not."""
+    if follower.unsaved_because is None:
+        return (
+            f"Asked to stop: step {run_.reporter.where.step} of {datasets.total_steps} is saved. "
+            "The next attempt goes on from there."
+        )
+    return (
+        f"Asked to stop at step {run_.reporter.where.step} of {datasets.total_steps}, which was not saved: "
+        f"{follower.unsaved_because}. The checkpoint of step {keeper.last_step} stands; the next attempt goes on there."
+    )
+
+
+def _keeping(run_: Run, own: Path, needed_bytes: int) -> Plan:
+    configuration = run_.configuration
+    return Plan(
+        attempt=run_.attempt,
+        rank=run_.world.rank,
+        world_size=run_.world.size,
+        config_hash=configuration.config_hash(),
+        keep=configuration.checkpoints.keep,
+        staging=own / "checkpoints",
+        needed_bytes=needed_bytes,
+        patience_seconds=configuration.world.collective_timeout_seconds,
+        verify=ensure_finite_weights,
+    )
 
 
 def _rows(prepared: Prepared) -> Any:
@@ -227,6 +272,15 @@ def _rows(prepared: Prepared) -> Any:
 
 def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcome: Outcome) -> publishing.Published:
     configuration, memory = run_.configuration, outcome.memory
+    best = memory.held_out.best_step
+    result_step = outcome.steps if best is None else best
+    checkpoint = checkpoints.of_step(run_.attempt.job_path, result_step, configuration.config_hash())
+    if checkpoint is None:
+        raise TrainerError(
+            ErrorClass.INFRASTRUCTURE,
+            f"The checkpoint of step {result_step}, which is the result, is damaged or gone. The next attempt goes on "
+            "from the newest that is whole.",
+        )
     first_loss, final_loss = memory.first_loss, memory.last_loss
     if first_loss is None or final_loss is None:
         raise TrainerError(ErrorClass.UNCLASSIFIED, "Training ended without a single step that was reported.")
@@ -235,26 +289,35 @@ def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcom
         return Result(
             attempt=run_.attempt.number,
             config_hash=configuration.config_hash(),
-            steps=datasets.total_steps,
+            steps=outcome.steps,
             total_steps=datasets.total_steps,
-            epochs=round(datasets.total_steps * configuration.training.global_batch / datasets.rows, 4),
+            epochs=round(outcome.steps * configuration.training.global_batch / datasets.rows, 4),
             first_loss=first_loss,
             final_loss=final_loss,
             evaluation_loss=memory.evaluation(),
             tokens=memory.tokens,
             training=datasets.training.summary,
             validation=datasets.validation.summary if datasets.validation else None,
+            best_step=best,
+            stopped_early_at_step=outcome.steps if outcome.steps < datasets.total_steps else None,
             resumed_from_step=outcome.resumed_from_step,
             world_size=run_.world.size,
             micro_batch=configuration.training.micro_batch,
             gradient_accumulation=configuration.training.gradient_accumulation,
             device="CUDA" if wants_gpus(configuration) else "CPU",
             simulated_gpus=configuration.simulated_gpus,
+            method=configuration.method.title,
+            tuning=configuration.tuning.title,
+            trained_parameters=trained_parameters(model),
             adapted_modules=modules,
+            merged_model=MERGED if configuration.output.merge_model else None,
+            base_fingerprint=fingerprint(Path(configuration.model.path)),
             files=files,
             versions={name: version(name) for name in VERSIONED},
             seconds={stage: round(seconds, 2) for stage, seconds in run_.reporter.seconds.items()},
             finished_at=datetime.now(UTC),
         )
 
-    return publishing.publish(Path(configuration.storage.output_path), run_.attempt, model, tokenizer, describe)
+    return publishing.publish(
+        configuration, run_.attempt, checkpoint.path, model=model, tokenizer=tokenizer, describe=describe
+    )

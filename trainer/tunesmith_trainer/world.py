@@ -16,7 +16,7 @@ from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 T = TypeVar("T")
 
 # Preparing a large dataset on the first process may take hours; a peer that dies is noticed at once all the same,
-# because its connections close.
+# because its connections close. One that is cut off is not: while it trains, the collective time-out holds.
 PATIENCE = timedelta(hours=24)
 
 
@@ -28,6 +28,7 @@ class World:
     size: int
     local_rank: int
     _control: Any = None  # a gloo group: agreeing costs no GPU synchronisation
+    _patient: Any = None  # the same with PATIENCE
 
     @property
     def is_first(self) -> bool:
@@ -35,7 +36,10 @@ class World:
         return self.rank == 0
 
     def first(self, act: Callable[[], T]) -> T:
-        """What `act` returns on rank 0, on every rank. What it raises there ends every rank with the same class."""
+        """What `act` returns on rank 0, on every rank. What it raises there ends every rank with the same class.
+
+        It may take hours.
+        """
         if self.size == 1:
             return act()
         import torch.distributed as dist
@@ -48,7 +52,7 @@ class World:
             except Exception as error:  # the others must hear of it before it ends this process
                 failure = error
                 box[0] = pickle.dumps(classified(error))
-        dist.broadcast_object_list(box, src=0, group=self._control)
+        dist.broadcast_object_list(box, src=0, group=self._patient)
         if failure is not None:
             raise failure
         answer: T | TrainerError = pickle.loads(box[0] or b"")  # noqa: S301  from our own rank 0
@@ -58,14 +62,29 @@ class World:
 
     def any(self, here: bool) -> bool:
         """True on all ranks when it is true on one."""
+        return self.highest(int(here))[0] > 0
+
+    def highest(self, *here: int) -> tuple[int, ...]:
+        """Of each number the highest of all ranks, on all ranks."""
         if self.size == 1:
             return here
         import torch
         import torch.distributed as dist
 
-        flag = torch.tensor([int(here)])
-        dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._control)
-        return bool(flag.item())
+        numbers = torch.tensor(here)
+        dist.all_reduce(numbers, op=dist.ReduceOp.MAX, group=self._control)
+        return tuple(int(number) for number in numbers)
+
+    def raise_first(self, failure: BaseException | None) -> None:
+        """Called on all ranks when one has failed: each raises the failure of the lowest rank that has one."""
+        if self.size > 1:
+            import torch.distributed as dist
+
+            found: list[TrainerError | None] = [None] * self.size
+            dist.all_gather_object(found, None if failure is None else classified(failure), group=self._control)
+            failure = failure or next((one for one in found if one is not None), None)
+        if failure is not None:
+            raise failure
 
     def wait_for_all(self) -> None:
         """Returns when every rank has come here."""
@@ -101,5 +120,6 @@ def joined(configuration: Configuration) -> Iterator[World]:
     if use_gpus:
         torch.cuda.set_device(local_rank)
     dist.init_process_group("nccl" if use_gpus else "gloo", timeout=timeout)
-    yield World(rank, size, local_rank, dist.new_group(backend="gloo", timeout=PATIENCE))
+    control, patient = (dist.new_group(backend="gloo", timeout=limit) for limit in (timeout, PATIENCE))
+    yield World(rank, size, local_rank, control, patient)
     dist.destroy_process_group()

@@ -64,6 +64,7 @@ class FineTuneJobController:
             report=self._follower.report(key),
             last_words=await self._last_words(key, job, workload),
             secrets=await self._secrets(job),
+            earlier=self._earlier(job),
         )
 
     def decide(self, seen: JobObservation) -> JobDecision:
@@ -136,6 +137,15 @@ class FineTuneJobController:
             raw = next((row for row in rows if (row.get("spec") or {}).get("id") == name), None)
         model = parse(raw) if raw is not None else None
         return model if isinstance(model, CatalogModel) else None
+
+    def _earlier(self, job: FineTuneJob) -> FineTuneJob | None:
+        """The job that this one continues from."""
+        continued = job.spec.continue_from
+        if continued is None or continued.job is None:
+            return None
+        raw = self._ports.cache.get("FineTuneJob", job.namespace, continued.job.name)
+        earlier = parse(raw) if raw is not None else None
+        return earlier if isinstance(earlier, FineTuneJob) else None
 
     async def _secrets(self, job: FineTuneJob) -> dict[SecretKey, bool]:
         """Whether the keys are there that a preparation needs before it begins. Nothing of their content is kept."""

@@ -143,6 +143,7 @@ class TerminationMessage(Said):
     error_class: str
     step: int = 0
     total_steps: int | None = None
+    stopped_early_at_step: int | None = None
     result_sha256: str | None = Field(default=None, alias="resultSHA256")
     path: str | None = None
     prepared: Prepared | None = None
@@ -155,11 +156,14 @@ class TerminationMessage(Said):
 
     @property
     def reached_the_end(self) -> bool:
-        """Success is a step that equals the total, and a published result; exit 0 alone is not."""
+        """Success is a step that equals the total, or the one where it stopped early, and a published result.
+
+        Exit 0 alone is not.
+        """
         return (
             self.succeeded
             and self.total_steps is not None
-            and self.step == self.total_steps
+            and self.step == (self.stopped_early_at_step or self.total_steps)
             and self.result_sha256 is not None
             and self.path is not None
         )

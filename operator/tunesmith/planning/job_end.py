@@ -80,7 +80,10 @@ def succeeded(seen: JobObservation, end: Succeeded) -> JobDecision:
     """The job has its result, by the trainer's own word."""
     said = end.said
     path = from_storage(said.path or "")
-    message = f"All {said.total_steps} steps are done; the result is at '{path}' on the storage."
+    done_steps = f"All {said.total_steps} steps are done"
+    if said.stopped_early_at_step is not None:
+        done_steps = f"Stopped early at step {said.step} of {said.total_steps}: the evaluation loss fell no more"
+    message = f"{done_steps}; the result is at '{path}' on the storage."
     verdicts = {
         "Succeeded": Verdict(True, "Succeeded", message),
         "Failed": Verdict(False, "Succeeded", "The job has succeeded."),

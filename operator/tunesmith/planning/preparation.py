@@ -17,9 +17,11 @@ from tunesmith.planning.accepted import (
     is_prepared,
     ready_verdicts,
 )
+from tunesmith.planning.attempt import from_storage
 from tunesmith.planning.attempt_end import Broke, Succeeded, Workload
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.configuration import prepare_configuration
+from tunesmith.planning.continuing import continued_path
 from tunesmith.planning.contract import Prepared, Retry, TerminationMessage
 from tunesmith.planning.decision import EventNote, EventType
 from tunesmith.planning.errand import PREPARE, part_of
@@ -122,9 +124,10 @@ _DOING = {
 def _prepared(seen: JobObservation, preparation: written.Preparation, said: Prepared) -> JobDecision:
     """Recorded first; the pod goes with the next decision, so that no crash loses what it said."""
     hashes = (said.dataset_sha256.training, said.dataset_sha256.validation)
-    dataset = seen.spec.dataset
+    dataset, continued = seen.spec.dataset, continued_path(seen)
     pinned = (seen.status.pinned or written.Pinned()).model_copy(
         update={
+            "continue_from": None if continued is None else from_storage(continued),
             "model_revision": said.model_revision,
             "model_path": said.model_path if fetches_model(seen.spec, seen.model) else None,
             "dataset_sha256": tuple(one for one in hashes if one is not None),

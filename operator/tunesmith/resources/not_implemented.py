@@ -15,14 +15,7 @@ from tunesmith.resources.schema import field_alias
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "FineTuneJob": (
-        "spec.method.type",
-        "spec.method.dpo",
-        "spec.tuning.type",
-        "spec.tuning.lora.baseQuantization",
-        "spec.training.evaluations.earlyStopping",
         "spec.training.checkpoints.mirror",
-        "spec.continueFrom",
-        "spec.output.mergeModel",
         "spec.output.publish",
         "spec.resources.gpuType",
         "spec.resources.preemptible",

@@ -90,7 +90,7 @@ class Workshop:
             training={"epochs": 3, "learningRate": 0.005},
         )
         for key, value in changes.items():
-            document[key] = {**document[key], **value} if isinstance(value, dict) else value
+            document[key] = {**document.get(key, {}), **value} if isinstance(value, dict) else value
         return document
 
     def _place(self, configuration):
@@ -101,13 +101,31 @@ class Workshop:
         environment = {"TUNESMITH_TERMINATION_LOG": str(folder / "termination-log"), "OMP_NUM_THREADS": "1"}
         return folder, environment
 
-    def train(self, configuration):
-        """Starts `tunesmith-trainer train`, alone."""
-        folder, environment = self._place(configuration)
+    def train(self, configuration, strike=None, **environment):
+        """Starts `tunesmith-trainer train`, alone; `strike` kills it where `forked.run` says."""
+        folder, own = self._place(configuration)
         arguments = ["train", "--config", str(folder / "config.json")]
-        process = self._server.Process(target=forked.run, args=(arguments, environment, str(folder / "output")))
+        process = self._server.Process(
+            target=forked.run, args=(arguments, own | environment, str(folder / "output"), strike)
+        )
         process.start()
         return self._kept(Pod(process, folder / "output", folder / "termination-log"))
+
+    def group(self, configuration, strikes=None, **environment):
+        """Starts every process of a world, as torchrun would; `strikes` by rank."""
+        world = configuration["world"]
+        size = world["pods"] * world["processesPerPod"]
+        place = {
+            "WORLD_SIZE": str(size),
+            "LOCAL_WORLD_SIZE": str(size),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(self.free_port()),
+            **environment,
+        }
+        return [
+            self.train(configuration, (strikes or {}).get(rank), RANK=str(rank), LOCAL_RANK=str(rank), **place)
+            for rank in range(size)
+        ]
 
     def launch(self, configuration, **environment):
         """Starts `tunesmith-trainer launch` as a pod does."""

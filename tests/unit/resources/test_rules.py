@@ -202,6 +202,12 @@ CREATE = [
         {"method": {"type": "DPO", "dpo": {"rpoAlpha": "1", "simpoGamma": "1"}}},
         {"method": {"type": "DPO", "dpo": {"rpoAlpha": "1"}}},
     ),
+    (
+        "FineTuneJob",
+        "`output.mergeModel` may not be true",
+        {"tuning": {"type": "Full"}, "output": {"mergeModel": True}},
+        {"output": {"mergeModel": True}},
+    ),
     ("FineTuneJob", "`lora` must not", {"tuning": {"type": "Full", "lora": {}}}, {"tuning": {"type": "Full"}}),
     *(
         (

@@ -6,7 +6,7 @@ import pytest
 
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.contract.configuration import Scheduler
-from tunesmith_trainer.launch import threads, torchrun_arguments
+from tunesmith_trainer.launch import seconds_to_save, threads, torchrun_arguments
 from tunesmith_trainer.schedule import rate_factor
 from tunesmith_trainer.testing import tiny_configuration
 
@@ -53,3 +53,9 @@ def test_processes_on_simulated_nodes_share_the_cores():
     assert threads(real, cores=8) == {}
     assert threads(simulated, cores=8) == {"OMP_NUM_THREADS": "4"}
     assert threads(simulated, cores=1) == {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize(("grace", "wanted"), [(None, 120), (180, 170), (600, 590), (0, 1)])
+def test_workers_get_the_pods_grace_to_save(grace, wanted):
+    document = tiny_configuration(Path("/s"), checkpoints={} if grace is None else {"graceSeconds": grace})
+    assert seconds_to_save(Configuration.model_validate(document)) == wanted

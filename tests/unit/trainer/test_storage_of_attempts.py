@@ -4,8 +4,9 @@ import pytest
 
 from tunesmith_trainer import checkpoints
 from tunesmith_trainer.attempts import Attempt
-from tunesmith_trainer.checkpoints import MANIFEST, Memory
+from tunesmith_trainer.checkpoints import MANIFEST, MEMORY, REASON, Memory, SetAside
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.storage import said_files
 
 HASH = "a" * 64
 
@@ -22,14 +23,13 @@ def claimed(job, number):
 
 
 def saved(attempt, step, config_hash=HASH):
-    directory = attempt.checkpoints / f"checkpoint-{step}"
+    directory = checkpoints.unfinished(attempt, step)
     directory.mkdir(parents=True)
     (directory / "optimizer.pt").write_bytes(b"o" * 1000)
     (directory / "adapter_model.safetensors").write_bytes(bytes([step]) * 100)
-    checkpoints.commit(
-        directory, attempt, step=step, world_size=1, config_hash=config_hash, memory=Memory(tokens=step * 10)
-    )
-    return directory
+    (directory / MEMORY).write_text(Memory(tokens=step * 10).line())
+    files = said_files(directory)
+    return checkpoints.commit(attempt, step=step, world_size=1, config_hash=config_hash, files=files)
 
 
 def test_an_attempt_is_claimed_once(job):
@@ -78,6 +78,7 @@ def flip(path):
         (lambda at: (at / "optimizer.pt").unlink(), "optimizer.pt is missing"),
         (lambda at: cut(at / "optimizer.pt"), "has 999 bytes, not 1000"),
         (lambda at: flip(at / "adapter_model.safetensors"), "other contents"),
+        (lambda at: [path.unlink() for path in at.iterdir()], "not finished"),
     ],
 )
 def test_a_damaged_checkpoint_is_passed_over_and_told(job, damage, told):
@@ -96,14 +97,56 @@ def test_a_checkpoint_of_another_configuration_is_not_resumed(job):
     assert "another configuration" in search.ignored[0].reason
 
 
-def test_the_newest_are_kept_over_all_attempts(job):
+def test_what_is_damaged_is_set_aside_with_its_reason_and_not_found_again(job):
+    first = claimed(job, 1)
+    cut(saved(first, 5) / "optimizer.pt")
+    second = claimed(job, 2)
+    (ignored,) = checkpoints.search(job, HASH).ignored
+    aside = checkpoints.set_aside(ignored, second)
+    assert aside == job / "damaged" / "a1-checkpoint-5"
+    told = SetAside.model_validate_json((aside / REASON).read_text())
+    assert (told.by_attempt, told.reason) == (2, "its file optimizer.pt has 999 bytes, not 1000")
+    assert (aside / "adapter_model.safetensors").is_file()
+    assert checkpoints.search(job, HASH).ignored == ()
+
+
+def test_a_superseded_attempt_sets_nothing_aside(job):
+    first = claimed(job, 1)
+    cut(saved(first, 5) / "optimizer.pt")
+    claimed(job, 2)
+    (ignored,) = checkpoints.search(job, HASH).ignored
+    with pytest.raises(TrainerError, match="Attempt 2 of this job exists"):
+        checkpoints.set_aside(ignored, first)
+    assert ignored.path.is_dir()
+
+
+def test_the_newest_are_kept_over_all_attempts_and_the_best_besides(job):
+    first = claimed(job, 1)
+    for step in (5, 10, 15):
+        saved(first, step)
+    second = claimed(job, 2)
+    saved(second, 20)
+    checkpoints.rotate(second, keep=2, best_step=5)
+    left = sorted(path.name for path in job.glob("attempts/*/checkpoints/*"))
+    assert left == ["checkpoint-15", "checkpoint-20", "checkpoint-5"]
+
+
+def test_a_superseded_attempt_removes_nothing_that_its_successor_may_read(job):
     first = claimed(job, 1)
     for step in (5, 10):
         saved(first, step)
+    claimed(job, 2)
+    with pytest.raises(TrainerError):
+        checkpoints.rotate(first, keep=1)
+    assert checkpoints.of_step(job, 5, HASH) is not None
+
+
+def test_what_a_dead_attempt_was_putting_together_is_removed(job):
+    first = claimed(job, 1)
+    checkpoints.unfinished(first, 5).mkdir(parents=True)
     second = claimed(job, 2)
-    saved(second, 15)
-    unfinished = second.checkpoints / "checkpoint-20"
-    unfinished.mkdir()
-    checkpoints.rotate(second, keep=2)
-    left = sorted(path.name for path in job.glob("attempts/*/checkpoints/*"))
-    assert left == ["checkpoint-10", "checkpoint-15", "checkpoint-20"]
+    own = checkpoints.unfinished(second, 5)
+    own.mkdir(parents=True)
+    checkpoints.forget_unfinished(second)
+    assert not checkpoints.unfinished(first, 5).exists()
+    assert own.is_dir()

@@ -11,7 +11,9 @@ from pydantic.alias_generators import to_camel
 
 API_VERSION = "trainer.tunesmith.dev/v1"
 
-# What an attempt may change without another outcome than rounding,
+# What decides the outcome of a training.
+OUTCOME = frozenset({"model", "data", "method", "tuning", "continue_from", "training"})
+# What of it an attempt may change without another outcome than rounding,
 # such as a smaller micro batch after running out of memory.
 CHANGES_BETWEEN_ATTEMPTS = frozenset({"microBatch", "gradientAccumulation", "activationCheckpointing"})
 
@@ -56,16 +58,72 @@ class Data(Strict):
     )
 
 
-class Method(Strict):
-    """How it is learnt."""
+class Learning(Strict):
+    """The numbers of learning from preferences. Which of the methods it is follows from those that are set."""
 
-    type: Literal["SFT"] = "SFT"
+    beta: float = Field(
+        default=0.1,
+        gt=0,
+        description="How closely the model stays to the reference; SimPO: how steeply the margin counts.",
+    )
+    normalize_logratios_by_length: bool = Field(
+        default=False, description="LN-DPO: log-ratios are divided by the number of the answer's tokens."
+    )
+    rpo_alpha: float = Field(
+        default=0.0, ge=0, description="DPO+NLL: weight of the loss on the preferred answer. 0: off."
+    )
+    simpo_gamma: float = Field(
+        default=0.0, ge=0, description="SimPO: margin per token by which the preferred answer must win. 0: off."
+    )
+    reference_free: bool = Field(default=False, description="Compare with nothing in place of the model at its start.")
+
+    @model_validator(mode="after")
+    def nothing_contradicts_the_margin(self) -> Self:
+        """SimPO has no reference model and divides by length; a loss of its own on the answer is another method."""
+        if self.simpo_gamma and self.rpo_alpha:
+            raise ValueError("simpoGamma and rpoAlpha are two methods (SimPO and DPO+NLL); give one of them")
+        if self.simpo_gamma and not (self.reference_free and self.normalize_logratios_by_length):
+            raise ValueError(
+                "simpoGamma needs referenceFree and normalizeLogratiosByLength to be true: SimPO has no reference "
+                "model and counts per token"
+            )
+        return self
 
 
-class Tuning(Strict):
-    """Which weights move."""
+class SFT(Strict):
+    """Supervised fine-tuning: learns to say what the rows say."""
 
-    type: Literal["LoRA"] = "LoRA"
+    type: Literal["SFT"]
+
+    @property
+    def title(self) -> str:
+        """The method's name for people."""
+        return "SFT"
+
+
+class DPO(Strict):
+    """Learns to prefer the better of two answers."""
+
+    type: Literal["DPO"]
+    dpo: Learning = Learning()
+
+    @property
+    def title(self) -> str:
+        """The method's name for people."""
+        if self.dpo.simpo_gamma:
+            return "SimPO"
+        name = "LN-DPO" if self.dpo.normalize_logratios_by_length else "DPO"
+        named = f"{name}+NLL" if self.dpo.rpo_alpha else name
+        return f"reference-free {named}" if self.dpo.reference_free else named
+
+
+Method = Annotated[SFT | DPO, Field(discriminator="type", description="How it is learnt.")]
+
+
+class LoRA(Strict):
+    """An adapter beside frozen weights."""
+
+    type: Literal["LoRA"]
     rank: int = Field(ge=1, le=1024)
     alpha: int = Field(ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -73,6 +131,44 @@ class Tuning(Strict):
         default=("all-linear",),
         min_length=1,
         description="Names of modules, or the one word all-linear: every linear layer but the output head.",
+    )
+    base_quantization: Literal["None", "NF4"] = Field(
+        default="None", description="NF4: the frozen linear layers lie in memory in four bits (QLoRA)."
+    )
+
+    @property
+    def title(self) -> Literal["LoRA", "QLoRA"]:
+        """The tuning's name for people."""
+        return "LoRA" if self.base_quantization == "None" else "QLoRA"
+
+
+class Full(Strict):
+    """Every weight moves."""
+
+    type: Literal["Full"]
+
+    @property
+    def title(self) -> Literal["Full"]:
+        """The tuning's name for people."""
+        return self.type
+
+
+Tuning = Annotated[LoRA | Full, Field(discriminator="type", description="Which weights move.")]
+
+
+class ContinueFrom(Strict):
+    """What an earlier training came to, in place of a fresh start."""
+
+    path: AbsolutePath = Field(
+        description="Directory in the pod: a result, or a checkpoint, of the same base model and the same tuning."
+    )
+
+
+class Output(Strict):
+    """What is published besides the weights that were trained."""
+
+    merge_model: bool = Field(
+        default=False, description="The model with its adapter merged in, in the directory 'merged' of the result."
     )
 
 
@@ -102,7 +198,17 @@ class Training(Strict):
     activation_checkpointing: bool = Field(default=True, description="Recompute activations: slower, less memory.")
     seed: int = Field(default=42, ge=0, lt=2**32)
     precision: Literal["AMP", "BF16", "FP32"] = Field(
-        description="AMP: frozen weights bf16, adapter fp32 under autocast; BF16: all bf16; FP32: all fp32."
+        description="AMP: frozen weights bf16, trained ones fp32, under autocast; BF16: all bf16; FP32: all fp32."
+    )
+
+
+class EarlyStopping(Strict):
+    """Ends training when the loss on held-out rows falls no more; the best checkpoint is the result."""
+
+    patience: int = Field(ge=1, description="So many evaluations in a row without progress end the training.")
+    min_delta: float = Field(default=0.0, ge=0, description="Progress is a loss lower than the lowest by more.")
+    warmup_evaluations: int = Field(
+        default=0, ge=0, description="So many first evaluations count neither as the best nor against the patience."
     )
 
 
@@ -110,6 +216,7 @@ class Evaluations(Strict):
     """When held-out rows are measured, besides before the first and after the last step."""
 
     count: int = Field(default=0, ge=0)
+    early_stopping: EarlyStopping | None = None
 
 
 class Checkpoints(Strict):
@@ -118,6 +225,12 @@ class Checkpoints(Strict):
     every_steps: int | None = Field(default=None, ge=1)
     count: int | None = Field(default=None, ge=1, description="Spread evenly over the steps.")
     keep: int = Field(default=2, ge=1, description="Newest complete checkpoints that stay, over all attempts.")
+    staging_path: AbsolutePath | None = Field(
+        default=None, description="Fast disk of the pod's own; absent: the directory for temporary files."
+    )
+    grace_seconds: float | None = Field(
+        default=None, ge=0, description="From SIGTERM to SIGKILL; absent: unknown, and a save is always tried."
+    )
 
     @model_validator(mode="after")
     def exactly_one_rhythm(self) -> Self:
@@ -161,7 +274,7 @@ class World(Strict):
     master_port: int = Field(
         default=29400, ge=1024, le=65535, description="Pods that share an address need different ones."
     )
-    collective_timeout_seconds: int = Field(default=600, ge=30, description="A peer that is silent longer is lost.")
+    collective_timeout_seconds: int = Field(default=600, ge=5, description="A peer that is silent longer is lost.")
     sharding: Literal["DDP", "FSDP2"] | None = Field(
         default=None, description="How several processes hold the model: each whole, or all together. Absent: DDP."
     )
@@ -178,11 +291,13 @@ class Configuration(Strict):
     api_version: Literal["trainer.tunesmith.dev/v1"]
     model: Model
     data: Data
-    method: Method = Method()
+    method: Method = SFT(type="SFT")
     tuning: Tuning
+    continue_from: ContinueFrom | None = None
     training: Training
     evaluations: Evaluations = Evaluations()
     checkpoints: Checkpoints
+    output: Output = Output()
     storage: Storage
     world: World
     simulated_gpus: bool = Field(
@@ -212,6 +327,29 @@ class Configuration(Strict):
         )
 
     @model_validator(mode="after")
+    def the_settings_belong_to_the_method(self) -> Self:
+        """A setting that the method has no use for would be passed over in silence."""
+        if self.method.type == "DPO" and self.data.train_on_inputs != "Auto":
+            raise ValueError("data.trainOnInputs is for SFT: preference training compares answers, never prompts")
+        if self.method.type == "DPO" and self.training.packing:
+            raise ValueError("training.packing is for SFT: pairs are not packed; set it to false")
+        if self.tuning.type == "Full" and self.output.merge_model:
+            raise ValueError("output.mergeModel needs an adapter to merge: full tuning makes a whole model anyway")
+        if self.tuning.title == "QLoRA" and self.world.sharding == "FSDP2" and self.world.size > 1:
+            raise ValueError(
+                "tuning.baseQuantization NF4 cannot be sharded: a layer's four-bit blocks are one piece. Let every "
+                "process hold the model whole (sharding DDP), or train without quantisation"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def stopping_early_needs_something_to_measure(self) -> Self:
+        """Without held-out rows the loss that it waits for is never measured."""
+        if self.evaluations.early_stopping is not None and (self.data.validation is None or not self.evaluations.count):
+            raise ValueError("earlyStopping needs data.validation and an evaluations.count above 0")
+        return self
+
+    @model_validator(mode="after")
     def one_process_per_real_gpu(self) -> Self:
         """Two processes on one GPU would share its memory; a GPU without a process would be paid for nothing."""
         world = self.world
@@ -227,7 +365,7 @@ class Configuration(Strict):
 
         Micro batch, accumulation, world, storage and rhythms are left out: an attempt may change them.
         """
-        outcome = self.model_dump(mode="json", by_alias=True, include={"model", "data", "method", "tuning", "training"})
+        outcome = self.model_dump(mode="json", by_alias=True, include=set(OUTCOME))
         outcome["training"] = {
             key: value for key, value in outcome["training"].items() if key not in CHANGES_BETWEEN_ATTEMPTS
         }

@@ -110,6 +110,9 @@ class TerminationMessage(Said):
     error_class: ErrorClass
     step: int = Field(default=0, ge=0)
     total_steps: int | None = Field(default=None, ge=0)
+    stopped_early_at_step: int | None = Field(
+        default=None, ge=1, description="The last step, where the held-out loss fell no more; then it equals step."
+    )
     result_sha256: SHA256 | None = Field(default=None, alias="resultSHA256", description="Of the bytes of result.json.")
     path: str | None = Field(default=None, description="Directory of the published result.")
     prepared: PreparedSaid | None = Field(default=None, description="Of a preparation that succeeded.")
@@ -168,13 +171,24 @@ class Result(Said):
     tokens: int = Field(ge=0, description="Tokens trained on, over all attempts that the result was resumed from.")
     training: DatasetSaid
     validation: DatasetSaid | None = None
+    best_step: int | None = Field(
+        default=None, ge=1, description="With early stopping: the step whose weights these are."
+    )
+    stopped_early_at_step: int | None = Field(default=None, ge=1, description="Where the patience was at its end.")
     resumed_from_step: int = Field(default=0, ge=0)
     world_size: int = Field(ge=1)
     micro_batch: int | None = Field(default=None, ge=1, description="Of the last attempt: smaller when memory ran out.")
     gradient_accumulation: int | None = Field(default=None, ge=1, description="Of the last attempt.")
     device: Literal["CPU", "CUDA"]
     simulated_gpus: bool = Field(default=False, alias="simulatedGPUs")
-    adapted_modules: int = Field(ge=1)
+    method: str = Field(default="SFT", description="The method's name for people, such as DPO+NLL.")
+    tuning: Literal["LoRA", "QLoRA", "Full"] = "LoRA"
+    trained_parameters: int = Field(default=0, ge=0, description="Numbers that moved.")
+    adapted_modules: int = Field(ge=0, description="Modules with an adapter; 0: the result is a whole model.")
+    merged_model: str | None = Field(default=None, description="Directory below with the adapter merged in.")
+    base_fingerprint: SHA256 | None = Field(
+        default=None, description="Of samples of the base's weights: what an adapter can be continued on."
+    )
     files: dict[str, FileSaid] = Field(description="Every other file of the directory, by name.")
     versions: dict[str, str]
     seconds: dict[str, float] = Field(description="Wall time of this attempt by stage.")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from tunesmith_trainer.contract.configuration import AbsolutePath, DataFile, Method, Model, Strict
+from tunesmith_trainer.contract.configuration import SFT, AbsolutePath, DataFile, Method, Model, Strict
 
 # The Hub's own rule: an owner and a name, or a name alone; no two dots or dashes in a row, so never a path upwards.
 Repository = Annotated[
@@ -151,7 +151,7 @@ class PrepareConfiguration(Strict):
     fetch: Fetch | None = Field(default=None, description="Absent: everything lies on the storage already.")
     model: Model | None = Field(default=None, description="Absent exactly when fetch.model is given.")
     data: PreparedData = PreparedData()
-    method: Method = Method()
+    method: Method = SFT(type="SFT")
     training: PreparedTraining
     storage: PreparationStorage
     heartbeat_seconds: float = Field(default=30, gt=0)

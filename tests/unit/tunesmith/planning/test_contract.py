@@ -72,3 +72,19 @@ def test_a_termination_message_of_the_contract_is_read():
     }
     jsonschema.validate(said, schema("termination"))
     assert read_termination(json.dumps(said)).reached_the_end
+
+
+@pytest.mark.parametrize(
+    ("step", "stopped", "reached"), [(9, None, False), (6, 6, True), (5, 6, False), (20, None, True)]
+)
+def test_the_end_is_the_last_step_or_the_one_where_it_stopped_early(step, stopped, reached):
+    said = {
+        "tunesmith": "termination/v1",
+        "errorClass": "Success",
+        "step": step,
+        "totalSteps": 20,
+        "resultSHA256": "b" * 64,
+        "path": "/storage/out/u-a1",
+    } | ({"stoppedEarlyAtStep": stopped} if stopped else {})
+    jsonschema.validate(said, schema("termination"))
+    assert read_termination(json.dumps(said)).reached_the_end is reached

@@ -1,0 +1,104 @@
+"""The thread that brings checkpoints to the storage: in order, from every process, and never a half one."""
+
+import threading
+
+import pytest
+
+from tunesmith_trainer import checkpoints
+from tunesmith_trainer.attempts import Attempt
+from tunesmith_trainer.checkpoints import Memory
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.keeping import Keeper, Plan
+
+HASH = "a" * 64
+
+
+@pytest.fixture()
+def job(tmp_path):
+    return tmp_path / "job"
+
+
+def a_plan(job, *, rank=0, world_size=1, number=1, needed_bytes=0, patience_seconds=60, **more):
+    attempt = Attempt(job, number)
+    if rank == 0:
+        attempt.claim()
+    return Plan(
+        attempt=attempt,
+        rank=rank,
+        world_size=world_size,
+        config_hash=HASH,
+        keep=2,
+        staging=job.parent / f"staging-{number}-{rank}",
+        needed_bytes=needed_bytes,
+        patience_seconds=patience_seconds,
+        **more,
+    )
+
+
+def save(keeper, step, name="optimizer.pt"):
+    directory = keeper.place(step)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / name).write_bytes(b"o" * 1000)
+    keeper.hand_over(step, Memory(tokens=step))
+
+
+def newest(job):
+    return checkpoints.search(job, HASH).newest
+
+
+@pytest.mark.parametrize("needed_bytes", [0, 10**18], ids=["by the pod's disk", "straight to the storage"])
+def test_what_is_handed_over_becomes_a_checkpoint(job, needed_bytes):
+    keeper = Keeper(a_plan(job, needed_bytes=needed_bytes))
+    for step in (1, 2):
+        save(keeper, step)
+    keeper.finish()
+    assert [kept.step for kept in keeper.news()] == [1, 2]
+    assert newest(job).memory.tokens == 2
+    assert newest(job).manifest.files.keys() == {"optimizer.pt", "tunesmith-memory.json"}
+
+
+def test_training_goes_on_while_a_checkpoint_is_on_its_way_and_the_next_waits_its_turn(job):
+    gate = threading.Event()
+    keeper = Keeper(a_plan(job, verify=lambda _: gate.wait()))
+    save(keeper, 1)
+    assert newest(job) is None
+    threading.Timer(0.01, gate.set).start()
+    keeper.place(2)
+    assert newest(job).manifest.step == 1
+
+
+def test_a_checkpoint_has_every_process_own_files(job):
+    first, second = Keeper(a_plan(job, world_size=2)), Keeper(a_plan(job, rank=1, world_size=2))
+    save(first, 1)
+    assert newest(job) is None
+    save(second, 1, name="rng_state_1.pth")
+    first.finish()
+    assert newest(job).manifest.files.keys() == {"optimizer.pt", "rng_state_1.pth", "tunesmith-memory.json"}
+
+
+def test_without_the_others_files_there_is_no_checkpoint(job):
+    keeper = Keeper(a_plan(job, world_size=2, patience_seconds=0))
+    save(keeper, 1)
+    keeper.finish()
+    assert "Not every process brought its part" in str(keeper.failure)
+    assert newest(job) is None
+
+
+def test_what_fails_to_verify_is_not_committed(job):
+    def spoilt(_):
+        raise TrainerError(ErrorClass.DIVERGED, "NaN")
+
+    keeper = Keeper(a_plan(job, verify=spoilt))
+    save(keeper, 1)
+    keeper.finish()
+    assert keeper.failure.error_class is ErrorClass.DIVERGED
+    assert newest(job) is None
+
+
+def test_a_superseded_attempt_commits_nothing(job):
+    keeper = Keeper(a_plan(job))
+    Attempt(job, 2).claim()
+    save(keeper, 1)
+    keeper.finish()
+    assert keeper.failure.error_class is ErrorClass.SUPERSEDED
+    assert newest(job) is None

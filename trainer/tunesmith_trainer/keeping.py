@@ -1,0 +1,197 @@
+"""Keeps checkpoints beside training: the library writes to a fast disk of the pod, a thread brings it to the storage.
+
+Every process has one Keeper, because each writes files of its own (random states, at least). Rank 0's commits, once
+all have brought theirs. One checkpoint is on the way at a time, in order, and training waits only where the next one
+is due before.
+"""
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith_trainer import checkpoints
+from tunesmith_trainer.attempts import Attempt
+from tunesmith_trainer.checkpoints import MEMORY, Memory
+from tunesmith_trainer.contract import Configuration
+from tunesmith_trainer.contract.messages import FileSaid, Said
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.storage import copy_whole, said_files, write_whole
+
+POLL_SECONDS = 0.02
+PARTS = "parts"
+# Room for two: one on its way, and the next one being written.
+CHECKPOINTS_ON_STAGING = 2
+
+
+class Part(Said):
+    """The files that one process brought."""
+
+    files: dict[str, FileSaid]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A checkpoint that is complete on the storage, and the seconds from its first byte to its last."""
+
+    step: int
+    path: Path
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the keepers of all processes agree on.
+
+    `patience_seconds` is how long rank 0 waits for the others' files; `after_commit` is called on rank 0 with each
+    complete checkpoint, off the training thread.
+    """
+
+    attempt: Attempt
+    rank: int
+    world_size: int
+    config_hash: str
+    keep: int
+    staging: Path
+    needed_bytes: int
+    patience_seconds: float
+    verify: Callable[[Path], None] = lambda _: None
+    after_commit: Callable[[Path], None] = lambda _: None
+
+
+class Keeper:
+    """Takes each checkpoint over from the training thread and sees it through."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._news: list[Kept] = []
+        self._began = 0.0
+        self._last_seconds: float | None = None
+        self.last_step = 0
+        self.seconds_waited = 0.0
+        plan.staging.mkdir(parents=True, exist_ok=True)
+        self.staged = shutil.disk_usage(plan.staging).free > CHECKPOINTS_ON_STAGING * plan.needed_bytes
+
+    def place(self, step: int) -> Path:
+        """The directory `checkpoint-<step>` is to be written to. Waits for the one before.
+
+        Where the pod's disk has no room, it is on the storage at once, and only reading again is left to the thread.
+        """
+        self._wait()
+        self._began = time.monotonic()
+        self._where(step).parent.mkdir(parents=True, exist_ok=True)
+        return self._where(step)
+
+    def hand_over(self, step: int, memory: Memory) -> None:
+        """The library has written everything of this process: the thread does the rest."""
+        written = self._where(step)
+        written.mkdir(parents=True, exist_ok=True)
+        if self._plan.rank == 0:
+            write_whole(written / MEMORY, memory.line())
+        self._thread = threading.Thread(
+            target=self._see_through, args=(step, written, memory), name="tunesmith-keeper", daemon=True
+        )
+        self._thread.start()
+
+    def news(self) -> list[Kept]:
+        """Checkpoints that were completed since the last call, on rank 0."""
+        news, self._news = self._news, []
+        return news
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What the thread met that must end the attempt."""
+        return self._failure
+
+    @property
+    def seconds_of_a_save(self) -> float | None:
+        """From the first byte to the commit, as last measured; None before the first."""
+        return self._last_seconds
+
+    def finish(self) -> None:
+        """Waits until everything handed over is complete, or has failed."""
+        self._wait()
+
+    def _where(self, step: int) -> Path:
+        return (
+            self._plan.staging / f"checkpoint-{step}"
+            if self.staged
+            else checkpoints.unfinished(self._plan.attempt, step)
+        )
+
+    def _wait(self) -> None:
+        if self._thread is None:
+            return
+        began = time.monotonic()
+        self._thread.join()
+        self._thread = None
+        self.seconds_waited += time.monotonic() - began
+
+    def _see_through(self, step: int, written: Path, memory: Memory) -> None:
+        try:
+            self._bring(step, written)
+            if self._plan.rank == 0:
+                self._commit(step, memory)
+            self._last_seconds = time.monotonic() - self._began
+            self.last_step = step
+        except BaseException as error:
+            self._failure = error
+
+    def _bring(self, step: int, written: Path) -> None:
+        """Brings the files of this process to the storage and says which they are."""
+        plan = self._plan
+        self._plan.verify(written)
+        partial = checkpoints.unfinished(plan.attempt, step)
+        files: dict[str, FileSaid] = {}
+        if self.staged:
+            for path in sorted(path for path in written.rglob("*") if path.is_file()):
+                name = path.relative_to(written)
+                files[name.as_posix()] = copy_whole(path, partial / name)
+            shutil.rmtree(written)
+        parts = partial.parent / f"{PARTS}-{step}"
+        parts.mkdir(parents=True, exist_ok=True)
+        write_whole(parts / f"{plan.rank}.json", Part(files=files).line())
+
+    def _commit(self, step: int, memory: Memory) -> None:
+        plan = self._plan
+        parts = checkpoints.unfinished(plan.attempt, step).parent / f"{PARTS}-{step}"
+        brought = self._all_files(parts)
+        # What a process wrote to the storage at once has not been read yet.
+        files = said_files(checkpoints.unfinished(plan.attempt, step), known=brought)
+        path = checkpoints.commit(
+            plan.attempt, step=step, world_size=plan.world_size, config_hash=plan.config_hash, files=files
+        )
+        shutil.rmtree(parts)
+        self._news.append(Kept(step, path, time.monotonic() - self._began))
+        plan.after_commit(path)
+        checkpoints.rotate(plan.attempt, plan.keep, memory.held_out.best_step)
+
+    def _all_files(self, parts: Path) -> dict[str, FileSaid]:
+        """Every process's files, once the last has brought its own."""
+        deadline = time.monotonic() + self._plan.patience_seconds
+        wanted = {f"{rank}.json" for rank in range(self._plan.world_size)}
+        while not wanted <= {path.name for path in parts.iterdir()}:
+            if time.monotonic() > deadline:
+                raise TrainerError(
+                    ErrorClass.INFRASTRUCTURE,
+                    f"Not every process brought its part of a checkpoint within {self._plan.patience_seconds:.0f} s. "
+                    "The checkpoint before it stands.",
+                )
+            time.sleep(POLL_SECONDS)
+        said = [Part.model_validate_json((parts / name).read_bytes()) for name in sorted(wanted)]
+        return {name: file for part in said for name, file in part.files.items()}
+
+
+@contextmanager
+def temporary_directory(configuration: Configuration, rank: int) -> Iterator[Path]:
+    """A directory of this process's own on a fast disk of the pod, until training is over."""
+    with tempfile.TemporaryDirectory(
+        prefix=f"tunesmith-{rank}-", dir=configuration.checkpoints.staging_path, ignore_cleanup_errors=True
+    ) as own:
+        yield Path(own)

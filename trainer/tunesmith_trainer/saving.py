@@ -1,0 +1,145 @@
+"""What a training loop writes and reads at a checkpoint, the same for one process, DDP and FSDP2.
+
+The library's own files differ by how the weights are sharded, so that a run could not go on with another number of
+processes. Ours hold whole tensors by name: weights that move, the optimizer's state, and the random states of each
+process. The base's frozen weights are never gathered.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.utils.data import Sampler
+from transformers import Trainer
+
+from tunesmith_trainer.contract import Configuration
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.keeping import Keeper
+
+OPTIMIZER = "optimizer.pt"
+SCHEDULER = "scheduler.pt"
+
+
+class WholeBatches(Sampler[int]):
+    """Rows in an order of each epoch's own, ending in a full global batch: rows from its beginning fill the last one.
+
+    The order depends on the seed and the epoch alone, so every number of processes sees the same batches.
+    """
+
+    def __init__(self, rows: int, global_batch: int, seed: int) -> None:
+        self._rows = rows
+        self._length = -(-rows // global_batch) * global_batch
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the loop when an epoch begins."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.order(self._epoch)
+
+    def order(self, epoch: int) -> list[int]:
+        """The rows of one epoch, in the order in which they are trained on."""
+        generator = torch.Generator().manual_seed(self._seed + epoch)
+        order: list[int] = torch.randperm(self._rows, generator=generator).tolist()
+        while len(order) < self._length:
+            order += order[: self._length - len(order)]
+        return order
+
+
+class RowsOfSteps:
+    """Which prepared rows a step was made from; the same order as the loop's, worked out again."""
+
+    def __init__(self, configuration: Configuration, rows: int) -> None:
+        training = configuration.training
+        self._batch = training.global_batch
+        self._order = WholeBatches(rows, self._batch, training.seed)
+
+    def __call__(self, step: int) -> list[str]:
+        """Their numbers, from 1."""
+        epoch, within = divmod(step - 1, len(self._order) // self._batch)
+        return [str(1 + row) for row in self._order.order(epoch)[within * self._batch : (within + 1) * self._batch]]
+
+
+class Saving(Trainer):
+    """A base of every loop: checkpoints go where the keeper says, in a form that any number of processes can resume."""
+
+    keeper: Keeper
+    global_batch: int
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self.keeper.place(self.state.global_step).parent)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> WholeBatches:
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        return WholeBatches(len(rows), self.global_batch, self.args.seed)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The weights that move, whole; under FSDP all ranks gather them together, and rank 0 writes."""
+        if not self.is_fsdp_enabled:
+            super().save_model(output_dir, _internal_call)
+            return
+        model: Any = self.model
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+        weights = get_model_state_dict(model, options=options)
+        if self.args.should_save:
+            self._save(output_dir, state_dict=weights)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Whole tensors by name, on rank 0; all ranks gather together."""
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        model: Any = self.model
+        state = get_optimizer_state_dict(model, _inner(self.optimizer), options=options)
+        if self.args.should_save:
+            torch.save(state, Path(output_dir) / OPTIMIZER)
+            scheduler: Any = self.lr_scheduler
+            torch.save(scheduler.state_dict(), Path(output_dir) / SCHEDULER)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """The weights are in already: they were put into the whole model, before it was sharded."""
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        state = torch.load(Path(checkpoint) / OPTIMIZER, map_location="cpu", weights_only=True)
+        model: Any = self.model
+        scheduler: Any = self.lr_scheduler
+        set_optimizer_state_dict(model, _inner(self.optimizer), state, options=StateDictOptions(full_state_dict=True))
+        scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
+
+
+def trained_bytes(model: Any) -> int:
+    """About what a checkpoint takes: the weights that move, and two moments of each in the optimizer."""
+    numbers = sum(int(parameter.numel()) for parameter in model.parameters() if parameter.requires_grad)
+    return 3 * 4 * numbers + (64 << 20)
+
+
+def ensure_finite_weights(directory: Path) -> None:
+    """Raises TrainerError of class diverged when a saved weight is no finite number: such a checkpoint helps nobody."""
+    for path in sorted(directory.glob("*.safetensors")):
+        with safe_open(str(path), framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  not a mapping
+                if not bool(torch.isfinite(tensors.get_tensor(name)).all()):
+                    raise TrainerError(
+                        ErrorClass.DIVERGED,
+                        f"The weights of {directory.name} have values that are NaN or infinite ('{name}'); they are "
+                        "not kept. Lower learningRate or lengthen the warm-up. The checkpoint before stands.",
+                    )
+
+
+def _inner(optimizer: Any) -> torch.optim.Optimizer:
+    """The optimizer below accelerate's wrapper."""
+    inner: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
+    return inner
