@@ -17,10 +17,12 @@ from tunesmith_trainer.data.prepare import Prepared, prepare
 from tunesmith_trainer.devices import missing_gpus, wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.following import Follower
+from tunesmith_trainer.hardware import gpu_peak, work_of
 from tunesmith_trainer.loop import make_loop
 from tunesmith_trainer.model import load_adapter, load_base, load_tokenizer, with_adapter
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.stopping import StopWish
+from tunesmith_trainer.timekeeping import attach
 from tunesmith_trainer.world import World, joined
 
 VERSIONED = ("tunesmith-trainer", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -106,6 +108,7 @@ def _attempt(run_: Run) -> TerminationMessage:
 
     reporter.stage("LoadingModel")
     base = load_base(configuration)
+    _measure_utilisation(run_, base, datasets)
     _seed(configuration.training.seed)
     model = with_adapter(base, configuration)
     run_.ensure_wanted()
@@ -117,6 +120,15 @@ def _attempt(run_: Run) -> TerminationMessage:
     published = run_.world.first(lambda: _published(run_, model, tokenizer, datasets, outcome))
     reporter.stage("Finished")
     return published.message(configuration.storage.attempt)
+
+
+def _measure_utilisation(run_: Run, base: Any, datasets: Datasets) -> None:
+    """Where a GPU computes in bf16: its peak is known for no other precision."""
+    configuration, rows = run_.configuration, datasets.training.summary
+    if not wants_gpus(configuration) or configuration.training.precision == "FP32":
+        return
+    work = work_of(base, row_tokens=rows.tokens / max(1, rows.trained), trains_all=False)
+    run_.reporter.measure_by(work, gpu_peak())
 
 
 def _seed(seed: int) -> None:
@@ -181,6 +193,7 @@ def _trained(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, resumed:
     if resumed and resumed.manifest.step >= datasets.total_steps:
         load_adapter(model, resumed.path)
         return Outcome(memory, resumed.manifest.step)
+    attach(loop, run_.reporter)
     loop.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
     if follower.preempted:
         raise TrainerError(

@@ -90,7 +90,7 @@ class Workshop:
             training={"epochs": 3, "learningRate": 0.005},
         )
         for key, value in changes.items():
-            document[key] = {**document[key], **value} if isinstance(value, dict) else value
+            document[key] = {**document.get(key, {}), **value} if isinstance(value, dict) else value
         return document
 
     def _place(self, configuration):
@@ -101,11 +101,11 @@ class Workshop:
         environment = {"TUNESMITH_TERMINATION_LOG": str(folder / "termination-log"), "OMP_NUM_THREADS": "1"}
         return folder, environment
 
-    def train(self, configuration):
-        """Starts `tunesmith-trainer train`, alone."""
-        folder, environment = self._place(configuration)
+    def train(self, configuration, *, target=forked.run, **environment):
+        """Starts `tunesmith-trainer train`, alone; `target` may spoil something first."""
+        folder, own = self._place(configuration)
         arguments = ["train", "--config", str(folder / "config.json")]
-        process = self._server.Process(target=forked.run, args=(arguments, environment, str(folder / "output")))
+        process = self._server.Process(target=target, args=(arguments, own | environment, str(folder / "output")))
         process.start()
         return self._kept(Pod(process, folder / "output", folder / "termination-log"))
 

@@ -1,9 +1,12 @@
 """Runs the trainer's command in a child of a server that has torch loaded: real processes, started in no time."""
 
+import itertools
 import os
+import threading
 
 import torch
 
+from tunesmith_trainer import training
 from tunesmith_trainer.cli import command
 
 
@@ -15,3 +18,16 @@ def run(arguments, environment, output):
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     command(arguments)
+
+
+def run_and_hang_in_step_7(arguments, environment, output):
+    """The same with a collator (a lambda, to be found in the stacks) that never returns once the evaluation before training and six steps have their rows."""
+    attach = training.attach
+
+    def attach_with_blocking_collator(loop, reporter):
+        collate, calls = loop.data_collator, itertools.count(1)
+        loop.data_collator = lambda rows: threading.Event().wait() if next(calls) > 17 else collate(rows)
+        attach(loop, reporter)
+
+    training.attach = attach_with_blocking_collator
+    run(arguments, environment, output)

@@ -169,6 +169,18 @@ class World(Strict):
         return self.pods * self.processes_per_pod
 
 
+class Watchdog(Strict):
+    """When training that sits still counts as hung, besides stallAfterSeconds."""
+
+    step_multiple: float = Field(default=20, ge=1, description="Never before so many times the median step.")
+    patient_seconds: float = Field(
+        default=1800,
+        gt=0,
+        description="Never before so long in the first steps, which compile and connect, and in a save or the "
+        "evaluation of one batch.",
+    )
+
+
 class Configuration(Strict):
     """One attempt of one job, whole."""
 
@@ -189,6 +201,7 @@ class Configuration(Strict):
     stall_after_seconds: float = Field(
         default=1800, gt=0, description="No step for so long while training: exit Stall."
     )
+    watchdog: Watchdog = Watchdog()
 
     @model_validator(mode="after")
     def the_world_divides_the_batch(self) -> Self:
