@@ -21,7 +21,7 @@ def run(arguments, environment, output):
 
 
 def run_and_hang_in_step_7(arguments, environment, output):
-    """The same with a collator (a lambda, to be found in the stacks) that never returns once the evaluation before training and six steps have their rows."""
+    """The same with a collator that never returns after the evaluation before training and the rows of six steps."""
     attach = training.attach
 
     def attach_with_blocking_collator(loop, reporter):
