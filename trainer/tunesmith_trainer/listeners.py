@@ -1,10 +1,11 @@
-"""Who listens besides the log: Kubeflow's receiver where its variables are set."""
+"""Who listens besides the log: Kubeflow's receiver where its variables are set, and trackers."""
 
 from collections.abc import Mapping
 
 from tunesmith_trainer import kubeflow
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.progress import Listener
+from tunesmith_trainer.trackers.choosing import couriers
 
 
 def listeners(configuration: Configuration, environment: Mapping[str, str]) -> list[Listener]:
@@ -15,4 +16,4 @@ def listeners(configuration: Configuration, environment: Mapping[str, str]) -> l
     receiver = kubeflow.receiver_of(environment)
     if receiver is not None:
         found.append(kubeflow.Sender(receiver))
-    return found
+    return [*found, *couriers(configuration)]
