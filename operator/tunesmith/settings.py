@@ -15,13 +15,15 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunesmith.cloud.generations import ApiGeneration
-from tunesmith.planning.circumstances import Installation, RepairTimes
+from tunesmith.planning.circumstances import Installation, PreparationNeeds, RepairTimes
 from tunesmith.planning.deadlines import Stage
 from tunesmith.planning.price_table import BilledFrom, BilledUntil, BillingRules, Prices, price_table
 
 log = logging.getLogger(__name__)
 
 Dollars = Annotated[Decimal, Field(ge=0)]
+# kubernetes: a quantity, such as "500m" or "4Gi".
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i)?$")]
 InstallationID = Annotated[str, Field(pattern=r"^[a-z0-9]{6}$")]
 
 
@@ -45,6 +47,9 @@ class Settings(BaseSettings):
     trainer_image: str = ""
     allowed_images: tuple[str, ...] = ()
     simulated_gpus: bool = False
+    preparation_cpu: Quantity = "1"
+    preparation_memory: Quantity = "4Gi"
+    hub_endpoint: str | None = None  # a mirror of the Hugging Face Hub; None: the Hub itself
 
     create_window_seconds: float = Field(default=30, gt=0)
     settle_seconds: float = Field(default=300, gt=0)
@@ -82,6 +87,17 @@ class Settings(BaseSettings):
     @field_validator("base_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+    @field_validator("hub_endpoint")
+    @classmethod
+    def _hub_is_a_web_address(cls, url: str | None) -> str | None:
+        """Tokens of jobs are sent there; a mirror inside the company may do without TLS, so http is allowed."""
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+            raise ValueError("TUNESMITH_HUB_ENDPOINT must be a URL of scheme, host, port and path only")
         return url.rstrip("/")
 
     @model_validator(mode="after")
@@ -125,6 +141,8 @@ class Settings(BaseSettings):
             trainer_image=self.trainer_image,
             allowed_images=self.allowed_images,
             simulated_gpus=self.simulated_gpus,
+            preparation=PreparationNeeds(self.preparation_cpu, self.preparation_memory),
+            hub_endpoint=self.hub_endpoint,
             create_window_seconds=self.create_window_seconds,
             settle_seconds=self.settle_seconds,
             absence_interval_seconds=self.absence_interval_seconds,

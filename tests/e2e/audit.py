@@ -23,6 +23,7 @@ class Request:
     name: str
     code: int
     message: str = ""
+    group: str = ""
 
     @property
     def is_forbidden(self) -> bool:
@@ -75,4 +76,5 @@ class AuditLog:
                     name=reference.get("name", ""),
                     code=entry.get("responseStatus", {}).get("code", 0),
                     message=entry.get("responseStatus", {}).get("message", ""),
+                    group=reference.get("apiGroup", ""),
                 )

@@ -4,6 +4,7 @@ import pytest
 from tests.e2e.conftest import KEY
 from tests.e2e.kstatus import intended, kstatus
 from tests.e2e.recorder import KINDS
+from tests.e2e.rights import RARE, granted, used
 
 from tunesmith.cloud.audit_reading import read_audit
 from tunesmith.resources.reasons import Reason
@@ -47,6 +48,15 @@ def test_the_operator_was_never_forbidden_anything(world):
     asked = world.audit.of_operator()
     assert asked
     assert [str(each) for each in asked if each.is_forbidden] == []
+
+
+def test_every_right_that_the_chart_grants_is_used(world):
+    rights = "/apis/rbac.authorization.k8s.io/v1"
+    roles = [*world.reader.items(f"{rights}/clusterroles"), *world.reader.items(f"{rights}/roles")]
+    allowed = granted(each for each in roles if each["metadata"]["name"] in {"tunesmith", "tunesmith-lease"})
+    asked = used(world.audit.of_operator())
+    assert sorted(str(right) for right in allowed - asked - RARE.keys()) == []
+    assert sorted(str(right) for right in RARE.keys() - allowed) == [], "these are not granted any more"
 
 
 def test_kstatus_agrees_with_every_status_that_was_seen(world):

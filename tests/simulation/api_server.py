@@ -17,6 +17,7 @@ Raw = Mapping[str, Any]
 Place = tuple[str, str, str]
 OWN = frozenset({"GPUCluster", "SharedVolume"})
 NAMESPACE = "ml"
+PARTS = frozenset({"metadata", "spec", "annotations"})
 
 
 @dataclass(eq=False)
@@ -29,6 +30,7 @@ class Store:
     version: int = 100
     made: int = 0
     writes: int = 0
+    applied: dict[Place, Raw] = field(default_factory=dict)
 
     def find(self, kind: str, name: str, namespace: str = NAMESPACE) -> Raw | None:
         """The object as it is stored."""
@@ -57,15 +59,17 @@ class Store:
         return stored
 
     def apply(self, manifest: Raw) -> Raw:
-        """Server-side apply: what the manifest says replaces what stood there; the rest of the object stays."""
-        stored = self.objects.get(_place(manifest))
+        """Server-side apply: what the manifest says stands, what it said the last time and says no more goes."""
+        place = _place(manifest)
+        stored, before = self.objects.get(place), self.applied.get(place, {})
         if stored is None:
+            self.applied[place] = manifest
             return self.put(manifest)
         _compare(stored, manifest["metadata"])
-        metadata = {**stored["metadata"], **manifest["metadata"]}
-        merged = {**stored, **manifest, "metadata": metadata}
-        if "spec" in stored and "spec" in manifest:
-            merged["spec"] = {**stored["spec"], **manifest["spec"]}
+        merged = _applied(_applied(stored, before, manifest, "spec"), before, manifest)
+        old, new = before.get("metadata") or {}, manifest["metadata"]
+        merged["metadata"] = _applied(_applied(stored["metadata"], old, new, "annotations"), old, new)
+        self.applied[place] = manifest
         return stored if merged == stored else self.put(merged)
 
     def status(self, raw: Raw, status: Raw) -> Raw:
@@ -270,6 +274,16 @@ def _compare(stored: Raw, sent: Raw) -> None:
     for mark in ("uid", "resourceVersion"):
         if sent.get(mark, stored["metadata"][mark]) != stored["metadata"][mark]:
             raise from_status("write", 409)
+
+
+def _applied(stored: Raw, before: Raw, now: Raw, part: str | None = None) -> dict[str, Any]:
+    """The fields, or those of one part, after an apply; parts are taken one by one and left alone here."""
+    if part is not None:
+        inner = _applied(stored.get(part) or {}, before.get(part) or {}, now.get(part) or {})
+        return {**stored, part: inner} if inner or part in stored else dict(stored)
+    gone = {key for key, value in before.items() if key not in now and not isinstance(value, Mapping)}
+    said = {key: value for key, value in now.items() if key not in PARTS}
+    return {**{key: value for key, value in stored.items() if key not in gone}, **said}
 
 
 def _place(raw: Raw) -> Place:

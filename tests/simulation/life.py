@@ -274,7 +274,7 @@ class Life:
         raw = self._chance.choice(found)
         wanted = (raw["kind"], raw["metadata"]["name"]) in self.user.wanted
         if size < 0.5 or not wanted:  # an object that is just lost is for the orphan sweep, which does not run here
-            self.watch.restored_at[raw["metadata"]["uid"]] = self.world.now
+            self.watch.restored(raw)
             self.api.put({key: value for key, value in raw.items() if key != "status"})
             return
         self.watch.lost_uids.add(raw["metadata"]["uid"])

@@ -23,7 +23,8 @@ class Watch:
     """Stands between the provider and the API server, and holds what each does against the other.
 
     `kept` are the things that `Retain` keeps apart, by id; `lost_uids` are objects that vanished by a restore, not by
-    the operator's doing; `restored_at` says when the status of an object was taken back to an earlier one.
+    the operator's doing; `restored_at` says when the status of an object was taken back to an earlier one, and
+    `forgotten` which things such a status had recorded, by the object's uid.
     """
 
     world: World
@@ -32,6 +33,7 @@ class Watch:
     kept: set[str] = field(default_factory=set)
     lost_uids: set[str] = field(default_factory=set)
     restored_at: dict[str, float] = field(default_factory=dict)
+    forgotten: dict[str, set[str]] = field(default_factory=dict)
     account_of_key: Callable[[], str] = lambda: "main"
     names: dict[tuple[str, str, str], ProviderName] = field(default_factory=dict)
 
@@ -40,7 +42,7 @@ class Watch:
         if verb == "create":
             self._not_twice(thing)
             self._owned(thing)
-        elif thing.id in self.kept and not self._was_taken_over(thing):
+        elif thing.id in self.kept and not self.was_taken_over(thing):
             self.world.broken(f"'{thing.name}' ({thing.id}) was kept apart by Retain, and somebody sent a {verb}")
         elif verb == "delete":
             self._may_go(thing)
@@ -59,6 +61,13 @@ class Watch:
             else:
                 self.world.broken(f"{_said(raw)} was let go while '{thing.name}' ({thing.id}) is paid for")
 
+    def restored(self, raw: Raw) -> None:
+        """A backup is about to take the status of this object back."""
+        uid, recorded = raw["metadata"]["uid"], _recorded(raw)
+        self.restored_at[uid] = self.world.now
+        if recorded is not None:
+            self.forgotten.setdefault(uid, set()).add(recorded)
+
     def owner_of(self, thing: Paid) -> Raw | None:
         """The object whose purchase this is: by the name, or because it took it over."""
         name = parse_provider_name(thing.name)
@@ -66,15 +75,6 @@ class Watch:
             for raw in self.api.of_kind(kind):
                 recorded = (raw.get("status") or {}).get("clusterID" if kind == "GPUCluster" else "volumeID")
                 if recorded == thing.id or (name is not None and name.is_same_object(self.name_of(raw))):
-                    return raw
-        return None
-
-    def predecessor_of(self, thing: Paid) -> Raw | None:
-        """The object that would take this over: of the same kind, namespace and name, but another one."""
-        name = parse_provider_name(thing.name)
-        for kind in OWN:
-            for raw in self.api.of_kind(kind):
-                if name is not None and name.is_predecessor_of(self.name_of(raw)):
                     return raw
         return None
 
@@ -88,6 +88,11 @@ class Watch:
             )
         return self.names[at]
 
+    def was_taken_over(self, thing: Paid) -> bool:
+        """Somebody said that an object of the same name may have it."""
+        owner = self.owner_of(thing)
+        return owner is not None and owner["spec"].get("adoptionPolicy") == "SameIdentity"
+
     def living(self) -> list[Paid]:
         """Everything that bills in all accounts."""
         return [thing for provider in self.providers for thing in provider.living()]
@@ -95,11 +100,6 @@ class Watch:
     def unowned(self) -> list[Paid]:
         """What bills and belongs to no object, less what is kept apart."""
         return [thing for thing in self.living() if thing.id not in self.kept and self.owner_of(thing) is None]
-
-    def _was_taken_over(self, thing: Paid) -> bool:
-        """Somebody said that an object of the same name may have it."""
-        owner = self.owner_of(thing)
-        return owner is not None and owner["spec"].get("adoptionPolicy") == "SameIdentity"
 
     def _left_to_people(self, thing: Paid) -> None:
         """Nobody can find it but people who know that account: they take it down in the provider's console."""
@@ -147,14 +147,11 @@ class Watch:
 
     def _things_of(self, raw: Raw) -> list[Paid]:
         own = self.name_of(raw)
-        recorded = (raw.get("status") or {}).get("clusterID") or (raw.get("status") or {}).get("volumeID")
+        held = {_recorded(raw), *self.forgotten.get(raw["metadata"]["uid"], ())}
         found = []
         for thing in self.living():
             name = parse_provider_name(thing.name)
-            taken_over = (
-                name is not None and raw["metadata"]["uid"] in self.restored_at and name.identity == own.identity
-            )
-            if thing.id == recorded or taken_over or (name is not None and name.is_same_object(own)):
+            if thing.id in held or (name is not None and name.is_same_object(own)):
                 found.append(thing)
         return found
 
@@ -164,6 +161,11 @@ class Watch:
 
 
 _DEFAULT = {"GPUCluster": "Delete", "SharedVolume": "Retain"}
+
+
+def _recorded(raw: Raw) -> str | None:
+    status = raw.get("status") or {}
+    return status.get("clusterID") or status.get("volumeID")
 
 
 def _said(raw: Raw) -> str:

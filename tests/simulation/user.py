@@ -74,7 +74,7 @@ class User:
                     self._change(raw, {"adoptionPolicy": "SameIdentity"})
                 if reason_of(raw) == "Gone" and kind == "GPUCluster":
                     self._change(raw, {"recreatePolicy": "WhenGone"})
-        self.watch.kept -= {thing.id for thing in self.watch.living() if self.watch.predecessor_of(thing) is not None}
+        self.watch.kept -= {thing.id for thing in self.watch.living() if self.watch.was_taken_over(thing)}
 
     def create(self, kind: str, name: str) -> None:
         """Apply the wish, if nothing of the name stands there."""

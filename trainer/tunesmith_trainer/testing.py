@@ -126,6 +126,18 @@ def tiny_configuration(root: Path, *, uid: str = "job-1", attempt: int = 1, **ch
     return merged(base, changes)
 
 
+def tiny_preparation(root: Path, *, uid: str = "job-1", **changes: Any) -> dict[str, Any]:
+    """A whole configuration of a preparation for the tiny model under `root`; `changes` replace parts, deeply."""
+    base: dict[str, Any] = {
+        "apiVersion": "trainer.tunesmith.dev/v1",
+        "model": {"path": f"{root}/model"},
+        "data": {"training": {"path": f"{root}/data/train.jsonl"}},
+        "training": {"epochs": 1, "globalBatch": 4, "contextLength": 64, "packing": False},
+        "storage": {"root": str(root), "jobPath": f"{root}/jobs/{uid}"},
+    }
+    return merged(base, changes)
+
+
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`base` with `changes` put over it, key by key."""
     return {

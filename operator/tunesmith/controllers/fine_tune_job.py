@@ -13,15 +13,18 @@ from tunesmith.controllers.pool import PoolController
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.progress_follower import ProgressFollower, Target
 from tunesmith.controllers.pull_secrets import copy_pull_secret
+from tunesmith.controllers.source_secrets import copy_secret_keys, secret_has_key
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.kinds import CONFIG_MAP
-from tunesmith.planning.actions import CopyPullSecret
+from tunesmith.planning.actions import CopyPullSecret, CopySecretKeys
 from tunesmith.planning.admission import has_ended, pool_of
 from tunesmith.planning.attempt_end import Workload, pod_that_tells
 from tunesmith.planning.circumstances import Circumstances, Known, Unknown
 from tunesmith.planning.decision import Action
 from tunesmith.planning.fine_tune_job import decide, needs_its_files
+from tunesmith.planning.job_end import part_under_way
 from tunesmith.planning.job_observation import JobDecision, JobObservation, cluster_name_of, config_maps_of
+from tunesmith.planning.sources import SecretKey, secret_uses
 from tunesmith.resources.catalog_model import CatalogModel
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.parsing import parse
@@ -60,6 +63,7 @@ class FineTuneJobController:
             answer=self._pools.answer_for(job),
             report=self._follower.report(key),
             last_words=await self._last_words(key, job, workload),
+            secrets=await self._secrets(job),
         )
 
     def decide(self, seen: JobObservation) -> JobDecision:
@@ -67,11 +71,15 @@ class FineTuneJobController:
         return decide(seen)
 
     async def act(self, seen: JobObservation, action: Action) -> object:
-        """The one action that only jobs have."""
-        if isinstance(action, CopyPullSecret):
-            await copy_pull_secret(self._ports, action)
-            return None
-        raise TypeError(f"{type(action).__name__} is not an action of a FineTuneJob")
+        """The two actions that only jobs have."""
+        match action:
+            case CopyPullSecret():
+                await copy_pull_secret(self._ports, action)
+            case CopySecretKeys():
+                await copy_secret_keys(self._ports, action)
+            case _:
+                raise TypeError(f"{type(action).__name__} is not an action of a FineTuneJob")
+        return None
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
         """Its pool, the cluster that it uses, and the volume that it stores on."""
@@ -92,24 +100,30 @@ class FineTuneJobController:
         self._words.forget(key)
 
     async def _last_words(self, key: Key, job: FineTuneJob, workload: Known[Workload] | Unknown) -> tuple[str, ...]:
-        """Of a pod that failed in the present attempt, as long as that is not judged."""
-        if isinstance(workload, Unknown) or job.status.admission is None or has_ended(job):
+        """Of a pod that failed in the present attempt or errand, as long as that is not judged."""
+        part = part_under_way(job.status)
+        if isinstance(workload, Unknown) or part is None or has_ended(job):
             self._words.forget(key)
             return ()
-        pod = pod_that_tells(workload.value, job.status.attempt or 0)
+        pod = pod_that_tells(workload.value, part)
         return () if pod is None else await self._words.of(key, pool_of(job), pod)
 
     def _follow(self, key: Key, job: FineTuneJob, workload: Known[Workload] | Unknown) -> None:
-        """Rank 0 of the present attempt, once its container has started; what was heard last stays until the next."""
+        """Rank 0 of the present attempt, or the pod of an errand, once its container has started.
+
+        What was heard last stays until the next.
+        """
         if has_ended(job):
             self._follower.stop(key)
-        if isinstance(workload, Unknown) or job.status.admission is None or job.status.attempt is None:
             return
-        pods = workload.value.pods_of(job.status.attempt)
-        first = next((pod for pod in pods if pod.index == 0 and pod.started), None)
-        if first is not None and not has_ended(job):
-            target = Target(pool_of(job), first.namespace, first.name, job.status.attempt)
-            self._follower.follow(key, target)
+        part = part_under_way(job.status)
+        if isinstance(workload, Unknown) or part is None:
+            return
+        first = next((pod for pod in workload.value.pods_of(part) if pod.index == 0 and pod.started), None)
+        if first is None:
+            return
+        attempt, errand = (part, None) if isinstance(part, int) else (0, part)
+        self._follower.follow(key, Target(pool_of(job), first.namespace, first.name, attempt, errand))
 
     def _model(self, job: FineTuneJob) -> CatalogModel | None:
         """By object name, or by the provider's id."""
@@ -122,6 +136,16 @@ class FineTuneJobController:
             raw = next((row for row in rows if (row.get("spec") or {}).get("id") == name), None)
         model = parse(raw) if raw is not None else None
         return model if isinstance(model, CatalogModel) else None
+
+    async def _secrets(self, job: FineTuneJob) -> dict[SecretKey, bool]:
+        """Whether the keys are there that a preparation needs before it begins. Nothing of their content is kept."""
+        preparation = job.status.preparation
+        if has_ended(job) or (preparation is not None and preparation.start_time is not None):
+            return {}
+        keys: dict[SecretKey, bool] = {}
+        for wanted in sorted({use.source for use in secret_uses(job.spec)}):
+            keys[wanted] = await secret_has_key(self._ports, job.namespace, wanted)
+        return keys
 
     async def _files(self, job: FineTuneJob) -> dict[str, str | None]:
         """The datasets that are keys of ConfigMaps, while they are needed: ConfigMaps are not watched."""

@@ -128,10 +128,10 @@ def _finalizers_with(found: Raw, finalizer: str, *, present: bool) -> list[str] 
     return [*have, finalizer] if present else [each for each in have if each != finalizer]
 
 
-def _release_patch(pod: Raw, node: str) -> list[dict[str, Any]]:
+def _release_patch(pod: Raw, node: str | None) -> list[dict[str, Any]]:
+    same = {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]}
+    let_go = {"op": "remove", "path": "/spec/schedulingGates"}
+    if node is None:
+        return [same, let_go]
     selector = dict(pod["spec"].get("nodeSelector") or {}) | {HOSTNAME_LABEL: node}
-    return [
-        {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]},
-        {"op": "add", "path": "/spec/nodeSelector", "value": selector},
-        {"op": "remove", "path": "/spec/schedulingGates"},
-    ]
+    return [same, {"op": "add", "path": "/spec/nodeSelector", "value": selector}, let_go]

@@ -9,7 +9,16 @@ from typing import Any
 from tunesmith.controllers.ports import Ports
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CONFIG_MAP
-from tunesmith.planning.name_book import Book, KeepName, RecordName, after, read_book, written_book
+from tunesmith.planning.name_book import (
+    BOOK_ANNOTATION,
+    Book,
+    KeepName,
+    RecordName,
+    after,
+    foreign_uid,
+    read_book,
+    written_book,
+)
 
 TRIES = 3
 
@@ -40,6 +49,12 @@ class NameBook:
         found = await self._found()
         return read_book((found or {}).get("data") or {})
 
+    async def confirmation_wanted(self) -> str:
+        """What a person must do before the book is believed; empty: nothing."""
+        found = await self._found()
+        uid = None if found is None else foreign_uid(found["metadata"])
+        return "" if uid is None else f"annotate ConfigMap '{self.name}' with {BOOK_ANNOTATION}={uid}"
+
     async def change(self, changed: Callable[[Book], Book]) -> None:
         """Read, change, and write if anything changed. Raises `KubeError`."""
         async with self._writing:
@@ -50,7 +65,9 @@ class NameBook:
                 if wanted is before:
                     return
                 try:
-                    await self._ports.kube.apply(self._manifest(wanted, found))
+                    stored = await self._ports.kube.apply(self._manifest(wanted, found))
+                    if found is None:  # only now is its uid known
+                        await self._ports.kube.apply(self._manifest(wanted, stored))
                     return
                 except KubeError as error:
                     if error.status != 409 or attempt == TRIES - 1:
@@ -66,5 +83,8 @@ class NameBook:
             "labels": {"app.kubernetes.io/managed-by": "tunesmith"},
         }
         if found is not None:
-            metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
+            meta = found["metadata"]
+            mark = (meta.get("annotations") or {}).get(BOOK_ANNOTATION) or meta.get("uid")
+            metadata["resourceVersion"] = meta["resourceVersion"]
+            metadata["annotations"] = {BOOK_ANNOTATION: mark}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": written_book(book)}

@@ -120,8 +120,8 @@ class OrphanSweep:
             await self._publish((), now)
             return
         owners = await self._owners()
-        book = await self._clouds.names.read()
-        grounds = Grounds(owners, book, self._ports.installation, now, self._ports.clock.monotonic())
+        book, confirm = await self._clouds.names.read(), await self._clouds.names.confirmation_wanted()
+        grounds = Grounds(owners, book, self._ports.installation, now, self._ports.clock.monotonic(), confirm)
         result = sweep(without_owner(eyeful.things.values(), owners), await self._remembered(), grounds)
         self._memory = result.memory
         present = frozenset(found.name for found in eyeful.things.values())

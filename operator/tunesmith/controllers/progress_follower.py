@@ -33,12 +33,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Target:
-    """The pod whose log tells of an attempt."""
+    """The pod whose log tells of an attempt, or of an errand (then `attempt` is 0)."""
 
     where: RemoteCluster | None
     namespace: str
     pod: str
     attempt: int
+    errand: str | None = None
 
 
 @dataclass
@@ -125,6 +126,7 @@ class _Following:
         heard = self._heard
         return Report(
             attempt=self.target.attempt,
+            errand=self.target.errand,
             readable=heard.readable,
             why=heard.why,
             since_monotonic=heard.since_monotonic,

@@ -72,6 +72,17 @@ class _Memory:
     writes_in_a_row: int = 0
 
 
+class _Outrun(Exception):
+    """Somebody wrote the resource before our own metadata could be: no failure, but a decision to be made anew.
+
+    Were it counted, somebody who annotates every second could hold a finalizer up for minutes at a time.
+    """
+
+    def __init__(self, done: tuple[Outcome, ...]) -> None:
+        super().__init__("the resource was written by somebody else first")
+        self.done = done
+
+
 # The whole status for a resource whose spec cannot be read; None: it can.
 Refusal = Callable[[Raw, datetime], Mapping[str, Any] | None]
 
@@ -137,7 +148,12 @@ class Reconciler:
             raw = stored
         for note in decision.events:
             self._recorder.record(raw, note)
-        memory.outcomes = await self._act(controller, memory, seen, decision.actions, raw)
+        try:
+            memory.outcomes = await self._act(controller, memory, seen, decision.actions, raw)
+        except _Outrun as outrun:
+            memory.outcomes = outrun.done
+            await self._refresh(raw)
+            return Pass("conflict", 0.0)
         # A write that goes with an action is progress: the start of an attempt alone has a dozen of them.
         memory.writes_in_a_row = memory.writes_in_a_row + 1 if differs and not memory.outcomes else 0
         if memory.outcomes:
@@ -207,10 +223,12 @@ class Reconciler:
     async def _act(
         self, controller: Controller[Any], memory: _Memory, seen: object, actions: tuple[Action, ...], raw: Raw
     ) -> tuple[Outcome, ...]:
-        """Carry the actions out in order, up to the first that fails."""
+        """Carry the actions out in order, up to the first that fails. Raises `_Outrun`."""
         outcomes: list[Outcome] = []
         for action in actions:
             outcome = await self._carry_out(controller, seen, action, raw)
+            if isinstance(action, SetMetadata) and _is_conflict(outcome):
+                raise _Outrun(tuple(outcomes))
             outcomes.append(outcome)
             self._remember(memory, outcome)
             if outcome.failure is not None:
@@ -252,6 +270,10 @@ class Reconciler:
         memory.failures[identity] = FailureRecord(count, self._clock.monotonic(), outcome.failure)
         while len(memory.failures) > FAILURES_REMEMBERED:
             del memory.failures[next(iter(memory.failures))]
+
+
+def _is_conflict(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.error is ErrorClass.CONFLICT
 
 
 def dumped(status: BaseModel) -> dict[str, Any]:

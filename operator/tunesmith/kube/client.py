@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
+from tunesmith.kube.apply_text import yaml_of
 from tunesmith.kube.errors import KubeError, from_status, unreachable
 from tunesmith.kube.kinds import NODE, POD, ObjectKind, kind_of
 
@@ -251,8 +252,9 @@ class Kube:
 
     async def _apply(self, path: str, what: str, kind: ObjectKind, body: Raw) -> Raw:
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        content = "application/apply-patch+yaml"
-        return await self._json("PATCH", path, what, kind, query=query, body=body, content_type=content)
+        # With the parameter, the library sends the text as it is; the API server drops the parameter.
+        content = "application/apply-patch+yaml; charset=utf-8"
+        return await self._json("PATCH", path, what, kind, query=query, body=yaml_of(body), content_type=content)
 
     async def _patch(self, kind: ObjectKind, namespace: str | None, name: str, patch: object, content_type: str) -> Raw:
         query = {"fieldManager": FIELD_MANAGER}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tunesmith.planning.attempt import on_storage
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.manifests import DATASETS_MAX_BYTES
+from tunesmith.planning.sources import fetches_model
 from tunesmith.resources.catalog_model import CatalogModel
 from tunesmith.resources.fine_tune_job_inputs import ModelType
 from tunesmith.resources.fine_tune_job_running import PlacementType
@@ -18,14 +19,17 @@ VALUES_NAMED = 12
 
 @dataclass(frozen=True)
 class Plan:
-    """What is resolved once and used by every attempt. `model_path` is as the pod sees it."""
+    """What is resolved once and used by every attempt.
+
+    `model_path` is as the pod sees it; None as long as the weights are to be fetched.
+    """
 
     pods: int
     gpus_per_pod: int
     processes_per_pod: int
     batch_size: int
     context_length: int
-    model_path: str
+    model_path: str | None
 
     @property
     def world(self) -> int:
@@ -97,10 +101,12 @@ def _image(seen: JobObservation) -> Refusal | None:
     return Refusal("ImageNotAllowed", f"`spec.image` '{image}' is not allowed here; allowed: {allowed}.")
 
 
-def _model_path(seen: JobObservation) -> str | Refusal:
+def _model_path(seen: JobObservation) -> str | Refusal | None:
     spec = seen.spec
     if spec.model.type is ModelType.PATH and spec.model.path is not None:
         return on_storage(spec.model.path)
+    if spec.weights_path is not None and spec.model.type is ModelType.HUGGING_FACE:
+        return on_storage(spec.weights_path)
     name = spec.model.catalog.name if spec.model.catalog is not None else ""
     if spec.model.type is ModelType.CATALOG and seen.model is None:
         return Refusal(
@@ -110,15 +116,26 @@ def _model_path(seen: JobObservation) -> str | Refusal:
         )
     if spec.weights_path is not None:
         return on_storage(spec.weights_path)
-    if seen.model is None or seen.model.spec.weights is None:
-        return Refusal(
-            "WeightsUnknown",
-            f"It is not known where the weights of '{name}' are published. Put them on the job's storage and name the "
-            "directory in `spec.weightsPath`, or set `weights.huggingFace` in a CatalogModel of your own.",
-        )
+    if fetches_model(spec, seen.model):
+        return _gated(seen) or (seen.status.pinned.model_path if seen.status.pinned is not None else None)
     return Refusal(
-        "NotImplemented",
-        f"`spec.weightsPath` is needed for '{name}': weights are not fetched yet. Put them on the job's storage.",
+        "WeightsUnknown",
+        f"It is not known where the weights of '{name}' are published. Put them on the job's storage and name the "
+        "directory in `spec.weightsPath`, or set `weights.huggingFace` in a CatalogModel of your own.",
+    )
+
+
+def _gated(seen: JobObservation) -> Refusal | None:
+    """A row of the catalogue has no place for a token; a mirror of the Hub asks for none."""
+    weights = seen.model.spec.weights if seen.model is not None else None
+    if weights is None or not weights.gated or seen.around.installation.hub_endpoint is not None:
+        return None
+    repo = weights.hugging_face.repo
+    return Refusal(
+        "WeightsGated",
+        f"'{repo}' gives its weights only to those who accepted its licence. Name it by `spec.model.type: "
+        "HuggingFace` with a token in `spec.model.huggingFace.tokenSecretRef`, or put the weights on the job's storage "
+        "and name the directory in `spec.weightsPath`.",
     )
 
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.planning.acceptance import Plan, plan_of
-from tunesmith.planning.configuration import config_hash, configuration, dataset_hashes
+from tunesmith.planning.configuration import config_hash, configuration
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.verdict import Verdict
-from tunesmith.resources.fine_tune_job_inputs import DatasetType
-from tunesmith.resources.fine_tune_job_status import Pinned
+from tunesmith.resources.fine_tune_job_status import DatasetStatus, FineTuneJobStatus, Pinned
 from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
 
 
@@ -23,17 +22,26 @@ def accepted_changes(seen: JobObservation) -> dict[str, Any]:
 
 
 def accepted_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
-    """The job can be done as it is written, and its data is where it should be."""
-    source = seen.spec.dataset.training
-    read_here = source.type is DatasetType.CONFIG_MAP
-    data = (
-        Verdict(True, "DatasetFound", "The dataset's ConfigMap is there; the trainer checks its rows.")
-        if read_here
-        else Verdict(
-            True, "DatasetOnStorage", "The dataset is a path on the storage; the trainer checks it before training."
-        )
-    )
-    return {"Accepted": Verdict(True, "Accepted", "The job is within all limits."), "DatasetReady": data}
+    """The job can be done as it is written; and what is known of its data."""
+    return {"Accepted": Verdict(True, "Accepted", "The job is within all limits."), "DatasetReady": _data(seen)}
+
+
+def _data(seen: JobObservation) -> Verdict:
+    if not is_prepared(seen.status):
+        return Verdict(None, "NotYet", "Weights and data are looked at, without GPUs, once the cluster takes pods.")
+    return dataset_verdict(seen.status.dataset or DatasetStatus())
+
+
+def dataset_verdict(dataset: DatasetStatus) -> Verdict:
+    """What the preparation found."""
+    dropped = sum(one.count for one in dataset.dropped)
+    more = f"; {dropped} have nothing to learn from and are left out" if dropped else ""
+    return Verdict(True, "DatasetChecked", f"{dataset.rows} rows are learned, {dataset.tokens} tokens{more}.")
+
+
+def is_prepared(status: FineTuneJobStatus) -> bool:
+    """Whether weights and data lie checked on the storage."""
+    return status.preparation is not None and status.preparation.completion_time is not None
 
 
 def ready_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
@@ -64,13 +72,9 @@ def _written_plan(seen: JobObservation, plan: Plan) -> WrittenPlan:
     )
 
 
-def _pinned(seen: JobObservation, plan: Plan) -> Pinned:
-    before = seen.status.pinned or Pinned()
-    if seen.attempt > 0 and before.config_hash is not None:
+def _pinned(seen: JobObservation, plan: Plan) -> Pinned | None:
+    """The hash of the configuration is known once all its paths are."""
+    before = seen.status.pinned
+    if before is None or not is_prepared(seen.status) or before.config_hash is not None:
         return before
-    return before.model_copy(
-        update={
-            "config_hash": config_hash(configuration(seen, plan, max(1, seen.attempt))),
-            "dataset_sha256": dataset_hashes(seen),
-        }
-    )
+    return before.model_copy(update={"config_hash": config_hash(configuration(seen, plan, max(1, seen.attempt)))})

@@ -87,10 +87,28 @@ class CopyPullSecret(Action):
 
 
 @dataclass(frozen=True)
+class CopySecretKeys(Action):
+    """Copy some keys of a Secret into the bought cluster whose pod reads them. It goes with `owner`, an object there.
+
+    Their content never enters a decision.
+    """
+
+    where: RemoteCluster
+    namespace: str
+    name: str
+    keys: tuple[str, ...]
+    to_namespace: str
+    to_name: str
+    owner_name: str
+    owner_uid: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class ReleasePod(Action):
-    """Give a gated pod its node and take its scheduling gates away, in one JSON patch."""
+    """Give a gated pod its node and take its scheduling gates away, in one JSON patch. None: the scheduler chooses."""
 
     where: RemoteCluster | None
     namespace: str
     name: str
-    node: str
+    node: str | None

@@ -1,4 +1,4 @@
-"""One attempt of a job: its names, where it runs, and everything its objects are made from."""
+"""One attempt of a job: its names, where it runs, and everything its objects are made from; what errands share too."""
 
 from __future__ import annotations
 
@@ -60,19 +60,18 @@ class JobIdentity:
         }
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """What the manifests of one attempt say. Whatever the user wrote has been checked before it comes here.
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What attempts and errands have in common: pods of the trainer's image on the job's storage.
 
-    `datasets` are files that travel in the ConfigMap, by file name; `claim` is the storage's PersistentVolumeClaim.
+    Whatever the user wrote has been checked before it comes here. `datasets` are files that travel in the ConfigMap, by
+    file name; `claim` is the storage's PersistentVolumeClaim.
     """
 
     job: JobIdentity
     number: int
     where: RemoteCluster | None
     namespace: str
-    pods: int
-    gpus_per_pod: int
     image: str
     claim: str
     grace_seconds: int
@@ -82,17 +81,16 @@ class Attempt:
     tolerations: tuple[Tolerated, ...] = ()
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
-    rdma_resource: str | None = None
 
     @property
     def name(self) -> str:
-        """The name of the attempt's Job and ConfigMap."""
-        return attempt_name(self.job, self.number)
+        """The name of its Job and ConfigMap."""
+        raise NotImplementedError
 
     @property
-    def master_port(self) -> int:
-        """Where its rank 0 listens for the others."""
-        return master_port(self.job, self.number)
+    def labels(self) -> dict[str, str]:
+        """What its objects carry."""
+        raise NotImplementedError
 
     @property
     def pull_secrets(self) -> Mapping[str, str]:
@@ -101,15 +99,34 @@ class Attempt:
             return {name: name for name in self.image_secrets}
         return {name: f"{self.name}-pull-{index}" for index, name in enumerate(self.image_secrets)}
 
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt(Work):
+    """What the manifests of one attempt say."""
+
+    pods: int
+    gpus_per_pod: int
+    rdma_resource: str | None = None
+
     @property
-    def service_name(self) -> str:
-        """The headless Service, and the pods' subdomain. Services may not begin with a digit."""
-        return self.name if self.name[0].isalpha() else f"j{self.name}"
+    def name(self) -> str:
+        """The name of the attempt's Job and ConfigMap."""
+        return attempt_name(self.job, self.number)
 
     @property
     def labels(self) -> dict[str, str]:
         """What the attempt's objects carry."""
         return {**self.job.labels, ATTEMPT_LABEL: str(self.number)}
+
+    @property
+    def master_port(self) -> int:
+        """Where its rank 0 listens for the others."""
+        return master_port(self.job, self.number)
+
+    @property
+    def service_name(self) -> str:
+        """The headless Service, and the pods' subdomain. Services may not begin with a digit."""
+        return self.name if self.name[0].isalpha() else f"j{self.name}"
 
 
 def attempt_name(job: JobIdentity, number: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tunesmith.planning.contract import (
@@ -19,6 +19,10 @@ MESSAGE_CHARACTERS = 1000
 
 # kubernetes: reasons of the DisruptionTarget condition that mean "another pod was more important", not "broken".
 PREEMPTIONS = frozenset({"PreemptionByScheduler", "EvictionByEvictionAPI"})
+END_MESSAGE_LOST = "EndMessageLost"
+
+# What of a job runs: an attempt by its number, or an errand without GPUs by its label.
+Part = int | str
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,14 @@ class Workload:
     pods: tuple[PodFact, ...] = ()
     nodes: tuple[NodeFact, ...] = ()
 
-    def job_of(self, attempt: int) -> JobFact | None:
-        """The attempt's batch Job."""
-        return next((job for job in self.jobs if job.attempt == attempt), None)
+    def job_of(self, part: Part) -> JobFact | None:
+        """The batch Job of an attempt or errand."""
+        return next((job for job in self.jobs if part in (job.attempt, job.errand)), None)
 
-    def pods_of(self, attempt: int) -> tuple[PodFact, ...]:
-        """The attempt's pods, by completion index."""
-        return tuple(sorted((p for p in self.pods if p.attempt == attempt), key=lambda p: (p.index or 0, p.name)))
+    def pods_of(self, part: Part) -> tuple[PodFact, ...]:
+        """The pods of an attempt or errand, by completion index."""
+        pods = (pod for pod in self.pods if part in (pod.attempt, pod.errand))
+        return tuple(sorted(pods, key=lambda pod: (pod.index or 0, pod.name)))
 
     def sick_nodes(self) -> frozenset[str]:
         """Nodes that pods are bound to and that are gone or not ready."""
@@ -45,7 +50,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Succeeded:
-    """The result is published, and was read again by the trainer."""
+    """It did what it was for: of an attempt, the result is published and was read again by the trainer."""
 
     said: TerminationMessage
 
@@ -60,12 +65,19 @@ class Broke:
     blamed: tuple[str, ...] = ()
 
 
-def end_of(workload: Workload, attempt: int) -> Succeeded | Broke | None:
-    """How the attempt ended, or None while it goes on, or while a pod that may know better is still ending."""
-    pods = workload.pods_of(attempt)
+def reached_the_end(said: TerminationMessage) -> bool:
+    """Whether an attempt that ended with 0 says that it has succeeded."""
+    return said.reached_the_end
+
+
+def end_of(
+    workload: Workload, part: Part, succeeded: Callable[[TerminationMessage], bool] = reached_the_end
+) -> Succeeded | Broke | None:
+    """How an attempt or errand ended; None while it goes on, or while a pod that may know better is still ending."""
+    pods = workload.pods_of(part)
     for pod in pods:
         said = _said(pod)
-        if _exited_well(pod) and said is not None and said.reached_the_end:
+        if _exited_well(pod) and said is not None and succeeded(said):
             return Succeeded(said)
     broken = [_broke(pod) for pod in pods if pod.phase == "Failed" or _exited_badly(pod)]
     final = next((one for one in broken if one.retry is Retry.NEVER), None)
@@ -76,29 +88,25 @@ def end_of(workload: Workload, attempt: int) -> Succeeded | Broke | None:
         return sick
     if broken:
         return None if _some_may_know_better(pods) else min(broken, key=_weight)
-    return _left_early(workload, attempt, pods)
+    return _left_early(workload, part, pods)
 
 
-def pod_that_tells(workload: Workload, attempt: int) -> PodFact | None:
+def pod_that_tells(workload: Workload, part: Part) -> PodFact | None:
     """The failed pod whose log has the cause, as far as its end tells."""
-    failed = [pod for pod in workload.pods_of(attempt) if _exited_badly(pod)]
+    failed = [pod for pod in workload.pods_of(part) if _exited_badly(pod)]
     final = [pod for pod in failed if _broke(pod).retry is Retry.NEVER]
     return min(final or failed, key=lambda pod: _weight(_broke(pod)), default=None)
 
 
-def _left_early(workload: Workload, attempt: int, pods: tuple[PodFact, ...]) -> Broke | None:
+def _left_early(workload: Workload, part: Part, pods: tuple[PodFact, ...]) -> Broke | None:
     """Ends that no container tells of."""
-    job = workload.job_of(attempt)
+    job = workload.job_of(part)
     taken = next((pod for pod in pods if pod.deleting and not pod.finished), None)
     if taken is not None and (job is None or not job.deleting):
         return _disrupted(taken)
     first = next((pod for pod in pods if pod.index == 0), None)
     if first is not None and _exited_well(first):
-        return Broke(
-            "EndMessageLost",
-            Retry.INFRASTRUCTURE,
-            "The trainer ended well, but its last message was lost; the next attempt finds out what it published.",
-        )
+        return Broke(END_MESSAGE_LOST, Retry.INFRASTRUCTURE, "The trainer ended well, but its last message was lost.")
     if job is not None and job.failed:
         return Broke("PodsLost", Retry.INFRASTRUCTURE, job.failure_message or "The attempt's pods are gone.")
     return None

@@ -67,6 +67,14 @@ class RepairTimes:
 
 
 @dataclass(frozen=True)
+class PreparationNeeds:
+    """What the pod that fetches and checks asks of its node, in Kubernetes' words for quantities. It gets no GPU."""
+
+    cpu: str = "1"
+    memory: str = "4Gi"
+
+
+@dataclass(frozen=True)
 class Installation:
     """What the administrator set. Durations in seconds."""
 
@@ -80,6 +88,8 @@ class Installation:
     trainer_image: str = ""
     allowed_images: tuple[str, ...] = ()  # empty: only `trainer_image`
     simulated_gpus: bool = False
+    preparation: PreparationNeeds = field(default_factory=PreparationNeeds)
+    hub_endpoint: str | None = None  # None: the Hugging Face Hub itself
     create_window_seconds: float = 30
     settle_seconds: float = 300
     absence_interval_seconds: float = 30  # "gone" is said twice, at least this far apart

@@ -19,6 +19,7 @@ from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventTy
 from tunesmith.planning.orders import AddOnOrder, ChangeCluster, ClusterChanges, ComponentsOrder
 from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster
 from tunesmith.planning.purchase import LookAtProvider
+from tunesmith.planning.reservation import moved_end
 from tunesmith.planning.retry import retry_delay_seconds
 from tunesmith.planning.verdict import reason_of
 from tunesmith.resources.gpu_cluster import GPUClusterSpec
@@ -98,9 +99,7 @@ def wanted_changes(seen: ClusterObservation, cluster: ProviderCluster) -> Cluste
         components=_components(seen, cluster),
         add_ons=_add_ons(seen, cluster),
     )
-    end, known = billing.end_time, cluster.reservation_end
-    if end is not None and known is not None and abs((end - known).total_seconds()) >= 1:
-        changes = replace(changes, reservation_end=end)
+    changes = replace(changes, reservation_end=moved_end(billing, cluster.reservation_end))
     return None if changes == ClusterChanges() else changes
 
 

@@ -21,6 +21,7 @@ from tunesmith.planning.ownership import (
     PROTECTION_ANNOTATION,
     is_protected,
     was_restored,
+    way_out_of,
     without_finalizer,
 )
 from tunesmith.planning.verdict import Verdict
@@ -65,14 +66,13 @@ def protected(seen: ClusterObservation) -> ClusterDecision | None:
 
 
 def abandoned(seen: ClusterObservation) -> ClusterDecision | None:
-    """The user lets the resource go although the provider does not answer; it must name what may still bill."""
-    wish = seen.resource.metadata.annotations.get(ABANDON_ANNOTATION)
+    """The user lets the resource go although the provider does not answer; it must name what may still bill.
+
+    An annotation that names something else is no wish about this resource: what can be given back is given back.
+    """
     target = target_of(seen)
-    if wish is None or target is None:
+    if target is None or seen.resource.metadata.annotations.get(ABANDON_ANNOTATION) != target:
         return None
-    if wish != target:
-        message = f"The annotation '{ABANDON_ANNOTATION}' says '{wish}', but this resource is about '{target}'."
-        return stalled(seen, Reason.ABANDON_MISMATCH, f"{message} Set it to '{target}' to let the resource go.")
     message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
     note = EventNote(EventType.WARNING, Reason.ABANDONED, message)
     return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.ABANDONED, seen.around.installation))
@@ -110,7 +110,8 @@ def only_watched(seen: ClusterObservation) -> ClusterDecision | None:
     if seen.may_change:
         return None
     message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) was only watched and stays as it is."
-    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
+    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
 
 def restored_and_undecided(seen: ClusterObservation) -> ClusterDecision | None:
@@ -146,8 +147,7 @@ def let_go(seen: ClusterObservation, *events: EventNote, keep: tuple[KeepName, .
 def _ending(seen: ClusterObservation) -> Ending:
     return Ending(
         over=_over,
-        way_out=f"Mend that; or set the annotation '{ABANDON_ANNOTATION}' to '{{target}}' to let the resource go, and "
-        "see to the bill yourself.",
+        way_out=f"Mend that; or {way_out_of(seen.resource.metadata)}",
         then="the resource goes.",
         since=seen.resource.metadata.deletion_timestamp or seen.around.now,
     )

@@ -67,7 +67,7 @@ def billing_order(billing: Billing) -> BillingOrder:
         type=BILLING_WORDS[billing.type],
         duration_days=billing.duration_days,
         start=billing.start_time,
-        end=billing.end_time,
+        end=None if billing.duration_days is not None else billing.end_time,  # moved once it is bought
         reserved_gpus=_gpus(billing.reserved_nodes),
         preemptible_gpus=_gpus(billing.preemptible_nodes),
         capacity_pool_id=None if pool is None else pool.id,

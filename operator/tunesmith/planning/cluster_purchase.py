@@ -340,6 +340,7 @@ def _with_bought(
         "choice": Choice(region=choice.region, gpu_type=choice.gpu_type),
         "out_of_stock": (),
         "next_try_time": None,
+        "recreate_time": None,
         "provider_status": cluster.status if cluster is not None else None,
         "cost": bought_now(seen, cluster),
     }

@@ -1,4 +1,4 @@
-"""The trainer's configuration file for one attempt, in the words of contract/v1/configuration.schema.json."""
+"""The trainer's configuration files, in the words of contract/v1: of an attempt, and of the preparation before it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from tunesmith.planning.attempt import (
 )
 from tunesmith.planning.contract import API_VERSION
 from tunesmith.planning.job_observation import JobObservation
+from tunesmith.planning.sources import ROLES, TRAINING, VALIDATION, fetch_section, fetches_data, fetches_model
 from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
+from tunesmith.resources.fine_tune_job_status import Pinned
 
 # What another attempt may have otherwise without another outcome.
 NOT_HASHED = frozenset({"microBatch", "gradientAccumulation"})
+DECIDES_ABOUT_ROWS = frozenset({"epochs", "maxSteps", "globalBatch", "contextLength", "packing"})
 
 
 def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, Any]:
@@ -55,6 +58,23 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
     }
 
 
+def prepare_configuration(seen: JobObservation, plan: Plan, number: int) -> dict[str, Any]:
+    """The file of a preparation: where everything comes from, and what decides what becomes of the rows."""
+    whole = configuration(seen, plan, 1)
+    fetch = fetch_section(seen.spec, seen.model, seen.around.installation)
+    fetched = {} if fetch is None else fetch.get("datasets", {})
+    written = {
+        "apiVersion": API_VERSION,
+        "data": {key: part for key, part in whole["data"].items() if key not in fetched},
+        "method": whole["method"],
+        "training": {key: part for key, part in whole["training"].items() if key in DECIDES_ABOUT_ROWS},
+        "storage": {"root": STORAGE_ROOT, "jobPath": job_path(seen.identity), "attempt": number},
+        "stallAfterSeconds": seen.spec.recovery.stall_timeout_seconds,
+    }
+    model = {} if fetches_model(seen.spec, seen.model) else {"model": whole["model"]}
+    return written | model | ({} if fetch is None else {"fetch": fetch})
+
+
 def config_hash(configuration: Mapping[str, Any]) -> str:
     """SHA-256 over what decides the outcome of the training."""
     training = {key: value for key, value in configuration["training"].items() if key not in NOT_HASHED}
@@ -67,9 +87,14 @@ def travelling_files(seen: JobObservation) -> dict[str, str]:
     return {_file_name(role): text for role, text in seen.files.items() if text is not None}
 
 
-def dataset_hashes(seen: JobObservation) -> tuple[str, ...]:
-    """SHA-256 of every dataset that the operator reads itself, by role."""
-    return tuple(hashlib.sha256((seen.files[role] or "").encode()).hexdigest() for role in sorted(seen.files))
+def changed_files(seen: JobObservation) -> tuple[str, ...]:
+    """Roles of the datasets from ConfigMaps that are not what was prepared. What nobody pinned has not changed."""
+    pinned = dict(zip(ROLES, seen.status.pinned.dataset_sha256 if seen.status.pinned is not None else (), strict=False))
+    return tuple(
+        role
+        for role, text in sorted(seen.files.items())
+        if text is not None and role in pinned and hashlib.sha256(text.encode()).hexdigest() != pinned[role]
+    )
 
 
 def _file_name(role: str) -> str:
@@ -79,18 +104,22 @@ def _file_name(role: str) -> str:
 def _data(seen: JobObservation) -> dict[str, Any]:
     dataset = seen.spec.dataset
     data: dict[str, Any] = {
-        "training": {"path": _path("training", dataset.training)},
+        "training": {"path": _path(seen, TRAINING, dataset.training)},
         "trainOnInputs": seen.spec.method.train_on_inputs.value,
         "onUnstableTemplate": dataset.on_unstable_template.value,
     }
     if dataset.validation is not None:
-        data["validation"] = {"path": _path("validation", dataset.validation)}
+        data["validation"] = {"path": _path(seen, VALIDATION, dataset.validation)}
     return data
 
 
-def _path(role: str, source: DatasetSource) -> str:
+def _path(seen: JobObservation, role: str, source: DatasetSource) -> str | None:
+    """As the pod sees it; None as long as the file is to be fetched."""
     if source.type is DatasetType.CONFIG_MAP:
         return f"{CONFIGURATION_DIRECTORY}/{_file_name(role)}"
+    if fetches_data(source):
+        pinned = seen.status.pinned or Pinned()
+        return pinned.training_path if role == TRAINING else pinned.validation_path
     return on_storage(source.path or "")
 
 

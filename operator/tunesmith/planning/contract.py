@@ -99,6 +99,8 @@ class Progress(Said):
     eta_seconds: float | None = None
     checkpoint: CheckpointSaid | None = None
     dropped_rows: dict[str, int] | None = None
+    bytes_done: int | None = None
+    bytes_total: int | None = None
     message: str | None = None
 
 
@@ -114,6 +116,29 @@ class Heartbeat(Said):
     stalled: bool = False
 
 
+class DatasetHashes(Said):
+    """SHA-256 of the dataset files, as they lie on the storage."""
+
+    training: str
+    validation: str | None = None
+
+
+class Prepared(Said):
+    """What a preparation came to: resolved places and hashes, and what became of the training rows."""
+
+    model_path: str
+    model_revision: str | None = None
+    training_path: str
+    validation_path: str | None = None
+    dataset_sha256: DatasetHashes = Field(alias="datasetSHA256")
+    rows: int = Field(ge=0)
+    trained: int = Field(ge=0)
+    tokens: int = Field(ge=0)
+    truncated: int = Field(default=0, ge=0)
+    dropped: dict[str, int] = Field(default_factory=dict)
+    total_steps: int = Field(ge=1)
+
+
 class TerminationMessage(Said):
     """The end of one container."""
 
@@ -124,13 +149,19 @@ class TerminationMessage(Said):
     total_steps: int | None = None
     result_sha256: str | None = Field(default=None, alias="resultSHA256")
     path: str | None = None
+    prepared: Prepared | None = None
     message: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """The trainer's own word that it did what its command is for."""
+        return self.error_class == "Success"
 
     @property
     def reached_the_end(self) -> bool:
         """Success is a step that equals the total, and a published result; exit 0 alone is not."""
         return (
-            self.error_class == "Success"
+            self.succeeded
             and self.total_steps is not None
             and self.step == self.total_steps
             and self.result_sha256 is not None

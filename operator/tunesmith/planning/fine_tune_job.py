@@ -9,8 +9,9 @@ from tunesmith.planning.accepted import accepted_changes, accepted_verdicts, rea
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.admission import request_of
 from tunesmith.planning.circumstances import NotYet, Unknown
-from tunesmith.planning.configuration import dataset_hashes, travelling_files
+from tunesmith.planning.configuration import changed_files, travelling_files
 from tunesmith.planning.decision import EventNote, EventType, first_answer
+from tunesmith.planning.finish_check import result_not_looked_for
 from tunesmith.planning.job_cluster import cluster_not_ready, cluster_of_the_template
 from tunesmith.planning.job_end import being_deleted, failed, finished, leftovers
 from tunesmith.planning.job_observation import (
@@ -29,6 +30,7 @@ from tunesmith.planning.looking import requested
 from tunesmith.planning.moving_off import leaving_its_nodes
 from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
+from tunesmith.planning.preparation import not_prepared
 from tunesmith.planning.running import (
     attempt_ended,
     attempt_not_made,
@@ -66,6 +68,8 @@ def _answer(seen: JobObservation) -> JobDecision:
         without_finalizer,
         cluster_of_the_template,
         cluster_not_ready,
+        not_prepared,  # fetched and checked without GPUs: what is wrong with model or data costs none
+        result_not_looked_for,
         not_admitted,
         cluster_released,
         cannot_be_seen,
@@ -183,14 +187,8 @@ def dataset_missing(seen: JobObservation) -> JobDecision | None:
             verdicts={**accepted_verdicts(seen), "DatasetReady": Verdict(False, "DatasetNotFound", message)},
             again=MISSING_DATASET_SECONDS,
         )
-    pinned = seen.status.pinned
-    if (
-        seen.attempt > 0
-        and pinned is not None
-        and pinned.dataset_sha256
-        and pinned.dataset_sha256 != dataset_hashes(seen)
-    ):
-        message = "The ConfigMap of the dataset changed after the job began. Put it back, or make another job."
+    if changed_files(seen):
+        message = "The ConfigMap of the dataset changed after it was checked. Put it back, or make another job."
         verdict = Verdict(False, "DatasetChanged", message)
         return stalled(seen, "Waiting", "DatasetChanged", message, verdicts={"DatasetReady": verdict})
     return None

@@ -44,7 +44,7 @@ from tunesmith.planning.credential_secret import following_secret, refusal_of_ke
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import credential_can_tell
 from tunesmith.planning.idle import warned_of_idleness
-from tunesmith.planning.incarnation import is_recreated, recreated
+from tunesmith.planning.incarnation import has_been_steady, is_recreated, keeps_vanishing, recreated
 from tunesmith.planning.lifetime import (
     awake_in_time,
     expired,
@@ -153,6 +153,7 @@ def _managed(seen: ClusterObservation) -> ClusterDecision:
         start_is_past,
         credential_must_stay,
         ordered_with_another_key,
+        keeps_vanishing,
         waits_for_volume,
         too_dear_to_buy,
         buy,  # intent, look, buy: never twice
@@ -316,6 +317,8 @@ def in_order(seen: ClusterObservation) -> ClusterDecision:
         seen = replace(seen, resource=seen.resource.model_copy(update={"status": ready}))
         events = (EventNote(EventType.NORMAL, Reason.IN_ORDER, message),)
     status = as_seen(seen, cluster)
+    if has_been_steady(seen) and status.vanished is not None:
+        status = status.model_copy(update={"vanished": None})
     return done(seen, Reason.IN_ORDER, message, status=status, verdicts=standing(seen, cluster), events=events)
 
 

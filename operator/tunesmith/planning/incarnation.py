@@ -6,19 +6,25 @@ successor. It counts up only after a confirmed absence, and the name annotation 
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from tunesmith.planning.actions import DeleteObject
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, working
 from tunesmith.planning.cluster_status import without_what_is_gone
 from tunesmith.planning.decision import Decision, EventNote, EventType
-from tunesmith.planning.verdict import Verdict
+from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_parts import BillingType, RecreatePolicy
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
+from tunesmith.resources.timestamps import format_time
 
 ClusterDecision = Decision[GPUClusterStatus]
 
+FIRST_PAUSE_SECONDS = 60
+LONGEST_PAUSE_SECONDS = 3600
+STEADY_AFTER = timedelta(hours=1)
 LAST_INCARNATION = 9999  # the name has room for four digits
 
 
@@ -41,6 +47,8 @@ def after_absence(seen: ClusterObservation) -> GPUClusterStatus:
             "kubeconfig_secret_name": None,
             "suspect_nodes": (),
             "leaving_nodes": (),
+            "vanished": None,
+            "recreate_time": None,
         }
     )
 
@@ -57,16 +65,53 @@ def recreated(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
     left = kubeconfig_left(seen)
     if left is not None:
         return quietly(seen, left)
+    vanished = 1 if has_been_steady(seen) else (seen.status.vanished or 0) + 1
+    until = _bought_again_at(seen, vanished)
     message = f"Cluster '{cluster_id}' is gone from the provider, and this resource did not delete it. Another is "
-    message += "bought, as `spec.recreatePolicy` says."
+    message += "bought, as `spec.recreatePolicy` says" + ("." if until is None else f", at {format_time(until)}.")
+    after = after_absence(seen).model_copy(update={"vanished": vanished, "recreate_time": until})
     return working(
         seen,
         Reason.RECREATED,
         message,
-        status=after_absence(seen),
+        status=after,
         verdicts={"Provisioned": Verdict(False, Reason.RECREATED, message)},
         events=(EventNote(EventType.WARNING, Reason.RECREATED, message),),
     )
+
+
+def keeps_vanishing(seen: ClusterObservation) -> ClusterDecision | None:
+    """Clusters that vanish one after another are each paid for: the pause before the next one grows."""
+    until, status = seen.status.recreate_time, seen.status
+    if until is None or status.cluster_id is not None or seen.intent is not None:
+        return None
+    left = min((until - seen.around.now).total_seconds(), LONGEST_PAUSE_SECONDS)
+    if left <= 0:
+        return None
+    message = (
+        f"{status.vanished} clusters in a row vanished from the provider within an hour of being Ready, or before, "
+        f"and this resource did not delete them. The next one is bought at {format_time(until)}. Find out at the "
+        "provider who deletes them; set `spec.recreatePolicy` to 'Never' to buy none."
+    )
+    verdicts = {"Provisioned": Verdict(False, Reason.KEEPS_VANISHING, message)}
+    events: tuple[EventNote, ...] = ()
+    if reason_of(status.conditions, "Provisioned") != Reason.KEEPS_VANISHING:
+        events = (EventNote(EventType.WARNING, Reason.KEEPS_VANISHING, message),)
+    return working(seen, Reason.KEEPS_VANISHING, message, verdicts=verdicts, events=events, again=left)
+
+
+def has_been_steady(seen: ClusterObservation) -> bool:
+    """This incarnation was Ready long enough ago: what vanished before it is no series any more."""
+    ready = seen.status.first_ready_time
+    return ready is not None and seen.around.now - ready >= STEADY_AFTER
+
+
+def _bought_again_at(seen: ClusterObservation, vanished: int) -> datetime | None:
+    """The first one is bought again at once; before each further one of a series the pause doubles."""
+    if vanished < 2:
+        return None
+    seconds = min(FIRST_PAUSE_SECONDS * 2 ** min(vanished - 2, 16), LONGEST_PAUSE_SECONDS)
+    return seen.around.now.replace(microsecond=0) + timedelta(seconds=seconds)
 
 
 def kubeconfig_left(seen: ClusterObservation) -> DeleteObject | None:

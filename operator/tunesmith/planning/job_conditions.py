@@ -12,7 +12,7 @@ from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job_status import FineTuneJobStatus
 
 # In the order in which a job comes by them; each is asked for only when those before it hold.
-WAY_TO_THE_GPUS = ("Accepted", "DatasetReady", "ClusterReady", "Admitted")
+WAY_TO_THE_GPUS = ("Accepted", "ClusterReady", "DatasetReady", "Admitted")
 ENDS = ("Succeeded", "Failed")
 NOT_ENDED = Verdict(False, "NotEnded", "The job has not ended.")
 ENDED = {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from tunesmith.planning.actions import DeleteObject, SetMetadata
+from tunesmith.planning.attempt import from_storage
+from tunesmith.planning.attempt_end import Part, Succeeded
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action, EventNote, EventType
+from tunesmith.planning.errand import errand_under_way
 from tunesmith.planning.job_cluster import give_back_the_template_cluster
 from tunesmith.planning.job_observation import (
     FINALIZER,
@@ -14,14 +18,16 @@ from tunesmith.planning.job_observation import (
     JobDecision,
     JobObservation,
     as_it_was,
+    done,
     stalled,
     working,
 )
 from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.verdict import Verdict
+from tunesmith.planning.written_progress import finished_progress, progress_changes
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job_running import OnDelete
-from tunesmith.resources.fine_tune_job_status import Failure
+from tunesmith.resources.fine_tune_job_status import Failure, FineTuneJobStatus, OutputStatus
 from tunesmith.resources.metadata import API_VERSION
 
 AT_ONCE_SECONDS = 1  # kubernetes: 0 would take the pod out of the API while its processes may go on
@@ -37,7 +43,7 @@ def being_deleted(seen: JobObservation) -> JobDecision | None:
         return None
     if FINALIZER not in seen.job.metadata.finalizers:
         return JobDecision(status=seen.status)
-    if seen.attempt == 0 or _cluster_takes_everything_along(seen):
+    if (seen.attempt == 0 and seen.status.preparation is None) or _cluster_takes_everything_along(seen):
         return _let_go(seen)  # nothing was ever made, or its cluster's end is its end
     if isinstance(seen.workload, Unknown):
         message = f"The cluster does not answer ({seen.workload.why}); what the job made there is still to be removed."
@@ -46,7 +52,7 @@ def being_deleted(seen: JobObservation) -> JobDecision | None:
         return working(seen, "Deleting", "ClusterUnreachable", message, verdicts=verdicts)
     actions = (*_stop_at_once(seen), *leftovers(seen, everything=True))
     if seen.workload.value.jobs or live_pods(seen):
-        saving = seen.spec.on_delete is OnDelete.SAVE
+        saving = seen.spec.on_delete is OnDelete.SAVE and seen.status.admission is not None
         message = "Its pods are ending" + (" and save a checkpoint." if saving else ".")
         ending = Verdict(False, "Deleting", message)
         verdicts = {} if _has_ended(seen) else {"PodsReady": ending, "Progressing": ending}
@@ -70,8 +76,41 @@ def finished(seen: JobObservation) -> JobDecision | None:
     return JobDecision(status=status, actions=(_without_finalizer(seen),), look_again_seconds=_seconds_to_live(seen))
 
 
-def failed(seen: JobObservation, error_class: str, reason: str, message: str, words: str = "") -> JobDecision:
-    """The job has failed for good. `message` is what the user reads first; `words` are the trainer's own."""
+def succeeded(seen: JobObservation, end: Succeeded) -> JobDecision:
+    """The job has its result, by the trainer's own word."""
+    said = end.said
+    path = from_storage(said.path or "")
+    message = f"All {said.total_steps} steps are done; the result is at '{path}' on the storage."
+    verdicts = {
+        "Succeeded": Verdict(True, "Succeeded", message),
+        "Failed": Verdict(False, "Succeeded", "The job has succeeded."),
+    }
+    changes = {
+        **progress_changes(seen, last=True),
+        "progress": finished_progress(seen, said),
+        "output": (seen.status.output or OutputStatus()).model_copy(
+            update={"path": path, "sha256": said.result_sha256}
+        ),
+        "completion_time": seen.around.now,
+        "queue": None,
+    }
+    note = EventNote(EventType.NORMAL, "Succeeded", message)
+    return done(seen, "Succeeded", "Succeeded", message, changes=changes, verdicts=verdicts, events=(note,), again=0.0)
+
+
+def failed(
+    seen: JobObservation,
+    error_class: str,
+    reason: str,
+    message: str,
+    words: str = "",
+    *,
+    verdicts: Mapping[str, Verdict] | None = None,
+) -> JobDecision:
+    """The job has failed for good. `message` is what the user reads first; `words` are the trainer's own.
+
+    `verdicts` are on conditions besides the two ends.
+    """
     tail = seen.last_words or (seen.report.tail if seen.report is not None else ())
     return stalled(
         seen,
@@ -85,6 +124,7 @@ def failed(seen: JobObservation, error_class: str, reason: str, message: str, wo
             "completion_time": seen.around.now,
         },
         verdicts={
+            **(verdicts or {}),
             "Failed": Verdict(True, reason, message),
             "Succeeded": Verdict(False, reason, message),
         },
@@ -94,18 +134,30 @@ def failed(seen: JobObservation, error_class: str, reason: str, message: str, wo
 
 
 def leftovers(seen: JobObservation, *, everything: bool = False) -> tuple[Action, ...]:
-    """Delete the Jobs of attempts that are over; each takes its pods, ConfigMap and Service along.
+    """Delete the Jobs of attempts and errands that are over; each takes its pods and all that it owns along.
 
     The pods of a dead node are not waited for, nor taken out of the API: the fence on the storage holds them off.
     """
     if isinstance(seen.workload, Unknown):
         return ()
-    current = None if everything or seen.status.admission is None else seen.attempt
+    kept = () if everything else _under_way(seen)
     return tuple(
         DeleteObject(seen.where, "batch/v1", "Job", job.namespace, job.name, uid=job.uid)
         for job in seen.workload.value.jobs
-        if job.attempt != current and not job.deleting
+        if not any(part in (job.attempt, job.errand) for part in kept) and not job.deleting
     )
+
+
+def part_under_way(status: FineTuneJobStatus) -> Part | None:
+    """What of the job runs now, or should: its attempt if it holds GPUs, else an errand that is not done."""
+    return status.attempt if status.admission is not None else errand_under_way(status)
+
+
+def _under_way(seen: JobObservation) -> tuple[Part, ...]:
+    """The attempt that holds GPUs, and the errand that has not come to its purpose."""
+    errand = errand_under_way(seen.status)
+    attempt = () if seen.status.admission is None else (seen.attempt,)
+    return attempt if errand is None else (*attempt, errand)
 
 
 def _has_ended(seen: JobObservation) -> bool:
@@ -121,12 +173,17 @@ def _seconds_to_keep_the_log(seen: JobObservation) -> float:
     since = (seen.around.now - (_ended(seen) or seen.around.now)).total_seconds()
     ttl = seen.spec.ttl_seconds_after_finished
     keep = LOGS_KEPT_SECONDS if ttl is None else min(LOGS_KEPT_SECONDS, ttl)
-    pods = () if isinstance(seen.workload, Unknown) else seen.workload.value.pods_of(seen.attempt)
+    pods = () if isinstance(seen.workload, Unknown) else seen.workload.value.pods_of(_last(seen))
     if not any(pod.finished or pod.termination is not None for pod in pods):
         keep = 0.0
     elif live_pods(seen):
         keep = min(keep, PEERS_END_SECONDS)
     return max(0.0, keep - since)
+
+
+def _last(seen: JobObservation) -> Part:
+    """What of the job ran last."""
+    return errand_under_way(seen.status) or seen.attempt
 
 
 def _expired(seen: JobObservation) -> tuple[Action, ...]:

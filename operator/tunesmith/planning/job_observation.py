@@ -14,6 +14,7 @@ from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.job_conditions import of_all
 from tunesmith.planning.pool import PoolAnswer
 from tunesmith.planning.progress import Report
+from tunesmith.planning.sources import SecretKey
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
 from tunesmith.resources.catalog_model import CatalogModel
 from tunesmith.resources.fine_tune_job import CONDITIONS, FineTuneJob, FineTuneJobSpec
@@ -35,6 +36,7 @@ class JobObservation:
     `files` are the ConfigMap keys that the dataset names, by role (`training`, `validation`); None: no such key.
     `answer` is what the job's pool says to its request; None: the pool has not judged it yet.
     `last_words` are the last lines of the log of a pod that failed, without secrets.
+    `secrets` says of the keys of Secrets that open the sources whether they are there, as long as that is asked.
     """
 
     around: Circumstances
@@ -46,6 +48,7 @@ class JobObservation:
     answer: Known[PoolAnswer | None] | Unknown = NOT_LOOKED
     report: Report | None = None
     last_words: tuple[str, ...] = ()
+    secrets: Mapping[SecretKey, bool] = field(default_factory=dict)
 
     @property
     def spec(self) -> FineTuneJobSpec:
@@ -77,6 +80,17 @@ class JobObservation:
     def namespace(self) -> str:
         """The namespace of the job's pods."""
         return self.identity.namespace if self.where is None else self.around.installation.jobs_namespace
+
+    @property
+    def image(self) -> str:
+        """The trainer's image."""
+        return self.spec.image or self.around.installation.trainer_image
+
+    @property
+    def claim(self) -> str:
+        """The PersistentVolumeClaim of the storage. A GPUCluster's plan names its one like the SharedVolume."""
+        named = self.spec.storage.claim or self.spec.storage.shared_volume
+        return named.name if named is not None else ""
 
     @property
     def attempt(self) -> int:

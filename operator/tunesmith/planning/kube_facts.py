@@ -19,6 +19,7 @@ OWNER_NAMESPACE_LABEL = "tunesmith.dev/owner-namespace"
 OWNER_NAME_LABEL = "tunesmith.dev/owner-name"
 OWNER_UID_LABEL = "tunesmith.dev/owner-uid"
 ATTEMPT_LABEL = "tunesmith.dev/attempt"
+ERRAND_LABEL = "tunesmith.dev/errand"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "tunesmith"
 CORDONED_FOR_ANNOTATION = "tunesmith.dev/cordoned-for"
@@ -100,10 +101,15 @@ class PodFact:
         """The attempt it belongs to."""
         return _number(self.labels.get(ATTEMPT_LABEL))
 
+    @property
+    def errand(self) -> str | None:
+        """The errand without GPUs that it runs, if it is of one."""
+        return self.labels.get(ERRAND_LABEL)
+
 
 @dataclass(frozen=True)
 class JobFact:
-    """One batch/v1 Job of an attempt."""
+    """One batch/v1 Job of an attempt, or of an errand."""
 
     namespace: str
     name: str
@@ -123,6 +129,11 @@ class JobFact:
     def attempt(self) -> int | None:
         """The attempt it is."""
         return _number(self.labels.get(ATTEMPT_LABEL))
+
+    @property
+    def errand(self) -> str | None:
+        """The errand without GPUs that it is, if it is one."""
+        return self.labels.get(ERRAND_LABEL)
 
 
 def node_fact(raw: Mapping[str, Any]) -> NodeFact:

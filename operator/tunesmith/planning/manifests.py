@@ -16,6 +16,7 @@ from tunesmith.planning.attempt import (
     OWNER_KIND,
     STORAGE_ROOT,
     Attempt,
+    Work,
 )
 from tunesmith.planning.kube_facts import GPU_RESOURCE
 from tunesmith.planning.placement import GPU_TOLERATION, Tolerated
@@ -29,39 +30,44 @@ DATASETS_MAX_BYTES = 1_000_000
 
 def training_job(attempt: Attempt) -> dict[str, Any]:
     """The Indexed Job. One failed pod fails it (`backoffLimit: 0`): a group of ranks is made anew as a whole."""
+    return indexed_job(attempt, attempt.pods, _pod_spec(attempt))
+
+
+def indexed_job(work: Work, pods: int, pod_spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A Job of so many pods that is tried once."""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": attempt.name,
-            "namespace": attempt.namespace,
-            "labels": attempt.labels,
-            "ownerReferences": _owned_by_resource(attempt),
+            "name": work.name,
+            "namespace": work.namespace,
+            "labels": work.labels,
+            "ownerReferences": _owned_by_resource(work),
         },
         "spec": {
             "completionMode": "Indexed",
-            "completions": attempt.pods,
-            "parallelism": attempt.pods,
+            "completions": pods,
+            "parallelism": pods,
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "template": {
                 "metadata": {
-                    "labels": {**_harmless(attempt.pod_labels), **attempt.labels},
-                    "annotations": _harmless(attempt.pod_annotations),
+                    "labels": {**_harmless(work.pod_labels), **work.labels},
+                    "annotations": _harmless(work.pod_annotations),
                 },
-                "spec": _pod_spec(attempt),
+                "spec": pod_spec,
             },
         },
     }
 
 
-def configuration_map(attempt: Attempt, job_uid: str) -> dict[str, Any]:
+def configuration_map(work: Work, job_uid: str) -> dict[str, Any]:
     """The trainer's configuration file and the datasets that travel with it. `job_uid` is the batch Job's."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": _owned_by_job(attempt, attempt.name, job_uid),
-        "data": {CONFIGURATION_FILE: json.dumps(attempt.configuration, sort_keys=True), **attempt.datasets},
+        "metadata": _owned_by_job(work, work.name, job_uid),
+        "data": {CONFIGURATION_FILE: json.dumps(work.configuration, sort_keys=True), **work.datasets},
     }
 
 
@@ -81,16 +87,21 @@ def rendezvous_service(attempt: Attempt, job_uid: str) -> dict[str, Any]:
 
 
 def _pod_spec(attempt: Attempt) -> dict[str, Any]:
+    confined = confined_pod(attempt, _container(attempt))
+    volumes = [*confined["volumes"], {"name": "shared-memory", "emptyDir": {"medium": "Memory"}}]
+    return {**confined, "subdomain": attempt.service_name, "volumes": volumes}
+
+
+def confined_pod(work: Work, container: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that the restricted pod security standard asks for; nothing in the custom resource reaches it."""
     return {
         "restartPolicy": "Never",
         "schedulingGates": [{"name": SCHEDULING_GATE}],
-        "subdomain": attempt.service_name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": attempt.grace_seconds,
-        "imagePullSecrets": [{"name": name} for name in attempt.pull_secrets.values()],
-        "tolerations": [_toleration(one) for one in (GPU_TOLERATION, *attempt.tolerations)],
+        "terminationGracePeriodSeconds": work.grace_seconds,
+        "imagePullSecrets": [{"name": name} for name in work.pull_secrets.values()],
+        "tolerations": [_toleration(one) for one in (GPU_TOLERATION, *work.tolerations)],
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": UNPRIVILEGED_ID,
@@ -99,27 +110,34 @@ def _pod_spec(attempt: Attempt) -> dict[str, Any]:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(attempt)],
+        "containers": [container],
         "volumes": [
-            {"name": "storage", "persistentVolumeClaim": {"claimName": attempt.claim}},
-            {"name": "configuration", "configMap": {"name": attempt.name}},
+            {"name": "storage", "persistentVolumeClaim": {"claimName": work.claim}},
+            {"name": "configuration", "configMap": {"name": work.name}},
             {"name": "scratch", "emptyDir": {}},
-            {"name": "shared-memory", "emptyDir": {"medium": "Memory"}},
         ],
     }
 
 
 def _container(attempt: Attempt) -> dict[str, Any]:
+    confined = confined_container(attempt, "launch")
+    master = {"name": "TUNESMITH_MASTER_ADDR", "value": f"{attempt.name}-0.{attempt.service_name}"}
+    return {
+        **confined,
+        "env": [master, *confined["env"]],
+        "resources": {"limits": _limits(attempt)},
+        "volumeMounts": [*confined["volumeMounts"], {"name": "shared-memory", "mountPath": "/dev/shm"}],
+    }
+
+
+def confined_container(work: Work, command: str) -> dict[str, Any]:
+    """The trainer with one of its commands, reading the configuration of this work."""
     return {
         "name": CONTAINER,
-        "image": attempt.image,
+        "image": work.image,
         "command": ["tunesmith-trainer"],
-        "args": ["launch", "--config", f"{CONFIGURATION_DIRECTORY}/{CONFIGURATION_FILE}"],
-        "env": [
-            {"name": "TUNESMITH_MASTER_ADDR", "value": f"{attempt.name}-0.{attempt.service_name}"},
-            {"name": "HOME", "value": "/tmp"},
-        ],
-        "resources": {"limits": _limits(attempt)},
+        "args": [command, "--config", f"{CONFIGURATION_DIRECTORY}/{CONFIGURATION_FILE}"],
+        "env": [{"name": "HOME", "value": "/tmp"}],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -130,7 +148,6 @@ def _container(attempt: Attempt) -> dict[str, Any]:
             {"name": "storage", "mountPath": STORAGE_ROOT},
             {"name": "configuration", "mountPath": CONFIGURATION_DIRECTORY, "readOnly": True},
             {"name": "scratch", "mountPath": "/tmp"},
-            {"name": "shared-memory", "mountPath": "/dev/shm"},
         ],
     }
 
@@ -140,32 +157,32 @@ def _limits(attempt: Attempt) -> dict[str, str]:
     return limits | ({attempt.rdma_resource: "1"} if attempt.rdma_resource else {})
 
 
-def _owned_by_resource(attempt: Attempt) -> list[dict[str, Any]]:
+def _owned_by_resource(work: Work) -> list[dict[str, Any]]:
     """Only in the cluster where the FineTuneJob lives can it be an owner."""
-    if attempt.where is not None:
+    if work.where is not None:
         return []
     return [
         {
             "apiVersion": "tunesmith.dev/v1alpha1",
             "kind": OWNER_KIND,
-            "name": attempt.job.name,
-            "uid": attempt.job.uid,
+            "name": work.job.name,
+            "uid": work.job.uid,
             "controller": True,
             "blockOwnerDeletion": False,
         }
     ]
 
 
-def _owned_by_job(attempt: Attempt, name: str, job_uid: str) -> dict[str, Any]:
+def _owned_by_job(work: Work, name: str, job_uid: str) -> dict[str, Any]:
     owner = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "name": attempt.name,
+        "name": work.name,
         "uid": job_uid,
         "controller": True,
         "blockOwnerDeletion": False,
     }
-    return {"name": name, "namespace": attempt.namespace, "labels": attempt.labels, "ownerReferences": [owner]}
+    return {"name": name, "namespace": work.namespace, "labels": work.labels, "ownerReferences": [owner]}
 
 
 def _harmless(written: Mapping[str, str]) -> dict[str, str]:

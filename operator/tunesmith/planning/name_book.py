@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from tunesmith.planning.circumstances import Installation
 from tunesmith.planning.decision import Action
@@ -45,6 +46,19 @@ class Entry:
 
 
 Book = Mapping[str, Entry]
+
+
+BOOK_ANNOTATION = "tunesmith.dev/name-book-uid"
+"""On the book's ConfigMap: its own uid. A copy, or one that a backup brought back, has another uid than it says."""
+
+
+def foreign_uid(metadata: Mapping[str, Any]) -> str | None:
+    """The uid of a ConfigMap whose book was written as another object; None: it is the one that was written.
+
+    What such a book says was ordered may be another installation's, which lives and pays for it.
+    """
+    said, uid = (metadata.get("annotations") or {}).get(BOOK_ANNOTATION), metadata.get("uid") or ""
+    return None if said in {None, uid} else uid
 
 
 @dataclass(frozen=True)

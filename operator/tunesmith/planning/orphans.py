@@ -169,6 +169,8 @@ class Grounds:
     installation: Installation
     now: datetime
     monotonic: float
+    confirm_book: str = ""
+    """The book was copied or restored, so that its orders may be another installation's: what would confirm it."""
 
 
 def sweep(unowned: tuple[Found, ...], memory: Mapping[str, Seen], grounds: Grounds) -> Sweep:
@@ -228,6 +230,8 @@ def _orphan(found: Found, seen: Seen, grounds: Grounds) -> Orphan:
     stays = _brake(found, entry, grounds.installation, grounds.now)
     if not stays and found.parsed is not None and found.parsed.identity in grounds.owners.left_behind:
         stays = "its resource was told to leave it (`adoptionPolicy: BuyNew`)"
+    if not stays and grounds.confirm_book:
+        stays = f"the book of names was copied or restored from a backup; {grounds.confirm_book} to believe it"
     return Orphan(found, seen.wall, entry.kept, entry.ordered, hourly, stays)
 
 

@@ -54,6 +54,15 @@ def own_name(kind: str, metadata: Metadata, installation: Installation, incarnat
     )
 
 
+def way_out_of(metadata: Metadata) -> str:
+    """How a user lets a resource go without proof that nothing bills; `{target}` stands for what may."""
+    wrong = " (it names something else now)" if ABANDON_ANNOTATION in metadata.annotations else ""
+    return (
+        f"set the annotation '{ABANDON_ANNOTATION}' to '{{target}}'{wrong} to let the resource go, and see to the bill "
+        "yourself."
+    )
+
+
 def annotated_name(metadata: Metadata, own: ProviderName) -> ProviderName | None:
     """The annotated name, when it is of our own identity; a name copied from another resource is not believed."""
     parsed = parse_provider_name(metadata.annotations.get(NAME_ANNOTATION, ""))

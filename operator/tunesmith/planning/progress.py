@@ -27,6 +27,7 @@ class Report:
     """
 
     attempt: int
+    errand: str | None = None  # the errand whose pod it is, in place of an attempt's rank 0
     readable: bool = True
     why: str = ""
     since_monotonic: float = 0.0

@@ -293,8 +293,18 @@ class ProviderView:
         return tuple(sorted(mine, key=_age))
 
     def own_volumes(self, name: ProviderName) -> tuple[ProviderVolume, ...]:
-        """Volumes of this resource itself (same installation, identity and uid), any incarnation, by id."""
-        mine = [v for v in self.seen_volumes() if v.parsed_name is not None and v.parsed_name.is_same_object(name)]
+        """Volumes of this resource itself (same installation, identity and uid), any incarnation, by id.
+
+        One that was made inline may be shown by its cluster before the list of volumes has it.
+        """
+        attached = (
+            ProviderVolume(volume.id, volume.name, volume.size_tib, volume.status)
+            for cluster in self.seen_clusters()
+            for volume in cluster.volumes
+            if cluster.phase is not Phase.DELETING
+        )
+        known = {volume.id: volume for volume in (*attached, *self.seen_volumes())}.values()
+        mine = [v for v in known if v.parsed_name is not None and v.parsed_name.is_same_object(name)]
         return tuple(sorted(mine, key=lambda volume: volume.id))
 
     def same_identity(self, name: ProviderName) -> tuple[ProviderCluster, ...]:

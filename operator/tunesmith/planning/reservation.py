@@ -12,7 +12,7 @@ from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.provider import ProviderCluster
 from tunesmith.planning.verdict import Verdict, reason_of
-from tunesmith.resources.gpu_cluster_parts import BillingType
+from tunesmith.resources.gpu_cluster_parts import Billing, BillingType
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus, Reservation
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.timestamps import format_time
@@ -37,11 +37,23 @@ def reservation_of(seen: ClusterObservation, cluster: ProviderCluster) -> Reserv
         return None
     billing, before = seen.spec.billing, seen.status.reservation or Reservation()
     start = cluster.reservation_start or before.start_time or billing.start_time
-    end = cluster.reservation_end or billing.end_time
+    scheduled = billing.type is BillingType.SCHEDULED_CAPACITY
+    end = cluster.reservation_end or (billing.end_time if scheduled else None)
     if end is None and billing.duration_days is not None and (start or cluster.created) is not None:
         begun = start or cluster.created
         end = None if begun is None else begun + timedelta(days=billing.duration_days)
     return Reservation(start_time=start, end_time=end or before.end_time)
+
+
+def moved_end(billing: Billing, known: datetime | None) -> datetime | None:
+    """The end to ask for; None: it is as wanted, or stays. provider: only of what is paid for ahead.
+
+    A reservation gives no money back, so its end moves to later only.
+    """
+    end = billing.end_time
+    if end is None or known is None or abs((end - known).total_seconds()) < 1:
+        return None
+    return None if billing.type is BillingType.RESERVED and end < known else end
 
 
 def waits_for_its_time(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict | None:
@@ -76,10 +88,7 @@ def ends_soon(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict | N
         return None
     message = f"The paid time ends at {format_time(paid.end_time)}; then the provider takes the cluster away with all "
     message += "that is not on a shared volume. "
-    if seen.spec.billing.type is BillingType.SCHEDULED_CAPACITY:
-        message += "Move `spec.billing.endTime` to keep it, or save what is needed."
-    else:
-        message += "Save what is needed, and create another GPUCluster for afterwards."
+    message += "Set `spec.billing.endTime` to a later time to keep it, or save what is needed."
     return Verdict(True, reason, message)
 
 

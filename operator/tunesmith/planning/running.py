@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tunesmith.planning.acceptance import Plan, Refusal, plan_of
 from tunesmith.planning.accepted import cluster_verdict
-from tunesmith.planning.actions import ApplyObject, CopyPullSecret, ReleasePod
+from tunesmith.planning.actions import ApplyObject, ReleasePod
 from tunesmith.planning.admission import tolerations_of
-from tunesmith.planning.attempt import Attempt, from_storage
-from tunesmith.planning.attempt_end import Broke, Succeeded, Workload, end_of
+from tunesmith.planning.attempt import Attempt
+from tunesmith.planning.attempt_end import END_MESSAGE_LOST, Broke, Succeeded, Workload, end_of
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.configuration import configuration, travelling_files
 from tunesmith.planning.contract import Retry
 from tunesmith.planning.decision import Decision, EventNote, EventType
-from tunesmith.planning.job_end import failed, leftovers
-from tunesmith.planning.job_observation import JobDecision, JobObservation, done, stalled, working
-from tunesmith.planning.kube_facts import JobFact, PodFact
+from tunesmith.planning.finish_check import look_for_the_result
+from tunesmith.planning.job_end import failed, leftovers, succeeded
+from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
+from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.progress import stalled as silent_too_long
+from tunesmith.planning.pull_secrets import copies_of_pull_secrets
+from tunesmith.planning.restarts import GiveUp, counted
 from tunesmith.planning.verdict import Verdict
-from tunesmith.planning.written_progress import finished_progress, pods_written, progress_changes, progressing
+from tunesmith.planning.written_progress import pods_written, progress_changes, progressing
 from tunesmith.resources.conditions import find_condition
-from tunesmith.resources.fine_tune_job_status import OutputStatus, Restarts
 from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
+from tunesmith.resources.fine_tune_job_status import Restarts
 
 OUT_OF_MEMORY_CLASS = "OutOfMemory"
-SUPERSEDED_CLASS = "Superseded"
 NOT_MADE = "PodsNotMade"
 # kubernetes: reasons of a waiting container that concern its image.
 IMAGE_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
@@ -53,7 +57,7 @@ def attempt_ended(seen: JobObservation) -> JobDecision | None:
         case None:
             return None
         case Succeeded():
-            return _succeeded(seen, end)
+            return succeeded(seen, end)
         case Broke():
             return _broke(seen, end)
 
@@ -99,7 +103,7 @@ def pods_at_the_gate(seen: JobObservation) -> JobDecision | None:
     )
     message = f"The pods of attempt {seen.attempt} are let go onto their nodes."
     reason = "PodsStarting"
-    copies = _copies_of_pull_secrets(attempt, job)
+    copies = copies_of_pull_secrets(attempt, job)
     failure = next((found.failure for copy in copies if (found := seen.around.failure_of(copy))), None)
     if failure is not None:
         reason, message = "PullSecretUnusable", f"The pods wait for a pull secret: {failure.message}"
@@ -113,25 +117,6 @@ def pods_at_the_gate(seen: JobObservation) -> JobDecision | None:
         *copies,
         *released,
         verdicts={"PodsReady": Verdict(False, reason, message)},
-    )
-
-
-def _copies_of_pull_secrets(attempt: Attempt, job: JobFact) -> tuple[CopyPullSecret, ...]:
-    """To where the pods are, if that is another cluster; they go with the batch Job."""
-    if attempt.where is None:
-        return ()
-    return tuple(
-        CopyPullSecret(
-            attempt.where,
-            attempt.job.namespace,
-            name,
-            attempt.namespace,
-            copied,
-            job.name,
-            job.uid,
-            tuple(attempt.labels.items()),
-        )
-        for name, copied in attempt.pull_secrets.items()
     )
 
 
@@ -174,51 +159,39 @@ def training(seen: JobObservation) -> JobDecision:
     )
 
 
-def _succeeded(seen: JobObservation, end: Succeeded) -> JobDecision:
-    said = end.said
-    path = from_storage(said.path or "")
-    message = f"All {said.total_steps} steps are done; the result is at '{path}' on the storage."
-    verdicts = {
-        "Succeeded": Verdict(True, "Succeeded", message),
-        "Failed": Verdict(False, "Succeeded", "The job has succeeded."),
-    }
-    changes = {
-        **progress_changes(seen, last=True),
-        "progress": finished_progress(seen, said),
-        "output": (seen.status.output or OutputStatus()).model_copy(
-            update={"path": path, "sha256": said.result_sha256}
-        ),
-        "completion_time": seen.around.now,
-        "queue": None,
-    }
-    note = EventNote(EventType.NORMAL, "Succeeded", message)
-    return done(seen, "Succeeded", "Succeeded", message, changes=changes, verdicts=verdicts, events=(note,), again=0.0)
-
-
 def _broke(seen: JobObservation, broke: Broke) -> JobDecision:
     """User errors end the job; the rest is tried again, from the newest checkpoint, as often as the job allows."""
-    restarts = seen.status.restarts or Restarts()
-    recovery = seen.spec.recovery
-    infrastructure, unclassified = restarts.infrastructure or 0, restarts.unclassified or 0
-    match broke.retry:
-        case Retry.NEVER:
-            return failed(seen, _whose_fault(broke), broke.error_class, broke.message)
-        case Retry.INFRASTRUCTURE if infrastructure >= recovery.max_infrastructure_restarts:
-            return failed(seen, "Infrastructure", "RestartsExhausted", _gave_up(infrastructure, broke), broke.message)
-        case Retry.UNCLASSIFIED if unclassified >= recovery.max_restarts:
-            return failed(seen, "Unclassified", "RestartsExhausted", _gave_up(unclassified, broke), broke.message)
-        case Retry.INFRASTRUCTURE:
-            restarts = restarts.model_copy(update={"infrastructure": infrastructure + 1})
-        case Retry.UNCLASSIFIED:
-            restarts = restarts.model_copy(update={"unclassified": unclassified + 1})
+    if broke.error_class == END_MESSAGE_LOST:
+        return look_for_the_result(seen)
+    restarts = counted(seen.status.restarts, seen.spec.recovery, broke)
+    if isinstance(restarts, GiveUp):
+        return failed(seen, restarts.whose, restarts.reason, restarts.message, broke.message)
     plan = seen.status.plan
     if broke.error_class == OUT_OF_MEMORY_CLASS and plan is not None:
         smaller = with_smaller_micro_batch(plan)
         if smaller is None:
-            help_ = "The micro batch is 1 already: make `contextLength` or the LoRA rank smaller, or take larger GPUs."
-            return failed(seen, "User", "OutOfMemory", f"{broke.message} {help_}", broke.message)
+            return failed(seen, "User", "OutOfMemory", f"{broke.message} {_smallest_fix(seen)}", broke.message)
+        broke = replace(broke, message=f"{broke.message} {_smaller_bites(plan, smaller)}")
         plan = smaller
     return begun_anew(seen, broke, restarts, plan)
+
+
+def _smaller_bites(before: WrittenPlan, after: WrittenPlan) -> str:
+    return (
+        f"The micro batch goes from {before.micro_batch} to {after.micro_batch} and the accumulation from "
+        f"{before.gradient_accumulation or 1} to {after.gradient_accumulation}; the global batch stays."
+    )
+
+
+def _smallest_fix(seen: JobObservation) -> str:
+    """What is left when one sequence at a time is too much."""
+    plan = plan_of(seen)
+    context = plan.context_length if isinstance(plan, Plan) else seen.spec.training.context_length or 0
+    return (
+        f"The micro batch is 1 already, so the memory goes into single rows: make a job with "
+        f"`spec.training.contextLength` {max(8, context // 2)} in place of {context}; or lower the LoRA rank, "
+        "or take more or larger GPUs."
+    )
 
 
 def begun_anew(
@@ -246,15 +219,6 @@ def begun_anew(
     )
 
 
-def _whose_fault(broke: Broke) -> str:
-    """The coarse class of the failure: a newer attempt that nobody here made is not the user's fault."""
-    return "Infrastructure" if broke.error_class == SUPERSEDED_CLASS else "User"
-
-
-def _gave_up(restarts: int, broke: Broke) -> str:
-    return f"After {restarts} restart(s) of this kind the job gives up. Last: {broke.message}"
-
-
 def _lost(seen: JobObservation, workload: Workload) -> Broke | None:
     """The attempt's Job was there, and somebody took it away: its number is used up."""
     if workload.job_of(seen.attempt) is not None or not _was_made(seen):
@@ -280,9 +244,7 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
         )
         verdict = Verdict(False, "DatasetNotFound", message)
         return working(seen, "Waiting", "DatasetNotFound", message, verdicts={"DatasetReady": verdict}, again=15.0)
-    placement, storage = seen.spec.placement.local, seen.spec.storage
-    # The GPUCluster's plan makes one claim for its volume, named like the SharedVolume.
-    storage_name = storage.claim or storage.shared_volume
+    placement = seen.spec.placement.local
     return Attempt(
         job=seen.identity,
         number=seen.attempt,
@@ -290,8 +252,8 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
         namespace=seen.namespace,
         pods=plan.pods,
         gpus_per_pod=plan.gpus_per_pod,
-        image=seen.spec.image or seen.around.installation.trainer_image,
-        claim=storage_name.name if storage_name is not None else "",
+        image=seen.image,
+        claim=seen.claim,
         grace_seconds=seen.around.installation.save_grace_seconds,
         configuration=configuration(seen, plan, seen.attempt),
         datasets=travelling_files(seen),

@@ -15,6 +15,7 @@ from tunesmith.planning.ownership import (
     is_protected,
     may_be_taken_over,
     was_restored,
+    way_out_of,
     without_finalizer,
 )
 from tunesmith.planning.provider import Credential
@@ -80,7 +81,8 @@ def only_watched(seen: VolumeObservation) -> VolumeDecision | None:
     if seen.may_change:
         return None
     message = f"Volume '{seen.status.provider_name}' ({seen.status.volume_id}) was only watched and stays as it is."
-    return let_go(seen, EventNote(EventType.NORMAL, Reason.RETAINED, message))
+    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
+    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
 
 def protected(seen: VolumeObservation) -> VolumeDecision | None:
@@ -93,25 +95,26 @@ def protected(seen: VolumeObservation) -> VolumeDecision | None:
 
 
 def abandoned(seen: VolumeObservation) -> VolumeDecision | None:
-    """The user lets the resource go although the provider does not answer."""
-    wish, target = seen.resource.metadata.annotations.get(ABANDON_ANNOTATION), _target(seen)
-    if wish is None or target is None:
+    """The user lets the resource go although the provider does not answer; naming something else is no such wish."""
+    target = _target(seen)
+    if target is None or seen.resource.metadata.annotations.get(ABANDON_ANNOTATION) != target:
         return None
-    if wish != target:
-        message = f"The annotation '{ABANDON_ANNOTATION}' says '{wish}'; set it to '{target}' to let the resource go."
-        return tell(seen, Standing.STALLED, Reason.ABANDON_MISMATCH, message)
     message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
     note = EventNote(EventType.WARNING, Reason.ABANDONED, message)
     return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.ABANDONED, seen.around.installation))
 
 
 def in_use(seen: VolumeObservation) -> VolumeDecision | None:
-    """A volume in use refuses deletion, and says by whom."""
+    """A volume in use refuses deletion, and says by whom.
+
+    A volume that stays at the provider may stay with a cluster that stays there too: no resource will ever end that.
+    """
     intent = seen.status.create_intent
     elected = intent.cluster_uid if intent is not None else None
     may_hold = [c for c in seen.clusters if c.uid == elected or seen.status.volume_id or (intent is None and c.buying)]
     holding = [cluster.name for cluster in may_hold if cluster.needs_the_volume]
-    named = users(seen.user() or next(iter(sorted(holding)), None), seen.jobs)
+    user = None if _is_kept(seen) and seen.is_held_by_no_resource else seen.user()
+    named = users(user or next(iter(sorted(holding)), None), seen.jobs)
     if not named:
         return None
     message = f"The volume is in use by {named}. Delete what uses it first; the volume goes after it."
@@ -280,6 +283,5 @@ def _unproven(seen: VolumeObservation, why: str, *actions: LookAtProvider) -> Vo
     target = _target(seen)
     message = f"Whether the provider still has something of this resource cannot be told: {why}."
     if target is not None:
-        message += f" Mend that; or set the annotation '{ABANDON_ANNOTATION}' to '{target}' to let the resource go, "
-        message += "and see to the bill yourself."
+        message += f" Mend that; or {way_out_of(seen.resource.metadata).format(target=target)}"
     return tell(seen, Standing.STALLED, Reason.ABSENCE_UNPROVEN, message, *actions)

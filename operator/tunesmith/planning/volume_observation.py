@@ -147,6 +147,12 @@ class VolumeObservation:
         """It is made inline with a cluster, so that both land in the same part of the datacenter."""
         return self.spec.binding_mode is BindingMode.WAIT_FOR_FIRST_CLUSTER
 
+    @property
+    def is_held_by_no_resource(self) -> bool:
+        """The provider shows it attached to a cluster that no GPUCluster of the namespace speaks of."""
+        holder = self.holder
+        return holder is not None and all(cluster.cluster_id != holder.id for cluster in self.clusters)
+
     def user(self) -> str | None:
         """Who has the volume or has ordered it: the GPUCluster's name, or the provider's when it is no resource's.
 

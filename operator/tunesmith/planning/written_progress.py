@@ -22,7 +22,7 @@ SIGNIFICANT_DIGITS = 6
 def progress_changes(seen: JobObservation, *, last: bool = False) -> dict[str, Any]:
     """Fields of the status, at most every PROGRESS_SECONDS of the trainer's time; `last`: whatever was heard."""
     report = seen.report
-    if report is None or report.progress is None or report.attempt != seen.attempt:
+    if report is None or report.progress is None or report.errand is not None or report.attempt != seen.attempt:
         return {}
     said, before = report.progress, seen.status.progress
     if not last and before is not None and before.updated_time is not None and _too_soon(seen, said):
@@ -48,10 +48,20 @@ def progress_changes(seen: JobObservation, *, last: bool = False) -> dict[str, A
     return changes
 
 
+def errand_changes(seen: JobObservation, errand: str) -> dict[str, Any]:
+    """The same for a pod without GPUs: what it does, and how many bytes it has fetched."""
+    report = seen.report
+    if report is None or report.progress is None or report.errand != errand or _too_soon(seen, report.progress):
+        return {}
+    return {"stage": report.progress.stage, "progress": _progress(report.progress)}
+
+
 def finished_progress(seen: JobObservation, said: TerminationMessage) -> written.Progress:
     """All steps done, with the last numbers that were heard."""
     report = seen.report
-    heard = report is not None and report.progress is not None and report.attempt == seen.attempt
+    heard = (
+        report is not None and report.progress is not None and report.errand is None and report.attempt == seen.attempt
+    )
     before = _progress(report.progress) if heard and report is not None and report.progress else seen.status.progress
     done = {"step": said.step, "total_steps": said.total_steps, "percent": 100, "eta_seconds": 0}
     return (before or written.Progress()).model_copy(update=done)
@@ -99,6 +109,8 @@ def _progress(said: Progress) -> written.Progress:
         learning_rate=_decimal(said.learning_rate),
         tokens_per_second=None if said.tokens_per_second is None else round(said.tokens_per_second),
         eta_seconds=None if said.eta_seconds is None else round(said.eta_seconds),
+        bytes_done=said.bytes_done,
+        bytes_total=said.bytes_total,
         updated_time=said.time.replace(microsecond=0),
     )
 

@@ -58,14 +58,37 @@ class Pinned(StatusPart):
 
     image_digest: Annotated[Line | None, doc("The image by digest.")] = None
     model_revision: Annotated[Line | None, doc("The commit of the model's repository.")] = None
+    model_path: Annotated[Text | None, doc("Where the weights lie on the storage, when they were fetched.")] = None
     dataset_sha256: Annotated[
         tuple[SHA256, ...], doc("Hashes of the training and validation data."), items(2, least=0)
     ] = ()
+    training_path: Annotated[Text | None, doc("Where the training data lies, when it was fetched.")] = None
+    validation_path: Annotated[Text | None, doc("Where the validation data lies, when it was fetched.")] = None
     config_hash: Annotated[Line | None, doc("Hash of the trainer's configuration.")] = None
 
 
+class Preparation(StatusPart):
+    """The pod without GPUs that fetches and checks, before any GPU is held."""
+
+    number: Annotated[Count | None, doc("Which try it is, from 1.")] = None
+    start_time: Annotated[Time | None, doc("When its pod was let go.")] = None
+    restarts: Annotated[Restarts | None, doc("How often it was started anew.")] = None
+    retry_time: Annotated[Time | None, doc("When it is tried again at the earliest.")] = None
+    completion_time: Annotated[Time | None, doc("When weights and data were ready. Absent: they are not yet.")] = None
+
+
+class FinishCheck(StatusPart):
+    """The pod without GPUs that looks for the result of an attempt whose last message was lost."""
+
+    number: Annotated[Count | None, doc("Which try it is, from 1.")] = None
+    attempt: Annotated[Count | None, doc("The attempt whose result it looks for.")] = None
+    start_time: Annotated[Time | None, doc("When its pod was let go.")] = None
+    restarts: Annotated[Restarts | None, doc("How often it was started anew.")] = None
+    completion_time: Annotated[Time | None, doc("When it was known what there is. Absent: not yet.")] = None
+
+
 class Progress(StatusPart):
-    """How far the training is."""
+    """How far the training is, or what comes before it."""
 
     step: Annotated[Count | None, doc("The last finished step.")] = None
     total_steps: Annotated[Count | None, doc("Steps in all.")] = None
@@ -76,6 +99,8 @@ class Progress(StatusPart):
     learning_rate: Annotated[SignedDecimal | None, doc("The learning rate of the last step.")] = None
     tokens_per_second: Annotated[Count | None, doc("Over all GPUs.")] = None
     eta_seconds: Annotated[Size | None, doc("About how long it still takes.")] = None
+    bytes_done: Annotated[Size | None, doc("Bytes that were fetched.")] = None
+    bytes_total: Annotated[Size | None, doc("Bytes to fetch in all.")] = None
     updated_time: Annotated[Time | None, doc("When the trainer reported this.")] = None
 
 
@@ -119,6 +144,7 @@ class DatasetStatus(StatusPart):
     """What the check of the data found."""
 
     rows: Annotated[Count | None, doc("Rows that are learned.")] = None
+    truncated: Annotated[Count | None, doc("Of these, rows that were cut at the context length.")] = None
     dropped: Annotated[
         tuple[DroppedRows, ...],
         doc("Rows that are not, by reason."),
@@ -173,14 +199,18 @@ class FineTuneJobStatus(Status):
 
     state: Annotated[Word | None, doc("One word for people, from the conditions; programs read those.")] = None
     model_name: Annotated[Line | None, doc("The base model by the one name that its type uses; for tables.")] = None
-    stage: Annotated[Word | None, doc("'Fetch', 'Check', 'Train' or 'Publish'.")] = None
+    stage: Annotated[
+        Word | None, doc("What the trainer does, in its own word: 'Fetching', 'Preparing', 'Training', ...")
+    ] = None
     cluster_name: Annotated[Line | None, doc("The GPUCluster of the job.")] = None
     admission: Annotated[Admission | None, doc("The GPUs that are held for the job, or that it had last.")] = None
     blamed_nodes: Annotated[
         tuple[Line, ...], doc("Nodes that its next attempt avoids."), items(64, least=0), ListOf("set")
     ] = ()
     queue: Annotated[QueueStatus | None, doc("How it waits.")] = None
+    preparation: Annotated[Preparation | None, doc("Fetching and checking, before any GPU is held.")] = None
     attempt: Annotated[Count | None, doc("Number of the attempt, from 1.")] = None
+    finish_check: Annotated[FinishCheck | None, doc("The search for a result whose message was lost.")] = None
     restarts: Annotated[Restarts | None, doc("How often it was started anew.")] = None
     pinned: Annotated[Pinned | None, doc("What was resolved once and holds for every attempt.")] = None
     progress: Annotated[Progress | None, doc("How far the training is.")] = None

@@ -104,7 +104,9 @@ class Billing(Part):
         Annotated[int, between(1, 365)] | None, doc("Length of a reservation in days."), IMMUTABLE
     ] = None
     start_time: Annotated[Time | None, doc("When scheduled capacity begins."), IMMUTABLE] = None
-    end_time: Annotated[Time | None, doc("When scheduled capacity ends; may be moved.")] = None
+    end_time: Annotated[
+        Time | None, doc("When scheduled capacity ends; may be moved. With 'Reserved': moves the end, to later only.")
+    ] = None
     reserved_nodes: Annotated[Count | None, doc("How many of the nodes are reserved. Absent with 'Reserved': all.")] = (
         None
     )
@@ -121,20 +123,20 @@ class Billing(Part):
             holds=lambda billing: (billing.type is BillingType.RESERVED) == (billing.duration_days is not None),
         ),
         Rule(
-            cel="(self.type == 'ScheduledCapacity') == (has(self.startTime) && has(self.endTime))",
-            message=(
-                "`startTime` and `endTime` must be set when `type` is "
-                "'ScheduledCapacity' and must not be set otherwise."
-            ),
-            holds=lambda billing: (
-                (billing.type is BillingType.SCHEDULED_CAPACITY)
-                == (billing.start_time is not None and billing.end_time is not None)
-            ),
+            cel="(self.type == 'ScheduledCapacity') == has(self.startTime)",
+            message="`startTime` must be set when `type` is 'ScheduledCapacity' and must not be set otherwise.",
+            holds=lambda billing: (billing.type is BillingType.SCHEDULED_CAPACITY) == (billing.start_time is not None),
         ),
         Rule(
-            cel="has(self.startTime) == has(self.endTime)",
-            message="`startTime` and `endTime` must be set together.",
-            holds=lambda billing: (billing.start_time is None) == (billing.end_time is None),
+            cel="self.type != 'ScheduledCapacity' || has(self.endTime)",
+            message="`endTime` must be set when `type` is 'ScheduledCapacity'.",
+            holds=lambda billing: billing.type is not BillingType.SCHEDULED_CAPACITY or billing.end_time is not None,
+        ),
+        Rule(
+            cel="self.type != 'OnDemand' || !has(self.endTime)",
+            message="`endTime` must not be set when `type` is 'OnDemand'; use `expireAfterSeconds`.",
+            holds=lambda billing: billing.type is not BillingType.ON_DEMAND or billing.end_time is None,
+            reason="FieldValueForbidden",
         ),
         Rule(
             cel="!has(self.startTime) || !has(self.endTime) || timestamp(self.endTime) > timestamp(self.startTime)",

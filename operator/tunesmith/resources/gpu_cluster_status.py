@@ -118,6 +118,13 @@ class GPUClusterStatus(Status):
     next_try_time: Annotated[
         Time | None, doc("When the provider is asked again, while everything is out of stock.")
     ] = None
+    vanished: Annotated[
+        Count | None,
+        doc("How many clusters in a row vanished, none of which had been Ready for an hour; absent: none."),
+    ] = None
+    recreate_time: Annotated[
+        Time | None, doc("When the next one is bought, while clusters vanish again and again.")
+    ] = None
     reservation: Annotated[Reservation | None, doc("The time that was paid for ahead; absent with 'OnDemand'.")] = None
     components_hash: Annotated[
         Word | None,

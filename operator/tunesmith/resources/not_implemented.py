@@ -15,17 +15,10 @@ from tunesmith.resources.schema import field_alias
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "FineTuneJob": (
-        "spec.model.huggingFace",
         "spec.method.type",
         "spec.method.dpo",
         "spec.tuning.type",
         "spec.tuning.lora.baseQuantization",
-        "spec.dataset.training.huggingFace",
-        "spec.dataset.training.http",
-        "spec.dataset.training.s3",
-        "spec.dataset.validation.huggingFace",
-        "spec.dataset.validation.http",
-        "spec.dataset.validation.s3",
         "spec.dataset.onUnstableTemplate",
         "spec.training.evaluations.earlyStopping",
         "spec.training.checkpoints.mirror",

@@ -79,10 +79,6 @@ class Reason(StrEnum):
         "The Secret with the kubeconfig could not be read; it is tried again.",
     )
     NO_CREDIT = "NoCredit", "The provider wants payment first. Settle the account there."
-    ABANDON_MISMATCH = (
-        "AbandonMismatch",
-        "The annotation `tunesmith.dev/abandon` must name what the resource may have bought.",
-    )
     JOBS_SAVING = "JobsSaving", "Jobs that are being deleted are saving; the cluster is given back after that."
     BUYING_NEW = "BuyingNew", "A restored object leaves what its backup speaks of to its owner, and buys anew."
     VOLUME_IN_ANOTHER_REGION = (
@@ -238,6 +234,10 @@ class Reason(StrEnum):
     RELEASED = "Released", "The cluster was given back and bills nothing; the message says what buys it again."
     RELEASE_WITHDRAWN = "ReleaseWithdrawn", "A release was taken back before anything was deleted."
     REACQUIRED = "Reacquired", "A released cluster is bought again."
+    KEEPS_VANISHING = (
+        "KeepsVanishing",
+        "Clusters vanish soon after they were bought; the pause before the next grows. Find out who deletes them.",
+    )
     RECREATED = "Recreated", "The cluster vanished and is bought again, as `spec.recreatePolicy` says."
     OUTSIDE_SCHEDULE = "OutsideSchedule", "It is outside the hours of `spec.schedule`, so there is no cluster."
     HOURS_OVER = "HoursOver", "The hours of `spec.schedule` are over; the cluster goes when its jobs have ended."
@@ -304,15 +304,20 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted", "The job is within the model's limits."
     DRY_RUN = "DryRun", "The plan is in the status; nothing is made, as `spec.dryRun` says."
     DATASET_NOT_FOUND = "DatasetNotFound", "The dataset's ConfigMap or its key does not exist; the job waits for it."
-    DATASET_FOUND = "DatasetFound", "The dataset's ConfigMap is there; the trainer checks its rows."
-    DATASET_ON_STORAGE = (
-        "DatasetOnStorage",
-        "The dataset is a path on the storage; the trainer checks it before training.",
-    )
-    DATASET_CHANGED = "DatasetChanged", "The dataset's ConfigMap is not what the first attempt was trained on."
+    DATASET_CHANGED = "DatasetChanged", "The dataset's ConfigMap is not what was checked when the job began."
     DATASET_TOO_LARGE = "DatasetTooLarge", "ConfigMaps cannot carry so much data; put it on the storage."
     DATASET_INVALID = "DatasetInvalid", "The dataset cannot be used; the message names the row."
     DATASET_CHECKED = "DatasetChecked", "The dataset was read and can be used."
+    SOURCE_SECRET_NOT_FOUND = (
+        "SourceSecretNotFound",
+        "A Secret that opens a source of weights or data, or its key, does not exist; the job waits for it.",
+    )
+    WEIGHTS_GATED = (
+        "WeightsGated",
+        "The Hub gives the weights only with a token: name the repository by `spec.model.huggingFace` with one.",
+    )
+    PREPARING = "Preparing", "A pod without GPUs is started that fetches weights and data and checks them."
+    PREPARING_AGAIN = "PreparingAgain", "Fetching or checking failed in a way that may pass; it is tried again."
     FETCHING = "Fetching", "Weights and data are brought to the storage."
     CHECKING = "Checking", "The data is being checked."
     QUEUED = "Queued", "The job waits for GPUs."
@@ -350,7 +355,7 @@ class Reason(StrEnum):
     INFRASTRUCTURE = "Infrastructure", "Storage, network or a peer process failed."
     PREEMPTED = "Preempted", "The attempt had to make room; it goes on from its checkpoint, uncounted."
     SUPERSEDED = "Superseded", "A newer attempt of the job exists on the storage."
-    END_MESSAGE_LOST = "EndMessageLost", "The trainer ended well but its message was lost; the next attempt looks."
+    END_MESSAGE_LOST = "EndMessageLost", "The trainer ended well but its message was lost; its result is looked for."
     PODS_LOST = "PodsLost", "The attempt's pods are gone."
     POD_DELETED = "PodDeleted", "A pod of the attempt was taken away."
     JOB_DELETED = "JobDeleted", "The attempt's Job was deleted by somebody else."

@@ -46,6 +46,15 @@ async def test_a_status_decided_from_an_older_version_is_refused(kube: Kube, nam
     assert refused.value.failure.error is ErrorClass.CONFLICT
 
 
+@pytest.mark.parametrize(
+    "text", ("\U0001f680", "o\U000b2504\U00037e27", "a\x7f\x85\u2028\ufeff\ufffe\uffffb", "\ud83d")
+)
+async def test_whatever_a_user_writes_can_be_told_in_a_status(kube: Kube, namespace: str, text: str) -> None:
+    created = await kube.create(a_cluster(namespace))
+    written = await kube.patch_status(created, {"observedGeneration": 1, "providerStatus": text})
+    assert written["status"]["providerStatus"] == text.replace("\ud83d", "\ufffd")
+
+
 async def test_a_field_that_is_left_out_of_the_next_status_goes_away(kube: Kube, namespace: str) -> None:
     created = await kube.create(a_cluster(namespace))
     written = await kube.patch_status(created, {"observedGeneration": 1, "providerStatus": "Ready"})

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from tests.e2e.rights import RARE
 
 ROOT = Path(__file__).parents[3]
 TABLES = sorted((ROOT / "docs" / "features").glob("*.md"))
@@ -52,3 +53,10 @@ def test_every_row_names_tests_that_exist(table: Path):
 def test_no_feature_is_told_twice(table: Path):
     features = [feature for feature, _ in rows(table)]
     assert len(features) == len(set(features))
+
+
+@pytest.mark.parametrize("right", RARE, ids=str)
+def test_a_right_for_a_rare_moment_names_the_test_that_meets_it(right):
+    assert RARE[right].why
+    path, name = RARE[right].shown_by.split("::")
+    assert name in functions_of(ROOT / path)

@@ -132,7 +132,7 @@ CREATE = [
     ("GPUCluster", "`durationDays` must be set", {"billing": {"type": "Reserved"}}, {"billing": RESERVED}),
     (
         "GPUCluster",
-        "`startTime` and `endTime` must be set when",
+        "`startTime` must be set when",
         {"billing": {"type": "ScheduledCapacity"}},
         {
             "billing": {
@@ -144,9 +144,15 @@ CREATE = [
     ),
     (
         "GPUCluster",
-        "`startTime` and `endTime` must be set together",
-        {"billing": {"startTime": "2026-01-01T00:00:00Z"}},
-        {},
+        "`endTime` must be set when",
+        {"billing": {"type": "ScheduledCapacity", "startTime": "2026-01-01T00:00:00Z"}},
+        {"billing": {**RESERVED, "endTime": "2026-02-01T00:00:00Z"}},
+    ),
+    (
+        "GPUCluster",
+        "`endTime` must not be set when",
+        {"billing": {"endTime": "2026-02-01T00:00:00Z"}},
+        {"billing": {}},
     ),
     (
         "GPUCluster",

@@ -6,9 +6,20 @@ The models here are the single source; `python -m tunesmith_trainer.contract --w
 from tunesmith_trainer.contract.configuration import API_VERSION, Configuration
 from tunesmith_trainer.contract.messages import (
     Heartbeat,
+    PreparedSaid,
     ProgressLine,
     Result,
     TerminationMessage,
 )
+from tunesmith_trainer.contract.preparation import PrepareConfiguration
 
-__all__ = ["API_VERSION", "Configuration", "Heartbeat", "ProgressLine", "Result", "TerminationMessage"]
+__all__ = [
+    "API_VERSION",
+    "Configuration",
+    "Heartbeat",
+    "PrepareConfiguration",
+    "PreparedSaid",
+    "ProgressLine",
+    "Result",
+    "TerminationMessage",
+]

@@ -7,12 +7,20 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from tunesmith_trainer.contract import Configuration, Heartbeat, ProgressLine, Result, TerminationMessage
+from tunesmith_trainer.contract import (
+    Configuration,
+    Heartbeat,
+    PrepareConfiguration,
+    ProgressLine,
+    Result,
+    TerminationMessage,
+)
 from tunesmith_trainer.contract.messages import TERMINATION_MESSAGE_BYTES
 from tunesmith_trainer.exit_codes import ENDINGS
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "configuration": Configuration,
+    "prepare": PrepareConfiguration,
     "progress": ProgressLine,
     "heartbeat": Heartbeat,
     "termination": TerminationMessage,

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from tunesmith_trainer.exit_codes import ErrorClass
 
-Stage = Literal["Starting", "Preparing", "LoadingModel", "Training", "Publishing", "Finished"]
+Stage = Literal["Starting", "Fetching", "Preparing", "LoadingModel", "Training", "Publishing", "Finished"]
 SHA256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 TERMINATION_MESSAGE_BYTES = 4096
 
@@ -75,6 +75,9 @@ class ProgressLine(Said):
     )
     checkpoint: CheckpointSaid | None = Field(default=None, description="The newest complete one.")
     dropped_rows: dict[str, int] | None = Field(default=None, description="Rows not trained on, by reason.")
+    bytes_done: int | None = Field(default=None, ge=0, description="While fetching: bytes on the storage.")
+    bytes_total: int | None = Field(default=None, ge=0, description="While fetching: bytes in all, as far as known.")
+    bytes_per_second: float | None = Field(default=None, ge=0, description="While fetching: the rate of late.")
     message: str | None = Field(default=None, description="What a person should know, such as a damaged checkpoint.")
 
 
@@ -90,6 +93,37 @@ class Heartbeat(Said):
     stalled: bool = Field(default=False, description="No step for stallAfterSeconds while training.")
 
 
+class DatasetHashes(Said):
+    """SHA-256 of the dataset files as they lie on the storage."""
+
+    training: SHA256
+    validation: SHA256 | None = None
+
+
+class DatasetFormats(Said):
+    """Which format the rows of each file have."""
+
+    training: str
+    validation: str | None = None
+
+
+class PreparedSaid(Said):
+    """What a preparation came to: the resolved places and hashes, and what the training rows make."""
+
+    model_path: str = Field(description="Directory of the base model.")
+    model_revision: str | None = Field(default=None, description="Commit of the model; absent when it was not fetched.")
+    training_path: str
+    validation_path: str | None = None
+    dataset_sha256: DatasetHashes = Field(alias="datasetSHA256")
+    rows: int = Field(ge=0, description="Rows in the training file.")
+    trained: int = Field(ge=0, description="Training rows that have something to learn from.")
+    tokens: int = Field(ge=0, description="Tokens of the training rows kept.")
+    truncated: int = Field(ge=0, description="Training rows cut at the context length.")
+    dropped: dict[str, int] = Field(default_factory=dict, description="Training rows not trained on, by reason.")
+    total_steps: int = Field(ge=1)
+    formats: DatasetFormats
+
+
 class TerminationMessage(Said):
     """The end of one container, at most 4096 bytes, in its termination message file."""
 
@@ -100,12 +134,16 @@ class TerminationMessage(Said):
     total_steps: int | None = Field(default=None, ge=0)
     result_sha256: SHA256 | None = Field(default=None, alias="resultSHA256", description="Of the bytes of result.json.")
     path: str | None = Field(default=None, description="Directory of the published result.")
+    prepared: PreparedSaid | None = Field(default=None, description="Of a preparation that succeeded.")
     message: str = ""
 
     def fitted(self) -> str:
         """The line, with the message cut so that all of it fits Kubernetes' 4096 bytes."""
         message = self.message
-        while len((line := self.model_copy(update={"message": message}).line()).encode()) > TERMINATION_MESSAGE_BYTES:
+        while (
+            len((line := self.model_copy(update={"message": message}).line()).encode()) > TERMINATION_MESSAGE_BYTES
+            and message != "..."
+        ):
             surplus = len(line.encode()) - TERMINATION_MESSAGE_BYTES
             # A character may take six bytes as an escape: cutting by half of the surplus at least ends quickly.
             message = message[: max(0, len(message) - max(1, surplus // 2) - 3)].rstrip(".") + "..."

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import copy
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from tests.unit.tunesmith.planning.job_builders import LOCAL, ROWS, SPEC, a_model, circumstances, deep
+from tests.unit.tunesmith.planning.job_builders import (
+    LOCAL,
+    ROWS,
+    SPEC,
+    a_model,
+    an_observation,
+    circumstances,
+    deep,
+    what_was_prepared,
+)
 
 from tunesmith.controllers.catalog_model import BUNDLED, BundledCatalog, CatalogModelController
-from tunesmith.controllers.controller import Key, pool_key
+from tunesmith.controllers.controller import ActionFailed, Key, pool_key
 from tunesmith.controllers.fine_tune_job import FineTuneJobController, jobs_on_cluster
 from tunesmith.controllers.pool import PoolController
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.progress_follower import ProgressFollower
 from tunesmith.kube.cache import Cache
-from tunesmith.planning.actions import ApplyObject, SetMetadata
+from tunesmith.planning.actions import ApplyObject, CopySecretKeys, RemoteCluster, SetMetadata
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.schema import to_raw
 
@@ -38,6 +51,11 @@ class ConfigMaps:
     def __init__(self) -> None:
         self.data: dict[str, dict[str, str]] = {"rows": {"train.jsonl": ROWS}}
         self.applied: list[dict[str, Any]] = []
+        self.lines: list[str] = []
+
+    async def logs(self, *args, **settings):
+        for line in self.lines:
+            yield line
 
     async def get(self, kind, namespace, name):
         return {"data": self.data[name]} if name in self.data else None
@@ -52,24 +70,25 @@ class Shell:
 
     def __init__(self) -> None:
         self.cache, self.kube, self.woken = Cache(), ConfigMaps(), []
+        self.secrets: set[str] = set()
         self.ports = Ports(
             self.cache,
             self.kube,
-            SimpleNamespace(kube_for=self._no_kube),
+            SimpleNamespace(kube_for=self._kube_for),
             circumstances().installation,
             self.woken.append,
             StillClock(),
-            print,
+            self.secrets.add,
             str,
         )
         self.pools = PoolController(self.ports)
-        self.follower = ProgressFollower(self._no_kube, self.woken.append, StillClock(), str)
+        self.follower = ProgressFollower(self._kube_for, self.woken.append, StillClock(), str)
         self.jobs = FineTuneJobController(self.ports, self.pools, self.follower)
         self.version = 1
         self.applied: list[dict[str, Any]] = []
 
-    async def _no_kube(self, where):
-        raise AssertionError("nothing runs yet")
+    async def _kube_for(self, where):
+        return self.kube
 
     def put(self, kind: str, name: str, namespace: str | None = None, **content: Any) -> None:
         self.version += 1
@@ -86,14 +105,42 @@ class Shell:
         for kind in ("Node", "Pod", "Job", "FineTuneJob"):
             self.cache.mark_synced(kind)
 
-    def put_the_job(self) -> None:
+    def put_the_job(self, spec: dict[str, Any] | None = None) -> None:
         self.put(
             "FineTuneJob",
             "tune",
             "team",
-            spec=deep(SPEC, LOCAL),
+            spec=deep(SPEC, deep(LOCAL, spec or {})),
             meta={"generation": 1, "creationTimestamp": "2025-11-08T11:00:00Z"},
         )
+
+    async def prepare_the_job(self) -> None:
+        """Passes until the preparation has ended well, and its Job is gone."""
+        for _ in range(3):
+            await self.one_pass()
+        [made] = [manifest for manifest in self.applied if manifest["kind"] == "Job"]
+        self.put_the_preparation(made, "ended")
+        await self.one_pass()
+        for kind in ("Pod", "Job"):
+            gone = self.cache.get(kind, "team", "tune-p1")
+            assert gone is not None
+            self.cache.drop(gone)
+        self.applied.clear()
+        await self.one_pass()
+
+    def put_the_preparation(self, made: dict[str, Any], how: str) -> None:
+        labels = made["metadata"]["labels"]
+        prepared = {
+            "tunesmith": "termination/v1",
+            "errorClass": "Success",
+            "prepared": what_was_prepared(an_observation()),
+        }
+        ends = {"exitCode": 0, "message": json.dumps(prepared)}
+        state = {"running": {"startedAt": "2025-11-08T12:00:00Z"}} if how == "runs" else {"terminated": ends}
+        status = {"phase": "Running", "containerStatuses": [{"state": state}]}
+        index = {"batch.kubernetes.io/job-completion-index": "0"}
+        self.put("Job", "tune-p1", "team", meta={"labels": labels})
+        self.put("Pod", "tune-p1", "team", meta={"labels": labels, "annotations": index}, status=status)
 
     async def one_pass(self) -> Any:
         raw = self.cache.get(*vars_of(JOB))
@@ -123,8 +170,7 @@ def shell() -> Shell:
 async def test_a_local_job_is_granted_by_its_pool_and_its_batch_job_is_made_after_that(shell):
     shell.put_the_world()
     shell.put_the_job()
-    for _ in range(3):
-        await shell.one_pass()
+    await shell.prepare_the_job()
     assert list(shell.jobs.wakes(shell.cache.get(*vars_of(JOB)))) == [pool_key(None)]
     await shell.pools.work(pool_key(None))
     assert JOB in shell.woken
@@ -139,8 +185,7 @@ async def test_no_grant_before_all_jobs_have_been_listed(shell):
     shell.put_the_job()
     shell.put_the_world()
     shell.cache._synced.discard("FineTuneJob")
-    for _ in range(3):
-        await shell.one_pass()
+    await shell.prepare_the_job()
     await shell.pools.work(pool_key(None))
     decision = await shell.one_pass()
     assert find_condition(decision.status.conditions, "Admitted").reason == "Queued"
@@ -182,3 +227,56 @@ async def test_the_bundled_catalogue_is_applied_once_and_users_rows_are_left_alo
     shell.kube.applied.clear()
     await catalog.work(BUNDLED)
     assert shell.kube.applied == []
+
+
+async def test_a_preparation_is_followed_and_its_bytes_are_told(shell):
+    shell.put_the_world()
+    shell.put_the_job()
+    said = {"tunesmith": "progress/v1", "time": "2025-11-08T12:00:00Z", "attempt": 1, "stage": "Fetching", "step": 0}
+    shell.kube.lines = [json.dumps({**said, "bytesDone": 5, "bytesTotal": 10})]
+    for _ in range(3):
+        await shell.one_pass()
+    [made] = shell.applied
+    shell.put_the_preparation(made, "runs")
+    await shell.one_pass()
+    while JOB not in shell.woken:
+        await asyncio.sleep(0)
+    status = (await shell.one_pass()).status
+    assert (status.stage, status.progress.bytes_done, status.progress.bytes_total) == ("Fetching", 5, 10)
+    assert find_condition(status.conditions, "DatasetReady").reason == "Fetching"
+    await shell.follower.close()
+
+
+class TestSecretsOfSources:
+    TOKEN: ClassVar = {"repo": "org/rows", "tokenSecretRef": {"name": "hub", "key": "token"}}
+    SPEC: ClassVar = {"dataset": {"training": {"type": "HuggingFace", "configMap": None, "huggingFace": TOKEN}}}
+
+    async def test_a_key_that_is_not_there_is_waited_for_and_named(self, shell):
+        shell.put_the_world()
+        shell.put_the_job(self.SPEC)
+        for _ in range(3):
+            decision = await shell.one_pass()
+        ready = find_condition(decision.status.conditions, "DatasetReady")
+        assert ready.reason == "SourceSecretNotFound"
+        assert "Secret 'hub' with key 'token' (`spec.dataset.training.huggingFace.tokenSecretRef`)" in ready.message
+        assert shell.applied == []
+        shell.kube.data["hub"] = {"token": base64.b64encode(b"hf_secret").decode()}
+        await shell.one_pass()
+        [made] = shell.applied
+        [container] = made["spec"]["template"]["spec"]["containers"]
+        reference = {"name": "hub", "key": "token"}
+        assert {"name": "TUNESMITH_TRAINING_TOKEN", "valueFrom": {"secretKeyRef": reference}} in container["env"]
+        assert shell.secrets >= {"hf_secret"}, "so that no text shows it"
+
+    async def test_a_copy_in_a_bought_cluster_has_only_the_keys_that_are_needed_and_goes_with_its_job(self, shell):
+        data = {key: base64.b64encode(key.encode()).decode() for key in ("accessKeyID", "secretAccessKey", "other")}
+        shell.kube.data["store"] = data
+        copy = CopySecretKeys(
+            RemoteCluster("team", "gpus"), "team", "store", ("accessKeyID",), "jobs", "p1-source-0", "p1", "uid-p1"
+        )
+        await shell.jobs.act(an_observation(), copy)
+        [stored] = shell.kube.applied
+        assert stored["data"] == {"accessKeyID": data["accessKeyID"]}
+        assert [owner["uid"] for owner in stored["metadata"]["ownerReferences"]] == ["uid-p1"]
+        with pytest.raises(ActionFailed, match="'token' does not exist"):
+            await shell.jobs.act(an_observation(), replace(copy, keys=("token",)))

@@ -8,7 +8,7 @@ from tests.unit.tunesmith.controllers.test_bought import CLUSTER, INSTALLATION, 
 
 from tunesmith.controllers.orphans import ORPHANS_KEY
 from tunesmith.controllers.ports import SystemClock
-from tunesmith.planning.name_book import Kept, read_book
+from tunesmith.planning.name_book import BOOK_ANNOTATION, KeepName, Kept, read_book
 from tunesmith.planning.orphan_report import OrphanReport
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.server import Simulator
@@ -116,3 +116,33 @@ async def test_a_retained_cluster_is_marked_before_its_resource_goes_and_never_d
     report = OrphanReport.model_validate_json(operator.kube.objects[REPORT]["data"]["report.json"])
     assert [(each.id, each.kept) for each in report.orphans] == [(cluster_id, Kept.RETAINED)]
     assert at_provider(operator, cluster_id).status != "Deleting"
+
+
+async def test_a_book_that_was_restored_or_copied_deletes_nothing_until_somebody_confirms_it(provider):
+    """The clusters that it names may be those of the installation that it was copied from."""
+    operator = await an_operator_with_a_cluster(provider, deletes=True)
+    book = operator.kube.objects[NAMES]
+    assert book["metadata"]["annotations"] == {BOOK_ANNOTATION: book["metadata"]["uid"]}
+    operator.kube.put({**book, "metadata": {**book["metadata"], "uid": "uid-of-the-copy"}})
+    operator.lose(CLUSTER)
+    await swept(operator)
+    assert await swept(operator, later=DAYS) == {"GPUCluster": 1}
+    assert operator.told == [("Lease", "OrphanFound")]
+    report = OrphanReport.model_validate_json(operator.kube.objects[REPORT]["data"]["report.json"])
+    assert f"{BOOK_ANNOTATION}=uid-of-the-copy" in report.orphans[0].stays
+
+    copied = operator.kube.objects[NAMES]
+    confirmed = {**copied["metadata"], "annotations": {BOOK_ANNOTATION: "uid-of-the-copy"}}
+    operator.kube.put({**copied, "metadata": confirmed})
+    await swept(operator, later=DAYS)
+    assert operator.told[-1] == ("Lease", "OrphanDeleted")
+
+
+async def test_a_copied_book_is_not_made_our_own_by_writing_into_it(provider):
+    operator = await an_operator_with_a_cluster(provider, deletes=True)
+    book = operator.kube.objects[NAMES]
+    operator.kube.put({**book, "metadata": {**book["metadata"], "uid": "uid-of-the-copy"}})
+    await operator.costly.gpu_cluster._clouds.names.write(KeepName("ts-prod01-any", Kept.RETAINED))
+    written = operator.kube.objects[NAMES]
+    assert read_book(written["data"])["ts-prod01-any"].kept is Kept.RETAINED
+    assert written["metadata"]["annotations"] == {BOOK_ANNOTATION: book["metadata"]["uid"]}

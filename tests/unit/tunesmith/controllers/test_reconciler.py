@@ -7,7 +7,7 @@ import pytest
 from tunesmith.planning.actions import DeleteObject, SetMetadata
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, Failure
 
-from .conftest import Buy, Look, Shell, ToyStatus, a_resource
+from .conftest import Buy, Look, Shell, ToySeen, ToyStatus, a_resource
 
 FAILURE = Failure(ErrorClass.UNAVAILABLE, "not now")
 
@@ -121,6 +121,33 @@ async def test_finalizers_are_not_written_over_a_change_that_nobody_decided_on(s
     shell.toy.decision = lambda seen: Decision(ToyStatus(word="x"), actions=() if seen.around.outcomes else (action,))
     await shell.reconciler.reconcile(shell.key)
     assert "finalizers" not in shell.stored()["metadata"]
+
+
+async def test_a_user_who_annotates_all_the_time_does_not_hold_a_finalizer_up(shell: Shell) -> None:
+    """Every write of theirs outruns ours once; none of that counts as a failure, so no pause grows."""
+    action = SetMetadata(finalizers=("tunesmith.dev/finalizer",))
+
+    def wanted(seen: ToySeen) -> Decision[ToyStatus]:
+        return Decision(ToyStatus(word="x"), actions=() if seen.raw["metadata"].get("finalizers") else (action,))
+
+    shell.toy.decision = wanted
+    for _ in range(20):
+        shell.kube.before["merge_patch"] = lambda: shell.kube.put(a_resource(word="x"))
+        result = await shell.reconciler.reconcile(shell.key)
+        assert (result.outcome, result.again_after_seconds) == ("conflict", 0.0)
+        assert shell.known() == shell.stored()
+    assert shell.toy.seen[-1].around.failures == {}
+    await shell.reconciler.reconcile(shell.key)
+    assert shell.stored()["metadata"]["finalizers"] == ["tunesmith.dev/finalizer"]
+
+
+async def test_what_was_done_before_metadata_was_outrun_is_known_to_the_next_pass(shell: Shell) -> None:
+    action = SetMetadata(finalizers=())
+    shell.toy.decision = lambda seen: Decision(ToyStatus(word="x"), actions=(Look("a"), action))
+    shell.kube.before["merge_patch"] = lambda: shell.kube.put(a_resource(word="x"))
+    await shell.reconciler.reconcile(shell.key)
+    await shell.reconciler.reconcile(shell.key)
+    assert [outcome.action for outcome in shell.toy.seen[-1].around.outcomes] == [Look("a")]
 
 
 async def test_events_are_told_only_after_the_status_was_written(shell: Shell) -> None:

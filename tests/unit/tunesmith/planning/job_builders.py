@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,15 @@ from tunesmith.planning.attempt_end import Workload
 from tunesmith.planning.circumstances import Circumstances, Installation, Known
 from tunesmith.planning.fine_tune_job import decide
 from tunesmith.planning.job_observation import JobDecision, JobObservation, identity_of
-from tunesmith.planning.kube_facts import ATTEMPT_LABEL, OWNER_UID_LABEL, JobFact, NodeFact, PodFact, Termination
+from tunesmith.planning.kube_facts import (
+    ATTEMPT_LABEL,
+    ERRAND_LABEL,
+    OWNER_UID_LABEL,
+    JobFact,
+    NodeFact,
+    PodFact,
+    Termination,
+)
 from tunesmith.planning.placement import PodPlace
 from tunesmith.planning.pool import Granted
 from tunesmith.resources.catalog_model import CatalogModel
@@ -145,9 +154,55 @@ def settled(seen: JobObservation, most: int = 10) -> JobObservation:
     raise AssertionError(f"does not come to rest: {seen.status.conditions}")
 
 
-def waiting_in_line(job: FineTuneJob | None = None, **changes: Any) -> JobObservation:
-    """Accepted, with finalizer, asking its pool."""
+def preparing(job: FineTuneJob | None = None, **changes: Any) -> JobObservation:
+    """Accepted, with finalizer; its preparation is recorded, and nothing of it is there yet."""
     return settled(an_observation(job, **changes))
+
+
+def the_errand(seen: JobObservation, part: str = "prepare-1", **changes: Any) -> tuple[JobFact, PodFact]:
+    """The Job of an errand, and its running pod."""
+    labels = {ERRAND_LABEL: part, OWNER_UID_LABEL: UID}
+    purpose, _, number = part.partition("-")
+    name = f"{identity_of(seen.job).short_name}-{purpose[0]}{number}"
+    pod = {"node": "n0", "phase": "Running", "started": True, "labels": labels, "index": 0, **changes}
+    return JobFact(seen.namespace, name, f"uid-{part}", labels=labels), PodFact(seen.namespace, f"{name}-0", **pod)
+
+
+def with_errand(
+    seen: JobObservation, *end: Any, part: str = "prepare-1", said: dict[str, Any] | None = None, **changes: Any
+) -> JobObservation:
+    """The errand's pod runs; or it has ended so: exit code, and the trainer's class if it said one."""
+    job, pod = the_errand(seen, part, **changes)
+    return with_workload(seen, jobs=[job], pods=[ended(pod, *end, **(said or {})) if end else pod])
+
+
+def what_was_prepared(seen: JobObservation, **changes: Any) -> dict[str, Any]:
+    """What the trainer says of a preparation that went well."""
+    hashes = {role: hashlib.sha256((text or "").encode()).hexdigest() for role, text in seen.files.items()}
+    return {
+        "modelPath": "/storage/models/tiny",
+        "trainingPath": "/etc/tunesmith/training.jsonl",
+        "datasetSHA256": {"training": "b" * 64, **hashes},
+        "rows": 100,
+        "trained": 97,
+        "tokens": 5000,
+        "truncated": 2,
+        "dropped": {"noTrainableTokens": 3},
+        "totalSteps": 60,
+        **changes,
+    }
+
+
+def prepared(seen: JobObservation, **changes: Any) -> JobObservation:
+    """Its data is ready, and the pod that made it so is gone."""
+    done = with_errand(seen, 0, "Success", said={"prepared": what_was_prepared(seen, **changes)})
+    return settled(with_workload(after(done, decide(done))))
+
+
+def waiting_in_line(job: FineTuneJob | None = None, **changes: Any) -> JobObservation:
+    """Prepared and asking its pool; or as far on the way there as it gets."""
+    seen = preparing(job, **changes)
+    return seen if seen.status.preparation is None else prepared(seen)
 
 
 def admitted(job: FineTuneJob | None = None, **changes: Any) -> JobObservation:

@@ -109,6 +109,16 @@ def test_an_unproven_absence_stalls_and_abandon_lets_go():
     assert decision.events[0].reason == "Abandoned"
 
 
+def test_an_abandon_that_names_something_else_does_not_keep_a_cluster_that_bills():
+    elsewhere = {"tunesmith.dev/abandon": "c-of-last-year"}
+    resource = a_cluster_resource(deleting=True, status=bought_status(), annotations=elsewhere)
+    assert only(decide(seen(resource, a_view(a_provider_cluster()))), DeleteCluster).cluster_id == "c-1"
+    stands_still = decide(seen(resource, credential=Credential("key-2")))
+    told = find_condition(stands_still.status.conditions, "Stalled")
+    assert told.reason == "AbsenceUnproven"
+    assert "to 'c-1' (it names something else now)" in told.message
+
+
 def test_an_open_intent_is_settled_before_the_resource_goes():
     memory = PurchaseMemory(first_seen=940.0).with_intent_seen("n1", 1000.0)
     resource = a_cluster_resource(deleting=True, status={"createIntent": INTENT})

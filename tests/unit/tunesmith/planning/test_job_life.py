@@ -16,11 +16,15 @@ from tests.unit.tunesmith.planning.job_builders import (
     ended,
     the_batch_job,
     the_pods,
+    what_was_prepared,
+    with_errand,
     with_workload,
 )
 
+from tunesmith.planning.accepted import is_prepared
 from tunesmith.planning.actions import ApplyObject, DeleteObject, ReleasePod
 from tunesmith.planning.circumstances import Known, Unknown
+from tunesmith.planning.errand import errand_under_way
 from tunesmith.planning.fine_tune_job import decide
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.pool import GoesBack, InLine, NeverFits
@@ -33,6 +37,10 @@ SICK = (NODES[0], NodeFact("n1", ready=False, gpus=8), NODES[2])
 steps = st.one_of(
     st.tuples(st.just("answer"), st.sampled_from([None, GRANT, GRANT, InLine(2, "x"), NeverFits("x"), GoesBack("x")])),
     st.tuples(st.just("pods"), st.sampled_from(["none", "gated", "running"])),
+    st.tuples(
+        st.just("errand"), st.sampled_from([(), (0, "Success"), (0,), (1,), (10, "UserErrorData"), (31,), (75,)])
+    ),
+    st.tuples(st.just("gone"), st.none()),
     st.tuples(st.just("end"), st.tuples(st.sampled_from(ENDS), st.sampled_from(ENDS))),
     st.tuples(st.just("nodes"), st.sampled_from([NODES, SICK])),
     st.tuples(st.just("unseen"), st.none()),
@@ -68,7 +76,18 @@ class World:
             )
         elif what == "end" and admitted:
             self.end(value)
+        elif what == "errand" and errand_under_way(self.seen.status) is not None and not self.over:
+            self.errand(value)
+        elif what == "gone":
+            self.seen = with_workload(self.seen)
         self.decide()
+
+    def errand(self, end) -> None:
+        """The pod without GPUs runs, or has ended so; when all is well a search finds nothing."""
+        part = errand_under_way(self.seen.status)
+        self.user_error_in = self.seen.attempt if part.startswith("prepare") and 10 in end else self.user_error_in
+        prepared = {"prepared": what_was_prepared(self.seen)} if part.startswith("prepare") else {}
+        self.seen = with_errand(self.seen, *end, part=part, said=prepared)
 
     def end(self, ends) -> None:
         said = WELL if ends[0] == (0, "Success") else {"message": "said"}
@@ -102,7 +121,14 @@ class World:
 
     def check(self, before, decision) -> None:
         made = [action for action in decision.actions if isinstance(action, ApplyObject | ReleasePod)]
-        if made:
+        without_gpus = errand_under_way(before)
+        assert without_gpus is None or before.admission is None, "an errand while GPUs are held"
+        if without_gpus is not None:
+            names = {action.manifest["metadata"]["name"] for action in made if isinstance(action, ApplyObject)}
+            purpose, _, number = without_gpus.partition("-")
+            assert all(name.endswith(f"-{purpose[0]}{number}") for name in names), "two errands at once"
+        elif made:
+            assert is_prepared(before), "GPUs before the data is ready"
             assert before.admission is not None, "made before the admission stood in the status"
             assert decision.status.admission == before.admission
         attempts = before.attempt or 0, decision.status.attempt or 0
@@ -135,6 +161,9 @@ def test_a_job_whose_world_is_kind_succeeds():
     world = World()
     world.decide()
     for what, value in (
+        ("errand", ()),
+        ("errand", (0, "Success")),
+        ("gone", None),
         ("answer", GRANT),
         ("answer", None),
         ("pods", "gated"),

@@ -1,16 +1,20 @@
 """The ends that a spec sets: expiry, office hours, and what a cluster that vanished becomes."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from tests.unit.tunesmith.planning.cluster_builders import (
     KUBECONFIG,
+    NAME,
+    NOW,
     UID,
     a_cluster_resource,
     a_provider_cluster,
     a_running_cluster,
     a_view,
     bought_status,
+    circumstances,
     decide_with_its_record,
     only,
     reason,
@@ -24,6 +28,7 @@ from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.provider import Credential
 from tunesmith.planning.purchase import HoldIntent, LookAtProvider, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
+from tunesmith.resources.timestamps import format_time
 
 READY = {"firstReadyTime": "2026-01-01T11:30:00Z"}  # the builders' clock says noon
 JOB = JobUse("tune", frozenset({"node-0"}))
@@ -141,7 +146,7 @@ ONCE = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=F
 
 def vanished(policy, *, memory=ONCE, monotonic=1031.0, status=None, **more):
     spec = {"recreatePolicy": policy, **more.pop("spec", {})}
-    resource = a_cluster_resource(status=bought_status(**READY, **(status or {})), **spec)
+    resource = a_cluster_resource(status=bought_status(**{**READY, **(status or {})}), **spec)
     view = a_view(begun=monotonic, not_found={"c-1": monotonic - 0.5})
     return seen(resource, view, memory=memory, monotonic=monotonic, **more)
 
@@ -166,6 +171,55 @@ def test_when_gone_buys_the_next_incarnation_but_only_after_the_rules_of_absence
 def test_what_a_vanished_cluster_left_here_goes_first():
     mine = Known(StoredSecret(frozenset({UID}), KUBECONFIG, "c-1", uid="s-1"), 1.0)
     assert only(decide(vanished("WhenGone", kubeconfig_secret=mine)), DeleteObject).kind == "Secret"
+
+
+def vanished_again(before, ready=None):
+    status = {"vanished": before, "firstReadyTime": None if ready is None else format_time(NOW - ready)}
+    return decide_with_its_record(vanished("WhenGone", status=status)).status
+
+
+@pytest.mark.parametrize(
+    ("before", "ready", "count", "pause"),
+    [
+        (None, None, 1, None),
+        (1, timedelta(minutes=59), 2, 60),
+        (2, None, 3, 120),
+        (5, None, 6, 960),
+        (40, None, 41, 3600),
+        (40, timedelta(hours=1), 1, None),
+    ],
+    ids=str,
+)
+def test_the_pause_grows_with_every_cluster_that_vanishes_and_ends_with_one_that_was_ready_for_an_hour(
+    before, ready, count, pause
+):
+    status = vanished_again(before, ready)
+    assert status.vanished == count
+    assert status.recreate_time == (
+        None if pause is None else NOW + timedelta(seconds=31 + pause)
+    )  # it was seen 31 s after noon
+
+
+def test_nothing_is_bought_before_the_pause_is_over_and_the_message_tells_when():
+    status = vanished_again(2)
+    named = {"tunesmith.dev/provider-name": str(NAME)[:-1] + "2"}
+    resource = a_cluster_resource(recreatePolicy="WhenGone", annotations=named).model_copy(update={"status": status})
+    waiting = decide(seen(resource, a_view(begun=1040.0), monotonic=1040.0))
+    assert (reason(waiting), reason(waiting, "Provisioned")) == ("KeepsVanishing", "KeepsVanishing")
+    assert waiting.status.create_intent is None
+    assert format_time(status.recreate_time) in find_condition(waiting.status.conditions, "Ready").message
+    assert [note.reason for note in waiting.events] == ["KeepsVanishing"]
+    told = resource.model_copy(update={"status": waiting.status})
+    again = decide(seen(told, a_view(begun=1040.0), monotonic=1040.0))
+    assert (again.events, again.status) == ((), waiting.status)
+    over = replace(circumstances(1160.0), now=status.recreate_time)
+    bought = decide(replace(seen(told, a_view(begun=1159.0), monotonic=1160.0), around=over))
+    assert bought.status.create_intent is not None
+
+
+def test_a_cluster_that_was_ready_for_an_hour_ends_the_count():
+    ready = {"firstReadyTime": format_time(NOW - timedelta(hours=1)), "vanished": 3}
+    assert decide(running(status=ready)).status.vanished is None
 
 
 def test_a_user_who_sets_when_gone_later_gets_another_cluster():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.tunesmith.planning.cluster_builders import (
     KUBECONFIG,
     MONOTONIC,
+    NAME,
     NOW,
     UID,
     a_cluster_resource,
@@ -26,6 +27,7 @@ from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.cluster_observation import InsideFacts, JobUse, StoredSecret
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.job_cluster import closed_to_jobs
+from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.observing import touches
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.gpu_cluster import CONDITIONS
@@ -38,7 +40,7 @@ READY = {"firstReadyTime": "2026-01-01T11:30:00Z"}
 def a_watched_cluster(cluster=None, *, status=None, policy="Observe", deleting=False, annotations=None, **more):
     """A cluster that the resource only watches."""
     spec = {**UNNAMED, "adopt": {"clusterID": "c-9"}, "managementPolicy": policy, **more.pop("spec", {})}
-    written = bought_status(clusterID="c-9", providerName="theirs", **(status or {}))
+    written = bought_status(**{"clusterID": "c-9", "providerName": "theirs", **(status or {})})
     resource = a_cluster_resource(status=written, deleting=deleting, annotations=annotations, **spec)
     view = a_view(cluster or a_provider_cluster("c-9", "theirs"))
     return a_running_cluster(
@@ -96,6 +98,17 @@ def test_deletion_lets_go_at_once_and_leaves_the_cluster():
     assert decision.actions[-1].finalizers == ()
     assert not any(touches(action) for action in decision.actions)
     assert decision.events[0].reason == "Retained"
+
+
+def test_what_this_installation_bought_and_then_only_watched_is_kept_from_its_sweep():
+    own = {"status": {"providerName": str(NAME)}}
+    watched = a_watched_cluster(a_provider_cluster("c-9", str(NAME)), deleting=True, **own)
+    assert names_kept(decide(watched)) == [KeepName(str(NAME), Kept.RETAINED)]
+    assert names_kept(decide(a_watched_cluster(deleting=True))) == [], "no name that we gave"
+
+
+def names_kept(decision):
+    return [action for action in decision.actions if isinstance(action, KeepName)]
 
 
 def test_deletion_waits_only_for_jobs_that_were_admitted_while_it_was_managed():

@@ -16,10 +16,13 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     reason,
 )
 
+from tunesmith.planning.cluster_order import billing_order
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.orders import ChangeCluster, ClusterChanges
 from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
 from tunesmith.planning.release import not_releasable
 from tunesmith.resources.conditions import find_condition, is_true
+from tunesmith.resources.gpu_cluster_parts import Billing
 from tunesmith.resources.timestamps import format_time
 
 RESERVED = {"type": "Reserved", "durationDays": 30}
@@ -99,6 +102,34 @@ def test_the_end_stands_in_the_status_also_when_only_the_duration_is_known():
 
 def test_an_on_demand_cluster_has_no_paid_time():
     assert decide(a_running_cluster()).status.reservation is None
+
+
+LATER = format_time(NOW + timedelta(days=40))
+
+
+def test_a_reservation_is_extended_by_one_request_and_its_new_end_is_told_once_the_provider_says_so():
+    billing = {"billing": {**RESERVED, "endTime": LATER}}
+    decision = decide(reserved(timedelta(hours=20), spec=billing))
+    assert only(decision, ChangeCluster).changes == ClusterChanges(reservation_end=NOW + timedelta(days=40))
+    assert decision.status.reservation.end_time == NOW + timedelta(hours=20), "a wish is no paid time"
+    extended = decide(reserved(timedelta(days=40), spec=billing))
+    assert reason(extended, "Provisioned") == "Bought"
+    assert extended.status.reservation.end_time == NOW + timedelta(days=40)
+    assert not [action for action in extended.actions if isinstance(action, ChangeCluster)]
+
+
+def test_a_reservation_is_never_shortened_because_no_money_comes_back():
+    sooner = {"billing": {**RESERVED, "endTime": format_time(NOW + timedelta(days=2))}}
+    decision = decide(reserved(timedelta(days=20), spec=sooner))
+    assert not [action for action in decision.actions if isinstance(action, ChangeCluster)]
+    drifted = find_condition(decision.status.conditions, "Drifted")
+    assert drifted.is_true
+    assert "endTime" in drifted.message
+
+
+def test_an_end_to_come_is_no_part_of_the_order_of_a_reservation():
+    order = billing_order(Billing.model_validate({**RESERVED, "endTime": LATER}))
+    assert (order.duration_days, order.end) == (30, None)
 
 
 ENDED = {"reservation": {"endTime": format_time(NOW)}}

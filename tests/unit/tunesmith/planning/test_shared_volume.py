@@ -174,6 +174,18 @@ def test_a_volume_in_use_refuses_deletion_and_says_by_whom():
     assert "'train'" in find_condition(decision.status.conditions, "Ready").message
 
 
+def test_a_volume_that_stays_does_not_wait_for_a_cluster_that_stays_too():
+    stays = a_provider_cluster(volumes=(AttachedVolume("v-1", str(NAME), 2, "bound"),))
+    attached = a_view(stays, volumes=(at_provider("bound"),))
+    lets_go(decide(seen(a_volume(status=BOUGHT, deleting=True), attached)))
+    kept = decide(
+        seen(a_volume(status=BOUGHT, deleting=True), attached, clusters=(a_naming_cluster(cluster_id="c-1"),))
+    )
+    assert (kept.actions, reason(kept)) == ((), "InUse")
+    to_be_deleted = a_volume(status=BOUGHT, deleting=True, deletionPolicy="Delete")
+    assert reason(decide(seen(to_be_deleted, attached))) == "InUse"
+
+
 def test_retain_is_the_default_and_tells_that_it_bills():
     decision = decide(seen(a_volume(status=BOUGHT, deleting=True), a_view(volumes=(at_provider(),))))
     assert lets_go(decision).finalizers == ()

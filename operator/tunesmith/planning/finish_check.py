@@ -1,0 +1,117 @@
+"""The end of an attempt whose last message was lost: a pod without GPUs looks for what it has published.
+
+The GPUs go back before that. Only when there is no result does the job stand in the line for them again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith.planning.acceptance import Plan, plan_of
+from tunesmith.planning.accepted import accepted_changes, ready_verdicts
+from tunesmith.planning.attempt_end import END_MESSAGE_LOST, Broke, Succeeded, Workload
+from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.configuration import configuration
+from tunesmith.planning.contract import Retry, TerminationMessage
+from tunesmith.planning.decision import EventNote, EventType
+from tunesmith.planning.errand import FINISH, part_of
+from tunesmith.planning.errand_course import an_errand, ended, next_step
+from tunesmith.planning.job_end import failed, succeeded
+from tunesmith.planning.job_observation import JobDecision, JobObservation, as_it_was, working
+from tunesmith.planning.restarts import GiveUp, counted
+from tunesmith.planning.verdict import Verdict
+from tunesmith.planning.written_progress import progress_changes
+from tunesmith.resources.fine_tune_job_status import FinishCheck
+
+FOLLOW_SECONDS = 15.0
+LOST = Broke(END_MESSAGE_LOST, Retry.INFRASTRUCTURE, "The trainer ended well, but its last message was lost.")
+
+
+def look_for_the_result(seen: JobObservation) -> JobDecision:
+    """The attempt ended with 0 and nobody knows with what: its GPUs go back, and the check is recorded."""
+    before = seen.status.finish_check
+    number = (before.number or 0) + 1 if before is not None else 1
+    message = f"{LOST.message} What attempt {seen.attempt} has published is looked for, without GPUs."
+    gone = Verdict(False, END_MESSAGE_LOST, message)
+    return working(
+        seen,
+        "Finishing",
+        END_MESSAGE_LOST,
+        message,
+        changes={
+            **progress_changes(seen, last=True),
+            "admission": None,
+            "pods": (),
+            "finish_check": FinishCheck(number=number, attempt=seen.attempt),
+        },
+        verdicts=dict.fromkeys(("Admitted", "PodsReady", "Progressing"), gone),
+        events=(EventNote(EventType.WARNING, END_MESSAGE_LOST, message),),
+        again=0.0,
+    )
+
+
+def result_not_looked_for(seen: JobObservation) -> JobDecision | None:
+    """A check is recorded and has not come to an answer."""
+    check = seen.status.finish_check
+    if check is None or check.completion_time is not None or seen.status.admission is not None:
+        return None
+    if isinstance(seen.workload, Unknown):
+        return JobDecision(status=as_it_was(seen), look_again_seconds=FOLLOW_SECONDS)
+    match ended(seen, seen.workload.value, part_of(FINISH, check.number or 0), check.start_time, _well):
+        case Succeeded(said) if said.reached_the_end:
+            return succeeded(seen, Succeeded(said))
+        case Succeeded():
+            return _nothing_there(seen, check)
+        case Broke() as broke:
+            return _broke(seen, check, broke)
+    return _goes_on(seen, seen.workload.value, check)
+
+
+def _goes_on(seen: JobObservation, workload: Workload, check: FinishCheck) -> JobDecision:
+    plan = plan_of(seen)
+    assert isinstance(plan, Plan)  # `refused` was asked before
+    errand = an_errand(seen, FINISH, check.number or 0, configuration(seen, plan, check.attempt or 1))
+    step = next_step(seen, workload, errand)
+    changes: dict[str, Any] = {}
+    if step.let_go and check.start_time is None:
+        changes["finish_check"] = check.model_copy(update={"start_time": seen.around.now})
+    message = f"The result of attempt {check.attempt} is looked for, without GPUs. {step.message}"
+    return _working(seen, message, *step.actions, changes=changes)
+
+
+def _broke(seen: JobObservation, check: FinishCheck, broke: Broke) -> JobDecision:
+    """Tried again; where it does not get to an answer, the next attempt looks itself when it begins."""
+    restarts = counted(check.restarts, seen.spec.recovery, broke)
+    if isinstance(restarts, GiveUp):
+        return _nothing_there(seen, check)
+    following = FinishCheck(number=(check.number or 0) + 1, attempt=check.attempt, restarts=restarts)
+    message = f"The search for the result of attempt {check.attempt} ended: {broke.message} It is tried again."
+    return _working(seen, message, changes={"finish_check": following}, again=0.0)
+
+
+def _nothing_there(seen: JobObservation, check: FinishCheck) -> JobDecision:
+    """Then it counts as what it looked like: an attempt that a fault took."""
+    done = {"finish_check": check.model_copy(update={"completion_time": seen.around.now})}
+    restarts = counted(seen.status.restarts, seen.spec.recovery, LOST)
+    message = f"Attempt {check.attempt} has published nothing. It goes on from the newest complete checkpoint."
+    if isinstance(restarts, GiveUp):
+        return failed(seen, restarts.whose, restarts.reason, restarts.message, message)
+    verdicts = {**ready_verdicts(seen), "Admitted": Verdict(False, "Restarting", message)}
+    note = EventNote(EventType.WARNING, "Restarting", message)
+    changes = {**done, "restarts": restarts}
+    return working(
+        seen, "Restarting", "Restarting", message, changes=changes, verdicts=verdicts, events=(note,), again=0.0
+    )
+
+
+def _working(seen: JobObservation, message: str, *actions: Any, **more: Any) -> JobDecision:
+    changes = {**accepted_changes(seen), "queue": None, **more.pop("changes", {})}
+    verdicts = {**ready_verdicts(seen), "Admitted": Verdict(False, END_MESSAGE_LOST, message)}
+    again = more.pop("again", FOLLOW_SECONDS)
+    return working(
+        seen, "Finishing", END_MESSAGE_LOST, message, *actions, changes=changes, verdicts=verdicts, again=again, **more
+    )
+
+
+def _well(said: TerminationMessage) -> bool:
+    return said.succeeded

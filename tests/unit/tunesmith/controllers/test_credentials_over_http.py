@@ -1,0 +1,116 @@
+"""Whose key is used, over real HTTP: that of the own namespace's Secret as it is now, and no other."""
+
+import base64
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from tests.unit.canary import KEY
+from tests.unit.tunesmith.controllers.test_bought import CLUSTER, SPEC, VOLUME, Operator
+
+from tunesmith_simulator import scenario as scenarios
+from tunesmith_simulator.scenario import AccountEntry
+from tunesmith_simulator.server import Simulator
+
+CRDS = sorted((Path(__file__).parents[4] / "crds").glob("*.yaml"))
+MINE = {"credentialsRef": {"name": "together"}}
+SIZE = {"region": "us-central-8", "sizeTiB": 1}
+
+
+@pytest.fixture
+async def provider():
+    """The default provider, where the first customer has a second key."""
+    scenario = scenarios.named("default").model_copy(update={"speed": 20000.0})
+    first = scenario.accounts[0]
+    second = AccountEntry.model_validate({"name": "rotated", "key": KEY, "projects": first.projects})
+    second = second.model_copy(update={"organization": first.organization or first.name})
+    async with Simulator(scenario.model_copy(update={"accounts": (*scenario.accounts, second)})) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def keys_sent(monkeypatch):
+    """The key of every request that leaves, in order."""
+    sent, send = [], httpx.AsyncClient.send
+
+    async def recorded(client, request, **more):
+        sent.append(request.headers["authorization"].removeprefix("Bearer "))
+        return await send(client, request, **more)
+
+    monkeypatch.setattr(httpx.AsyncClient, "send", recorded)
+    return sent
+
+
+def a_secret(namespace, key):
+    data = {"apiKey": base64.b64encode(key.encode()).decode()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "together", "namespace": namespace},
+        "data": data,
+    }
+
+
+@pytest.mark.parametrize(("key", "spec"), [(CLUSTER, SPEC), (VOLUME, SIZE)], ids=str)
+async def test_a_secret_of_another_namespace_is_no_secret(provider, keys_sent, key, spec):
+    """B-SEC-01: a reference reaches nothing outside the resource's own namespace, not even to ask whether it exists."""
+    operator = Operator(provider.url, None)
+    operator.kube.put(a_secret("ops", provider.key))
+    asked = []
+    get = operator.kube.get
+
+    async def recorded(kind, namespace, name):
+        asked.append((kind.kind, namespace))
+        return await get(kind, namespace, name)
+
+    operator.kube.get = recorded
+    operator.give(key.kind, key.name, {**spec, **MINE})
+    await operator.until(lambda: operator.condition(key).get("reason") == "CredentialsMissing", key)
+    assert "in this namespace" in operator.condition(key)["message"]
+    assert {namespace for kind, namespace in asked if kind == "Secret"} == {"ml"}
+    assert keys_sent == []
+
+
+@pytest.mark.parametrize("path", CRDS, ids=lambda path: path.stem)
+def test_no_reference_has_a_namespace(path):
+    """B-SEC-01, the other half: there is no field that a namespace could be written into."""
+    schema = yaml.safe_load(path.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert list(fields_named(schema["properties"]["spec"], "namespace")) == []
+
+
+def fields_named(schema, name, at="spec"):
+    """The paths of all fields of this name, arrays and maps included."""
+    for field, inner in schema.get("properties", {}).items():
+        if field == name:
+            yield f"{at}.{field}"
+        yield from fields_named(inner, name, f"{at}.{field}")
+    for part in ("items", "additionalProperties"):
+        if isinstance(schema.get(part), dict):
+            yield from fields_named(schema[part], name, at)
+
+
+async def test_a_key_that_is_rotated_in_place_is_used_at_once_and_the_old_one_never_again(provider, keys_sent):
+    operator = Operator(provider.url, None)
+    operator.kube.put(a_secret("ml", provider.key))
+    operator.give("GPUCluster", "train", {**SPEC, **MINE})
+    await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), CLUSTER)
+    before = operator.status(CLUSTER)
+    assert set(keys_sent) == {provider.key}
+
+    held = operator.kube.objects["Secret", "ml", "together"]["metadata"]["finalizers"]
+    rotated = a_secret("ml", KEY)
+    operator.kube.put({**rotated, "metadata": {**rotated["metadata"], "finalizers": held}})
+    keys_sent.clear()
+    await operator.until(
+        lambda: operator.status(CLUSTER)["credentialFingerprint"] != before["credentialFingerprint"], CLUSTER
+    )
+    operator.delete(CLUSTER)
+    await operator.until(lambda: operator.cache.get("GPUCluster", "ml", "train") is None, CLUSTER)
+    assert set(keys_sent) == {KEY}, "looked, deleted and confirmed with the new one alone"
+    told = json.dumps([before, *operator.kube.objects.values()], default=str).replace(
+        a_secret("ml", KEY)["data"]["apiKey"], ""
+    )
+    assert KEY not in told
+    assert provider.key not in told
