@@ -19,6 +19,7 @@ from tunesmith.planning.attempt import (
 from tunesmith.planning.contract import API_VERSION
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.sources import ROLES, TRAINING, VALIDATION, fetch_section, fetches_data, fetches_model
+from tunesmith.planning.tracking import tracking_section
 from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
 from tunesmith.resources.fine_tune_job_status import Pinned
 
@@ -55,6 +56,7 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
         },
         "simulatedGPUs": seen.around.installation.simulated_gpus,
         "stallAfterSeconds": spec.recovery.stall_timeout_seconds,
+        "tracking": tracking_section(spec),
     }
 
 

@@ -22,6 +22,7 @@ from tunesmith.planning.job_end import failed, leftovers
 from tunesmith.planning.job_observation import JobDecision, JobObservation, as_it_was, working
 from tunesmith.planning.restarts import GiveUp, counted
 from tunesmith.planning.sources import fetches_data, fetches_model, secret_uses
+from tunesmith.planning.tracking import every_secret
 from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.written_progress import errand_changes
 from tunesmith.resources import fine_tune_job_status as written
@@ -159,7 +160,7 @@ def _broke(seen: JobObservation, preparation: written.Preparation, broke: Broke)
 
 def _secrets_missing(seen: JobObservation) -> JobDecision | None:
     """A Secret that is not there may still come; nothing is made before."""
-    missing = [use for use in secret_uses(seen.spec) if seen.secrets.get(use.source) is False]
+    missing = [use for use in every_secret(seen.spec) if seen.secrets.get(use.source) is False]
     if not missing:
         return None
     named = " and ".join(f"Secret '{use.source.name}' with key '{use.source.key}' (`{use.field}`)" for use in missing)

@@ -1,5 +1,6 @@
 """Runs the trainer's command in a child of a server that has torch loaded: real processes, started in no time."""
 
+import errno
 import itertools
 import os
 import threading
@@ -8,6 +9,7 @@ import torch
 
 from tunesmith_trainer import training
 from tunesmith_trainer.cli import command
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 
 def run(arguments, environment, output):
@@ -31,3 +33,32 @@ def run_and_hang_in_step_7(arguments, environment, output):
 
     training.attach = attach_with_blocking_collator
     run(arguments, environment, output)
+
+
+def run_and_fail(arguments, environment, output):
+    """The same with a training that raises what TUNESMITH_TEST_FAILURE names, when it is about to prepare its data."""
+
+    def fail(*_):
+        raise FAILURES[os.environ["TUNESMITH_TEST_FAILURE"]]
+
+    training.run = fail
+    run(arguments, environment, output)
+
+
+def run_with_a_wrong_command(arguments, environment, output):
+    """A command that does not exist."""
+    run(["learn", *arguments[1:]], environment, output)
+
+
+FAILURES = {
+    "host_memory": MemoryError(),
+    "cuda_memory": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    "mmap_refused": RuntimeError("mmap: Cannot allocate memory"),
+    "storage_full": OSError(errno.ENOSPC, "No space left on device"),
+    "lost_mount": OSError(errno.ESTALE, "Stale file handle"),
+    "lost_peer": torch.distributed.DistBackendError("NCCL error: remote process exited"),
+    "closed_connection": RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer"),
+    "credentials": TrainerError(ErrorClass.CREDENTIALS, "The token was refused."),
+    "superseded": TrainerError(ErrorClass.SUPERSEDED, "A newer attempt exists."),
+    "a_bug": ZeroDivisionError("division by zero"),
+}
