@@ -1,4 +1,4 @@
-"""What the training image would run: a fresh environment from its lock alone, unprivileged, that nothing can write to."""
+"""What the training image would run: an environment from its lock alone, unprivileged, that it cannot write to."""
 
 import json
 import os

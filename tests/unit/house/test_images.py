@@ -1,4 +1,4 @@
-"""The images: linted, unprivileged, offline, and saying truly what is in them. There is no engine here to build them."""
+"""The images: linted, unprivileged, offline, and saying truly what is in them. No engine builds them here."""
 
 import json
 import re
