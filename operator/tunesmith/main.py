@@ -37,8 +37,11 @@ from tunesmith.kube.remote import RemoteClusters, RemotePorts
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Installation
 from tunesmith.serving.audit_log import configure_audit
+from tunesmith.serving.limits_server import LimitsServer
 from tunesmith.serving.logs import Redactor, configure_logging
 from tunesmith.serving.metrics import Metrics, Readings
+from tunesmith.serving.models_seen import ModelsSeen
+from tunesmith.serving.rate import RateLimit
 from tunesmith.serving.server import HttpServer
 from tunesmith.settings import ApiKeyFile, Settings, derived_installation_id
 
@@ -106,6 +109,7 @@ class _Operator:
         )
         await ends.enter_async_context(server)
         log.info("Serving.", extra={"address": settings.listen_address, "port": server.port})
+        await _serve_limits(settings, ModelsSeen(cache, kube, lambda: state.leading, clock.monotonic), clock, ends)
         identity = f"{settings.pod_name or socket.gethostname()}_{secrets.token_hex(4)}"
         recorder = EventRecorder(kube, now=clock.now, monotonic=clock.monotonic, instance=identity)
         remotes = RemoteClusters(
@@ -227,6 +231,17 @@ async def _installation(kube: Kube, settings: Settings) -> Installation:
     if kube_system is None:
         raise RuntimeError("There is no namespace kube-system to derive an id from. Set TUNESMITH_INSTALLATION_ID.")
     return settings.installation(derived_installation_id(str(kube_system["metadata"]["uid"]), settings.release))
+
+
+async def _serve_limits(settings: Settings, models: ModelsSeen, clock: SystemClock, ends: AsyncExitStack) -> None:
+    """On a port of its own, if the administrator wants it; a minute's requests may come in ten seconds."""
+    if settings.limits_port is None:
+        return
+    per_minute = settings.limits_requests_per_minute
+    rate = RateLimit(per_minute / 60, max(1, per_minute // 6), clock.monotonic)
+    server = LimitsServer(settings.listen_address, settings.limits_port, models=models, rate=rate)
+    await ends.enter_async_context(server)
+    log.info("Serving the models' limits.", extra={"address": settings.listen_address, "port": server.port})
 
 
 def _make_known(registered: Registered, reconciler: Reconciler, intake: Intake) -> None:

@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     pod_name: str = ""  # part of the lease's identity; empty: the machine's name
     listen_address: str = "127.0.0.1"
     listen_port: int = Field(default=8080, ge=0, le=65535)
+    limits_port: int | None = Field(default=None, ge=0, le=65535)  # None: the models' limits are not served
+    limits_requests_per_minute: int = Field(default=120, ge=1)  # of one client
     audit_path: Path | None = None  # None: standard output
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     allow_loopback: bool = False  # for developers: provider and bought clusters on this machine

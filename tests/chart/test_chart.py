@@ -143,6 +143,19 @@ def test_the_roles_cover_all_own_kinds_and_their_statuses(render: Render) -> Non
         assert {kind.plural, f"{kind.plural}/status"} <= covered
 
 
+def test_the_models_limits_are_served_only_if_they_are_asked_for_and_then_apart_from_the_metrics(
+    render: Render,
+) -> None:
+    services = {each["metadata"]["name"]: each for each in render(VALUES[-1]) if each["kind"] == "Service"}
+    (port,) = services["tunesmith-limits"]["spec"]["ports"]
+    container = the(render(VALUES[-1]), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert port["port"] == 8000
+    assert {"name": port["targetPort"], "containerPort": 8081} in container["ports"]
+    assert {"name": "TUNESMITH_LIMITS_PORT", "value": "8081"} in container["env"]
+    assert [each["metadata"]["name"] for each in render() if each["kind"] == "Service"] == ["tunesmith-metrics"]
+    assert "TUNESMITH_LIMITS_PORT" not in json.dumps(the(render(), "Deployment"))
+
+
 def test_two_replicas_get_a_disruption_budget_and_one_gets_none(render: Render) -> None:
     assert not [each for each in render() if each["kind"] == "PodDisruptionBudget"]
     assert the(render(None, "--set", "replicaCount=2"), "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1

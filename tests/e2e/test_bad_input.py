@@ -84,7 +84,8 @@ class TestJobs:
         assert re.search(r"(line|row)[ :]*2\b", failed["message"])
         assert failed["reason"] == "UserErrorData"
         status = namespace.status("FineTuneJob", "job")
-        assert status["attempt"] == 1
+        assert {"attempt", "admission", "startTime"} & status.keys() == set(), "no GPU was ever held for it"
+        assert namespace.condition("FineTuneJob", "job", "DatasetReady")["reason"] == "UserErrorData"
         assert status["failure"]["class"] == "User"
 
     def test_missing_weights_are_told_in_the_trainers_words(self, namespace):

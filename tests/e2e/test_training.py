@@ -14,6 +14,8 @@ def test_a_job_trains_on_a_local_node_and_publishes_its_adapter(namespace):
     namespace.apply(fine_tune_job())
     status = namespace.until_succeeded("job")
     assert status["progress"]["step"] == status["progress"]["totalSteps"] == 4
+    assert status["preparation"]["completionTime"] <= status["startTime"], "before any GPU was held"
+    assert status["dataset"]["rows"] > 0
     output = storage / status["output"]["path"]
     assert (output / "adapter_model.safetensors").is_file()
     assert hashlib.sha256((output / "result.json").read_bytes()).hexdigest() == status["output"]["sha256"]

@@ -70,13 +70,9 @@ def test_a_change_costs_one_write(world, bought):
 
 
 def test_a_restart_with_nothing_to_do_costs_no_write(world, bought):
-    bought.apply(
-        fine_tune_job(
-            dataset={"training": {"type": "Path", "path": "data"}},
-            resources={"gpus": 800},
-            training=training(batchSize=100),
-        )
-    )
+    bought.with_storage()
+    bought.with_rows()
+    bought.apply(fine_tune_job(resources={"gpus": 800}, training=training(batchSize=100)))
     bought.until_condition("FineTuneJob", "job", "Stalled", reason="PoolTooSmall")
     await_quiet(world)
     moment = datetime.now(UTC)

@@ -1,16 +1,18 @@
-"""The command line of the training image: `train` one process, or `launch` all processes of a pod."""
+"""The command line of the training image: `prepare`, then `launch` or `train`; `finish` after a lost end; `check`."""
 
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
-from pydantic import ValidationError
-
-from tunesmith_trainer import __version__
-from tunesmith_trainer.contract import Configuration
+from tunesmith_trainer import __version__, configuration_file, preparation_command
+from tunesmith_trainer.contract import Configuration, TerminationMessage
+from tunesmith_trainer.data import check
 from tunesmith_trainer.endings import Where, classified, failure_message, leave
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.launch import launch
@@ -44,46 +46,67 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--config", required=True, type=Path, metavar="FILE", help="the configuration, JSON")
+    for name, text in (
+        ("prepare", "fetch weights and data to the storage and make the rows ready; needs no GPU"),
+        ("fetch", "only fetch weights and data to the storage"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration of a preparation, JSON")
+    text = "look for a result that the job has published, without GPUs"
+    command = commands.add_parser("finish", help=text, description=text)
+    command.add_argument("config", type=Path, metavar="CONFIG", help="the configuration, JSON")
+    text = "what training would make of a dataset file: rows, tokens, what is dropped, what is broken; exit code 0 or 2"
+    check.add_arguments(commands.add_parser("check", help=text, description=text))
     options = parser.parse_args(arguments)
+    if options.command == "check":
+        _quieten()
+        return check.run(options)
+    if options.command in ("prepare", "fetch"):
+        _quieten()
+        return preparation_command.run(options.command, options.config)
     try:
-        configuration = read_configuration(options.config)
+        configuration = configuration_file.read(Configuration, options.config)
     except TrainerError as error:
         sys.stderr.write(f"{error.message}\n")
         return leave(failure_message(error, Where()))
     if options.command == "launch":
         return launch(options.config, configuration)
+    if options.command == "finish":
+        return finish(configuration)
     return train(configuration)
-
-
-def read_configuration(path: Path) -> Configuration:
-    """The configuration file, checked.
-
-    Raises:
-        TrainerError: of class configuration, with every wrong field by its path.
-    """
-    try:
-        return Configuration.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise TrainerError(
-            ErrorClass.CONFIGURATION, f"The configuration '{path}' cannot be read: {error.strerror}."
-        ) from error
-    except ValidationError as error:
-        wrong = [
-            f"{'.'.join(str(part) for part in entry['loc']) or 'the whole'}: {entry['msg']}" for entry in error.errors()
-        ]
-        raise TrainerError(
-            ErrorClass.CONFIGURATION,
-            f"The configuration '{path}' is not valid. " + "; ".join(wrong) + ". Unknown keys are refused, so that "
-            "nothing asked for is left out in silence.",
-        ) from error
 
 
 def train(configuration: Configuration) -> int:
     """Runs this process of the attempt to its end; returns the exit code."""
     stop = StopWish()
     stop.listen()
-    for name, value in OFFLINE_AND_QUIET.items():
-        os.environ.setdefault(name, value)
+
+    def attempt(reporter: Reporter) -> TerminationMessage:
+        from tunesmith_trainer.training import run
+
+        return run(configuration, stop, reporter)
+
+    return _to_its_end(configuration, attempt)
+
+
+def finish(configuration: Configuration) -> int:
+    """Looks for a published result, without GPUs; returns the exit code. SIGTERM ends it where it stands."""
+    signal.signal(signal.SIGTERM, _asked_to_stop)
+
+    def look(reporter: Reporter) -> TerminationMessage:
+        from tunesmith_trainer.finish import finish
+
+        return finish(configuration, reporter)
+
+    return _to_its_end(configuration, look)
+
+
+def _asked_to_stop(_number: int, _frame: FrameType | None) -> None:
+    raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop; what is complete on the storage stays.")
+
+
+def _to_its_end(configuration: Configuration, work: Callable[[Reporter], TerminationMessage]) -> int:
+    _quieten()
     os.environ.setdefault("HF_HOME", str(Path(tempfile.gettempdir()) / "tunesmith-hf"))
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     reporter = Reporter(configuration, speaks=os.environ.get("RANK", "0") == "0")
@@ -92,9 +115,7 @@ def train(configuration: Configuration) -> int:
             reporter.listen(listener)
         with Watch(reporter, configuration, end_stalled_process):
             reporter.stage("Starting")
-            from tunesmith_trainer.training import run
-
-            code = leave(run(configuration, stop, reporter))
+            code = leave(work(reporter))
     except Exception as error:
         failure = classified(error)
         if failure.error_class is ErrorClass.UNCLASSIFIED:
@@ -104,6 +125,11 @@ def train(configuration: Configuration) -> int:
     finally:
         reporter.close()
     return code
+
+
+def _quieten() -> None:
+    for name, value in OFFLINE_AND_QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 def end(code: int) -> None:

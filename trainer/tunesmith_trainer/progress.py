@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Protocol, TextIO
 
 from tunesmith_trainer.bar import Bar
-from tunesmith_trainer.contract import Configuration, Heartbeat, PrepareConfiguration, ProgressLine
+from tunesmith_trainer.contract import Configuration, Heartbeat, ProgressLine
 from tunesmith_trainer.contract.messages import CheckpointSaid, Said, Stage
 from tunesmith_trainer.devices import wants_gpus
 from tunesmith_trainer.endings import Where
@@ -35,11 +35,8 @@ class Listener(Protocol):
 class Reporter:
     """Keeps where training is, and says it."""
 
-    def __init__(
-        self, configuration: Configuration | PrepareConfiguration, *, speaks: bool, out: TextIO | None = None
-    ) -> None:
+    def __init__(self, configuration: Configuration, *, speaks: bool, out: TextIO | None = None) -> None:
         self._configuration = configuration
-        self._training = configuration if isinstance(configuration, Configuration) else None
         self._out = out or sys.stdout
         self._speaks = speaks
         self._bar = Bar() if speaks and self._out.isatty() else None
@@ -49,7 +46,7 @@ class Reporter:
         )
         self._moved = self._stage_began = time.monotonic()
         self._said = -MINIMUM_SECONDS_BETWEEN_LINES
-        self._on_gpu = self._training is not None and wants_gpus(self._training)
+        self._on_gpu = wants_gpus(configuration)
         self._listeners: list[Listener] = []
         self._work: Work | None = None
         self._peak_flops: float | None = None
@@ -145,9 +142,9 @@ class Reporter:
         rate = self.pace.tokens_per_second
         if rate is None:
             return {}
-        if self._training is None or not self._on_gpu:
+        if not self._on_gpu:
             return {"tokens_per_second": round(rate, 1)}
-        each = rate / self._training.world.size
+        each = rate / self._configuration.world.size
         told = {"tokens_per_second": round(rate, 1), "tokens_per_second_per_gpu": round(each, 1)}
         if self._work is None or self._peak_flops is None:
             return told
@@ -185,10 +182,7 @@ class Reporter:
         At least `stallAfterSeconds`, and so many times the usual step where steps are slow. The first steps, which
         compile and connect, and saves and evaluated batches are never measured by the usual step: they get a floor.
         """
-        least = self._configuration.stall_after_seconds
-        if self._training is None:
-            return least
-        watchdog = self._training.watchdog
+        watchdog, least = self._configuration.watchdog, self._configuration.stall_after_seconds
         usual = self.pace.median_step_seconds
         if usual is None or self.doing in ("Evaluating", "Saving"):
             return max(least, watchdog.patient_seconds)

@@ -4,6 +4,7 @@ Everything is made on the spot from a seed; nothing is fetched.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,19 @@ def conversations(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+def preferences(count: int) -> list[dict[str, Any]]:
+    """Rows in the provider's preference shape: the right place against a refusal."""
+    return [
+        {
+            "input": {"messages": [row["messages"][0]]},
+            "preferred_output": [row["messages"][1]],
+            "non_preferred_output": [{"role": "assistant", "content": "I will not say."}],
+        }
+        for row in conversations(count)
+    ]
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     """Writes rows as JSONL; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -10,10 +10,10 @@ from typing import Any
 from tunesmith_trainer import checkpoints, publishing
 from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Checkpoint, Memory
-from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
+from tunesmith_trainer.contract import Configuration, PrepareConfiguration, Result, TerminationMessage
 from tunesmith_trainer.contract.messages import FileSaid
 from tunesmith_trainer.data.masking import MaskingRules
-from tunesmith_trainer.data.prepare import Prepared, prepare
+from tunesmith_trainer.data.prepare import OnBytes, Prepared, prepare
 from tunesmith_trainer.devices import missing_gpus, wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.following import Follower
@@ -139,24 +139,52 @@ def _seed(seed: int) -> None:
 
 
 def _prepared(configuration: Configuration, tokenizer: Any) -> Datasets:
-    training, data = configuration.training, configuration.data
-    rules = MaskingRules(training.context_length, data.train_on_inputs, data.on_unstable_template)
+    data = configuration.data
+    return prepared_rows(
+        configuration,
+        tokenizer,
+        model_path=Path(configuration.model.path),
+        training=Path(data.training.path),
+        validation=Path(data.validation.path) if data.validation else None,
+    )
 
-    def prepared(path: str) -> Prepared:
+
+def prepared_rows(
+    configuration: Configuration | PrepareConfiguration,
+    tokenizer: Any,
+    *,
+    model_path: Path,
+    training: Path,
+    validation: Path | None,
+    on_bytes: OnBytes | None = None,
+) -> Datasets:
+    """The rows of both files made ready, or found so on the storage, and the steps they make. In a preparation of its
+    own or at the beginning of an attempt: both find what the other made.
+
+    Raises:
+        TrainerError: see `prepare`.
+    """
+    numbers, data = configuration.training, configuration.data
+    rules = MaskingRules(
+        numbers.context_length, data.train_on_inputs, data.on_unstable_template, configuration.method.type
+    )
+
+    def prepared(path: Path) -> Prepared:
         return prepare(
-            Path(path),
+            path,
             tokenizer,
-            Path(configuration.model.path),
+            model_path,
             rules,
-            packing=training.packing,
-            cache=Path(configuration.storage.job_path) / "prepared",
+            packing=numbers.packing,
+            cache=Path(configuration.storage.root) / "prepared",
+            on_bytes=on_bytes,
         )
 
-    learnt = prepared(data.training.path)
-    held_out = prepared(data.validation.path) if data.validation else None
+    learnt = prepared(training)
+    held_out = prepared(validation) if validation else None
     rows = len(_rows(learnt))
-    steps = training.epochs * math.ceil(rows / training.global_batch)
-    return Datasets(learnt, held_out, rows, min(steps, training.max_steps or steps))
+    steps = numbers.epochs * math.ceil(rows / numbers.global_batch)
+    return Datasets(learnt, held_out, rows, min(steps, numbers.max_steps or steps))
 
 
 def _resumable(run_: Run) -> Checkpoint | None:
@@ -231,6 +259,8 @@ def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcom
             validation=datasets.validation.summary if datasets.validation else None,
             resumed_from_step=outcome.resumed_from_step,
             world_size=run_.world.size,
+            micro_batch=configuration.training.micro_batch,
+            gradient_accumulation=configuration.training.gradient_accumulation,
             device="CUDA" if wants_gpus(configuration) else "CPU",
             simulated_gpus=configuration.simulated_gpus,
             adapted_modules=modules,

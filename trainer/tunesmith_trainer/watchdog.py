@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tunesmith_trainer import ranks, stacks
 from tunesmith_trainer.attempts import Attempt
-from tunesmith_trainer.contract import Configuration, PrepareConfiguration
+from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.endings import failure_message, leave
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.progress import Reporter
@@ -54,15 +54,13 @@ OnStall = Callable[[Reporter, Place], None]
 class Watch:
     """The thread; a context manager around all of the attempt."""
 
-    def __init__(
-        self, reporter: Reporter, configuration: Configuration | PrepareConfiguration, on_stall: OnStall
-    ) -> None:
+    def __init__(self, reporter: Reporter, configuration: Configuration, on_stall: OnStall) -> None:
         storage = configuration.storage
         self._reporter = reporter
         self._on_stall = on_stall
         self._place = Place(
             rank=int(os.environ.get("RANK", "0")),
-            world_size=configuration.world.size if isinstance(configuration, Configuration) else 1,
+            world_size=configuration.world.size,
             attempt_directory=Attempt(Path(storage.job_path), storage.attempt).directory,
             heartbeat_seconds=configuration.heartbeat_seconds,
         )

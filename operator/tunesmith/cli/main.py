@@ -1,4 +1,4 @@
-"""The command `tunesmith`: runs the operator, reads its audit log and its report of orphans, or says its version."""
+"""The command `tunesmith`: runs the operator, reads what it wrote down, plans a training, or says its version."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tunesmith.cli.audit import audit
 from tunesmith.cli.cost import cost
 from tunesmith.cli.environment import kubeconfig_of_environment
 from tunesmith.cli.orphans import orphans
+from tunesmith.cli.plan import plan
 from tunesmith.main import run as run_operator
 from tunesmith.settings import Settings
 
@@ -50,6 +51,7 @@ def show_version() -> None:
 
 
 main.add_command(cost)
+main.add_command(plan)
 
 
 def _problems(error: ValidationError) -> str:

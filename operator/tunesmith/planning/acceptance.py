@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from tunesmith.planning.attempt import on_storage
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.manifests import DATASETS_MAX_BYTES
+from tunesmith.planning.memory.batch import Batch
+from tunesmith.planning.refusal import Refusal
+from tunesmith.planning.sizing import Sizes, sizes_of
 from tunesmith.planning.sources import fetches_model
-from tunesmith.resources.catalog_model import CatalogModel
 from tunesmith.resources.fine_tune_job_inputs import ModelType
 from tunesmith.resources.fine_tune_job_running import PlacementType
 from tunesmith.resources.fine_tune_job_training import StorageType
-
-GPUS_PER_NODE = 8  # provider: one node is 8 GPUs
-VALUES_NAMED = 12
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,23 @@ class Plan:
     `model_path` is as the pod sees it; None as long as the weights are to be fetched.
     """
 
-    pods: int
-    gpus_per_pod: int
-    processes_per_pod: int
-    batch_size: int
-    context_length: int
+    sizes: Sizes
     model_path: str | None
+
+    @property
+    def pods(self) -> int:
+        """Pods of an attempt."""
+        return self.sizes.pods
+
+    @property
+    def gpus_per_pod(self) -> int:
+        """GPUs of each."""
+        return self.sizes.gpus_per_pod
+
+    @property
+    def processes_per_pod(self) -> int:
+        """One for each GPU; one in all where GPUs are simulated."""
+        return self.sizes.processes_per_pod
 
     @property
     def world(self) -> int:
@@ -37,43 +47,27 @@ class Plan:
         return self.pods * self.processes_per_pod
 
     @property
-    def micro_batch(self) -> int:
-        """Sequences of one process in one step; accumulation starts at 1."""
-        return self.batch_size // self.world
+    def batch(self) -> Batch:
+        """The rows of a step."""
+        return self.sizes.batch
 
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why the job cannot be done as it is written, and what would help."""
-
-    reason: str
-    message: str
+    @property
+    def context_length(self) -> int:
+        """Tokens of the longest row."""
+        return self.sizes.context_length
 
 
 def plan_of(seen: JobObservation) -> Plan | Refusal:
     """The plan, or the first thing that stands against it."""
-    for question in (_placement, _image, _limits):
+    for question in (_placement, _image):
         refusal = question(seen)
         if refusal is not None:
             return refusal
     path = _model_path(seen)
     if isinstance(path, Refusal):
         return path
-    shape = _shape(seen)
-    if isinstance(shape, Refusal):
-        return shape
-    pods, gpus_per_pod = shape
-    processes = gpus_per_pod if not seen.around.installation.simulated_gpus else 1
-    batch = _batch_size(seen, pods * processes)
-    if isinstance(batch, Refusal):
-        return batch
-    context = seen.spec.training.context_length or _most_context(seen.model)
-    if context is None:
-        return Refusal(
-            "ContextLengthUnknown",
-            "No table of limits knows this model. Set `spec.training.contextLength`.",
-        )
-    return Plan(pods, gpus_per_pod, processes, batch, context, path)
+    sizes = sizes_of(seen)
+    return sizes if isinstance(sizes, Refusal) else Plan(sizes, path)
 
 
 def _placement(seen: JobObservation) -> Refusal | None:
@@ -137,85 +131,6 @@ def _gated(seen: JobObservation) -> Refusal | None:
         "HuggingFace` with a token in `spec.model.huggingFace.tokenSecretRef`, or put the weights on the job's storage "
         "and name the directory in `spec.weightsPath`.",
     )
-
-
-def _limits(seen: JobObservation) -> Refusal | None:
-    """What the catalogue limits besides the batch."""
-    model, spec = seen.model, seen.spec
-    limits = None if model is None else model.spec.limits
-    if limits is None:
-        return None
-    context, most = spec.training.context_length, limits.context_length_sft
-    if context is not None and most is not None and context > most:
-        return Refusal(
-            "ContextTooLong",
-            f"`spec.training.contextLength` is {context}; this model is trained with at most {most} tokens.",
-        )
-    rank = spec.tuning.adapter.rank
-    if limits.max_lora_rank is not None and rank > limits.max_lora_rank:
-        return Refusal(
-            "RankTooHigh", f"`spec.tuning.lora.rank` is {rank}; this model allows at most {limits.max_lora_rank}."
-        )
-    return None
-
-
-def _shape(seen: JobObservation) -> tuple[int, int] | Refusal:
-    """Pods, and GPUs of each."""
-    wanted = seen.spec.resources
-    gpus = wanted.gpus or _default_gpus(seen)
-    per_pod = wanted.gpus_per_pod or min(gpus, GPUS_PER_NODE)
-    if gpus % per_pod:
-        return Refusal(
-            "GPUsDoNotDivide",
-            f"`spec.resources.gpus` {gpus} is not a multiple of `gpusPerPod` {per_pod}: all pods must be alike.",
-        )
-    return gpus // per_pod, per_pod
-
-
-def _default_gpus(seen: JobObservation) -> int:
-    template = seen.spec.placement.template
-    return template.nodes * GPUS_PER_NODE if template is not None else GPUS_PER_NODE
-
-
-def _batch_size(seen: JobObservation, world: int) -> int | Refusal:
-    """The global batch: what the user wants, or the largest that the model allows and the processes divide."""
-    least, most = _batch_limits(seen.model)
-    wanted = seen.spec.training.batch_size
-    if wanted is None and most is None:
-        return Refusal("BatchSizeUnknown", "No table of limits knows this model. Set `spec.training.batchSize`.")
-    allowed = range(-(-least // world) * world, (most or max(wanted or 0, world)) + 1, world)
-    if wanted is None and allowed:
-        return allowed[-1]
-    if wanted is not None and wanted in allowed:
-        return wanted
-    return Refusal("BatchSizeOutOfRange", _batch_message(wanted, world, least, most, allowed))
-
-
-def _batch_message(wanted: int | None, world: int, least: int, most: int | None, allowed: range) -> str:
-    limits = f"from {least} to {most}" if most is not None else f"{least} or more"
-    if not allowed:
-        return (
-            f"No batch size {limits} divides among {world} processes. Ask for fewer GPUs in `spec.resources.gpus`: "
-            f"at most {most} processes can share a batch."
-        )
-    named = ", ".join(map(str, allowed[:VALUES_NAMED]))
-    rest = f", and so on in steps of {world}" if len(allowed) > VALUES_NAMED or most is None else ""
-    return (
-        f"`spec.training.batchSize` is {wanted}; this model allows {limits}, and {world} processes must share it "
-        f"evenly: {named}{rest}."
-    )
-
-
-def _batch_limits(model: CatalogModel | None) -> tuple[int, int | None]:
-    limits = None if model is None else model.spec.limits
-    if limits is None:
-        return 1, None
-    return limits.min_batch_size or 1, limits.max_batch_size_sft
-
-
-def _most_context(model: CatalogModel | None) -> int | None:
-    limits = None if model is None else model.spec.limits
-    return None if limits is None else limits.context_length_sft
 
 
 def files_too_large(files: dict[str, str]) -> Refusal | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tunesmith.planning.acceptance import Plan, plan_of
 from tunesmith.planning.configuration import config_hash, configuration
+from tunesmith.planning.expected import expectation, expected_changes
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.fine_tune_job_status import DatasetStatus, FineTuneJobStatus, Pinned
@@ -22,8 +23,14 @@ def accepted_changes(seen: JobObservation) -> dict[str, Any]:
 
 
 def accepted_verdicts(seen: JobObservation) -> Mapping[str, Verdict]:
-    """The job can be done as it is written; and what is known of its data."""
-    return {"Accepted": Verdict(True, "Accepted", "The job is within all limits."), "DatasetReady": _data(seen)}
+    """The job can be done as it is written, with what it is expected to need; and what is known of its data."""
+    return {"Accepted": _accepted(seen), "DatasetReady": _data(seen)}
+
+
+def _accepted(seen: JobObservation) -> Verdict:
+    plan = plan_of(seen)
+    told = f" {expectation(seen, plan.sizes)}" if isinstance(plan, Plan) else ""
+    return Verdict(True, "Accepted", f"The job is within all limits.{told}")
 
 
 def _data(seen: JobObservation) -> Verdict:
@@ -57,17 +64,14 @@ def cluster_verdict(seen: JobObservation) -> Verdict:
 
 
 def _written_plan(seen: JobObservation, plan: Plan) -> WrittenPlan:
-    """A micro batch that was made smaller after running out of memory stays so."""
-    before = seen.status.plan
-    shrunk = before is not None and before.gradient_accumulation is not None and before.gradient_accumulation > 1
-    micro = before.micro_batch if shrunk and before is not None and before.micro_batch else plan.micro_batch
-    accumulation = plan.batch_size // (plan.world * micro)
-    return (before or WrittenPlan()).model_copy(
+    return (seen.status.plan or WrittenPlan()).model_copy(
         update={
             "pods": plan.pods,
             "gpus_per_pod": plan.gpus_per_pod,
-            "micro_batch": micro,
-            "gradient_accumulation": accumulation,
+            "micro_batch": plan.batch.micro,
+            "gradient_accumulation": plan.batch.accumulation,
+            "sharding": plan.sizes.sharding.value,
+            **expected_changes(seen, plan.sizes),
         }
     )
 

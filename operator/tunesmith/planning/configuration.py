@@ -18,6 +18,7 @@ from tunesmith.planning.attempt import (
 )
 from tunesmith.planning.contract import API_VERSION
 from tunesmith.planning.job_observation import JobObservation
+from tunesmith.planning.memory.terms import Sharding
 from tunesmith.planning.sources import ROLES, TRAINING, VALIDATION, fetch_section, fetches_data, fetches_model
 from tunesmith.planning.tracking import tracking_section
 from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
@@ -31,15 +32,13 @@ DECIDES_ABOUT_ROWS = frozenset({"epochs", "maxSteps", "globalBatch", "contextLen
 def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, Any]:
     """The whole file: everything is resolved here, the trainer does not guess."""
     spec = seen.spec
-    written = seen.status.plan
-    micro = written.micro_batch if written is not None and written.micro_batch else plan.micro_batch
     return {
         "apiVersion": API_VERSION,
         "model": {"path": plan.model_path},
         "data": _data(seen),
         "method": {"type": "SFT"},
         "tuning": _tuning(seen),
-        "training": _training(seen, plan, micro),
+        "training": _training(seen, plan),
         "evaluations": {"count": spec.training.evaluations.count},
         "checkpoints": {"count": spec.training.checkpoints.count, "keep": spec.training.checkpoints.keep},
         "storage": {
@@ -53,6 +52,7 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
             "processesPerPod": plan.processes_per_pod,
             "gpusPerPod": plan.gpus_per_pod,
             "masterPort": master_port(seen.identity, attempt),
+            "sharding": "FSDP2" if plan.sizes.sharding is Sharding.FSDP2 else "DDP",
         },
         "simulatedGPUs": seen.around.installation.simulated_gpus,
         "stallAfterSeconds": spec.recovery.stall_timeout_seconds,
@@ -136,7 +136,7 @@ def _tuning(seen: JobObservation) -> dict[str, Any]:
     }
 
 
-def _training(seen: JobObservation, plan: Plan, micro_batch: int) -> dict[str, Any]:
+def _training(seen: JobObservation, plan: Plan) -> dict[str, Any]:
     training = seen.spec.training
     scheduler = {"type": training.scheduler.type.value, "minRatio": float(training.scheduler.min_ratio)}
     if training.scheduler.cycles is not None:
@@ -148,9 +148,9 @@ def _training(seen: JobObservation, plan: Plan, micro_batch: int) -> dict[str, A
         "warmupRatio": float(training.warmup_ratio),
         "weightDecay": float(training.weight_decay),
         "maxGradNorm": float(training.max_grad_norm),
-        "microBatch": micro_batch,
-        "gradientAccumulation": plan.batch_size // (plan.world * micro_batch),
-        "globalBatch": plan.batch_size,
+        "microBatch": plan.batch.micro,
+        "gradientAccumulation": plan.batch.accumulation,
+        "globalBatch": plan.batch.rows,
         "contextLength": plan.context_length,
         "packing": training.packing,
         "seed": training.seed,

@@ -17,7 +17,7 @@ from tunesmith.planning.errand import GRACE_SECONDS, Errand
 from tunesmith.planning.errand_manifests import errand_job
 from tunesmith.planning.job_end import leftovers, live_pods
 from tunesmith.planning.job_observation import JobObservation
-from tunesmith.planning.kube_facts import JobFact, PodFact
+from tunesmith.planning.kube_facts import IMAGE_TROUBLE, JobFact, PodFact
 from tunesmith.planning.manifests import configuration_map
 from tunesmith.planning.progress import stalled
 from tunesmith.planning.secret_copies import copies_of_pull_secrets, copies_of_source_secrets
@@ -120,4 +120,6 @@ def _seen_running(errand: Errand, pods: tuple[PodFact, ...], tidy: tuple[Action,
         needs = f"{errand.needs.cpu} CPU and {errand.needs.memory} of memory free, and the job's storage"
         return Step(f"Pod {pod.name} waits for a node with {needs}.", tidy, let_go=True)
     why = ": ".join(filter(None, (pod.waiting_reason, pod.waiting_message.rstrip("."))))
-    return Step(f"Pod {pod.name} starts on node {pod.node}.{f' {why}.' if why else ''}"[:1000], tidy, let_go=True)
+    message = f"Pod {pod.name} starts on node {pod.node}.{f' {why}.' if why else ''}"[:1000]
+    reason = "ImagePullFailed" if pod.waiting_reason in IMAGE_TROUBLE else None
+    return Step(message, tidy, let_go=True, reason=reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith.planning.acceptance import Refusal, files_too_large, plan_of
+from tunesmith.planning.acceptance import files_too_large, plan_of
 from tunesmith.planning.accepted import accepted_changes, accepted_verdicts, ready_verdicts
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.admission import request_of
@@ -31,6 +31,7 @@ from tunesmith.planning.moving_off import leaving_its_nodes
 from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
 from tunesmith.planning.preparation import not_prepared
+from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.running import (
     attempt_ended,
     attempt_not_made,

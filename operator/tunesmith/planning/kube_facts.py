@@ -24,6 +24,8 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "tunesmith"
 CORDONED_FOR_ANNOTATION = "tunesmith.dev/cordoned-for"
 COMPLETION_INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+# kubernetes: reasons of a waiting container that concern its image.
+IMAGE_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 
 
 @dataclass(frozen=True)

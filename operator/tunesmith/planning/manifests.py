@@ -120,7 +120,7 @@ def confined_pod(work: Work, container: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _container(attempt: Attempt) -> dict[str, Any]:
-    confined = confined_container(attempt, "launch")
+    confined = confined_container(attempt, "launch", "--config")
     master = {"name": "TUNESMITH_MASTER_ADDR", "value": f"{attempt.name}-0.{attempt.service_name}"}
     return {
         **confined,
@@ -130,13 +130,13 @@ def _container(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def confined_container(work: Work, command: str) -> dict[str, Any]:
-    """The trainer with one of its commands, reading the configuration of this work."""
+def confined_container(work: Work, *command: str) -> dict[str, Any]:
+    """The trainer with one of its commands, which takes the path of this work's configuration as the last word."""
     return {
         "name": CONTAINER,
         "image": work.image,
         "command": ["tunesmith-trainer"],
-        "args": [command, "--config", f"{CONFIGURATION_DIRECTORY}/{CONFIGURATION_FILE}"],
+        "args": [*command, f"{CONFIGURATION_DIRECTORY}/{CONFIGURATION_FILE}"],
         "env": [{"name": "HOME", "value": "/tmp"}],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith.planning.acceptance import Plan, Refusal, plan_of
+from tunesmith.planning.acceptance import Plan, plan_of
 from tunesmith.planning.accepted import cluster_verdict
 from tunesmith.planning.actions import ApplyObject, CopySecretKeys, ReleasePod
 from tunesmith.planning.admission import tolerations_of
@@ -17,9 +17,10 @@ from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.finish_check import look_for_the_result
 from tunesmith.planning.job_end import failed, leftovers, succeeded
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
-from tunesmith.planning.kube_facts import PodFact
+from tunesmith.planning.kube_facts import IMAGE_TROUBLE, PodFact
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.progress import stalled as silent_too_long
+from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.restarts import GiveUp, counted
 from tunesmith.planning.secret_copies import copies_of_pull_secrets, copies_of_source_secrets
 from tunesmith.planning.tracking import environment
@@ -31,8 +32,6 @@ from tunesmith.resources.fine_tune_job_status import Restarts
 
 OUT_OF_MEMORY_CLASS = "OutOfMemory"
 NOT_MADE = "PodsNotMade"
-# kubernetes: reasons of a waiting container that concern its image.
-IMAGE_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 BLAMED_NODES_KEPT = 16
 FOLLOW_SECONDS = 15.0
 

@@ -259,7 +259,7 @@ class DatasetSource(Part):
     """Rows of JSONL or Parquet: text, chats, instructions, preferences, or tokens."""
 
     type: Annotated[DatasetType, doc("Where the rows are.")]
-    path: Annotated[StoragePath | None, doc("File on the job's storage, .jsonl or .parquet.")] = None
+    path: Annotated[StoragePath | None, doc("File on the job's storage: .jsonl, .jsonl.gz or .parquet.")] = None
     hugging_face: Annotated[HubDataset | None, doc("A dataset of the Hugging Face Hub.")] = None
     http: Annotated[HTTPFile | None, doc("A file behind a URL.")] = None
     s3: Annotated[S3Object | None, doc("An object of an S3 bucket.")] = None

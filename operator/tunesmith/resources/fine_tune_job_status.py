@@ -127,10 +127,14 @@ class Plan(StatusPart):
     gpus_per_pod: Annotated[Count | None, doc("GPUs of each.")] = None
     micro_batch: Annotated[Count | None, doc("Rows that one GPU takes at once.")] = None
     gradient_accumulation: Annotated[Count | None, doc("How many times before a step is made.")] = None
-    sharding: Annotated[Word | None, doc("How the model is spread over GPUs: 'None', 'DDP' or 'FSDP'.")] = None
-    estimated_memory_gib: Annotated[SignedDecimal | None, doc("Memory that a GPU will need, in GiB.")] = None
-    estimated_hours: Annotated[SignedDecimal | None, doc("About how long it takes.")] = None
-    estimated_usd: Annotated[Dollars | None, doc("About what it costs.")] = None
+    sharding: Annotated[Word | None, doc("How the model is spread over GPUs: 'None', 'DDP' or 'FSDP2'.")] = None
+    estimated_memory_gib: Annotated[
+        SignedDecimal | None, doc("Memory that a GPU will need, in GiB. Absent: not estimated.")
+    ] = None
+    estimated_hours: Annotated[
+        SignedDecimal | None, doc("About how long it takes; known once the data is counted.")
+    ] = None
+    estimated_usd: Annotated[Dollars | None, doc("About what it costs, at the on-demand price.")] = None
 
 
 class DroppedRows(StatusPart):

@@ -138,7 +138,7 @@ class Training(Part):
     )
     batch_size: Annotated[
         Annotated[int, between(1, 65536)] | None,
-        doc("Rows of one step, over all GPUs. Absent: the largest that the model allows for the method."),
+        doc("Rows of one step, over all GPUs. Absent: the largest that fits and the model allows."),
     ] = None
     context_length: Annotated[
         Annotated[int, between(1, 2097152)] | None,

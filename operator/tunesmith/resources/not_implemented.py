@@ -19,7 +19,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "spec.method.dpo",
         "spec.tuning.type",
         "spec.tuning.lora.baseQuantization",
-        "spec.dataset.onUnstableTemplate",
         "spec.training.evaluations.earlyStopping",
         "spec.training.checkpoints.mirror",
         "spec.continueFrom",

@@ -285,6 +285,14 @@ class Reason(StrEnum):
     )
     GPUS_DO_NOT_DIVIDE = "GPUsDoNotDivide", "The GPUs cannot be shared evenly among pods."
     CONTEXT_TOO_LONG = "ContextTooLong", "The model does not allow this context length for the method."
+    DOES_NOT_FIT = (
+        "DoesNotFit",
+        "Not even one row fits into a GPU's memory; the message names the changes that would make it fit.",
+    )
+    NEEDS_CONTEXT_PARALLELISM = (
+        "NeedsContextParallelism",
+        "The provider spreads each sequence of this model over all GPUs, which is not built. Take a smaller model.",
+    )
     RANK_TOO_HIGH = "RankTooHigh", "The model does not allow an adapter of this rank."
     IMAGE_NOT_ALLOWED = "ImageNotAllowed", "The image is not on the installation's list."
     STORAGE_MISMATCH = "StorageMismatch", "The job's SharedVolume is not the one of the cluster."

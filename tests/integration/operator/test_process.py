@@ -79,11 +79,20 @@ async def test_the_second_replica_takes_over_from_one_that_ends_and_from_one_tha
         _, metrics = await answers(port, "/metrics")
         return (await holder()).startswith(f"{name}_") and "tunesmith_lease_held 1.0" in metrics
 
+    async def tells_limits(port: int) -> bool:
+        status, body = await answers(port, "/v1/fine-tunes/models/limits?model_name=Qwen/Qwen3-8B")
+        return status == 200 and '"max_seq_length_sft": 32768' in body
+
     ports = [a_free_port() for _ in range(3)]
-    async with an_operator(installed, namespace, "first", ports[0], tmp_path / "first.log") as first:
+    limits = [{"limits_port": str(a_free_port())} for _ in range(2)]
+    async with an_operator(installed, namespace, "first", ports[0], tmp_path / "first.log", **limits[0]) as first:
         await eventually(lambda: leads("first", ports[0]))
-        async with an_operator(installed, namespace, "second", ports[1], tmp_path / "second.log") as second:
+        async with an_operator(
+            installed, namespace, "second", ports[1], tmp_path / "second.log", **limits[1]
+        ) as second:
             await eventually(lambda: _is(200, ports[1], "/livez"))
+            for replica in limits:  # the one that watches and the one that stands by
+                await eventually(lambda port=int(replica["limits_port"]): tells_limits(port))
             assert (await answers(ports[1], "/readyz"))[0] == 200  # a standby is ready to take over
             assert (await holder()).startswith("first_")
 

@@ -157,3 +157,18 @@ def test_the_chart_and_the_guide_know_every_stage_with_its_default() -> None:
     guide = (root / "docs/guide/bought-to-usable.md").read_text()
     assert all(f"| `{stage.value}` | {seconds} |" in guide for stage, seconds in DEFAULT_SECONDS.items())
     assert set(DEFAULT_SECONDS) == set(Stage)
+
+
+@pytest.mark.parametrize("url", ["hub.example", "ftp://hub.example", "https://user:secret@hub.example", "https://"])
+def test_a_mirror_of_the_hub_is_a_web_address_without_a_name_in_it(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(hub_endpoint=url)
+    told = Settings(hub_endpoint="http://hub.corp.example/", preparation_cpu="500m", preparation_memory="16Gi")
+    installation = told.installation("abc123")
+    assert installation.hub_endpoint == "http://hub.corp.example"
+    assert (installation.preparation.cpu, installation.preparation.memory) == ("500m", "16Gi")
+
+
+def test_what_is_no_quantity_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Settings(preparation_memory="much")

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from tunesmith_trainer.contract import (
     Configuration,
+    DatasetReport,
     Heartbeat,
     PrepareConfiguration,
     ProgressLine,
@@ -25,6 +26,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "heartbeat": Heartbeat,
     "termination": TerminationMessage,
     "result": Result,
+    "check": DatasetReport,
 }
 DEFAULT_DIRECTORY = Path("contract/v1")
 

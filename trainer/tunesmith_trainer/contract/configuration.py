@@ -36,7 +36,7 @@ class DataFile(Strict):
     """One dataset file."""
 
     path: AbsolutePath = Field(
-        description="JSONL file in the pod: rows of messages, of prompt and completion, or of text."
+        description="JSONL, JSONL.gz or Parquet file in the pod, with rows that the method can learn from."
     )
 
 
@@ -162,6 +162,9 @@ class World(Strict):
         default=29400, ge=1024, le=65535, description="Pods that share an address need different ones."
     )
     collective_timeout_seconds: int = Field(default=600, ge=30, description="A peer that is silent longer is lost.")
+    sharding: Literal["DDP", "FSDP2"] | None = Field(
+        default=None, description="How several processes hold the model: each whole, or all together. Absent: DDP."
+    )
 
     @property
     def size(self) -> int:

@@ -167,6 +167,7 @@ class EvaluationLosses(Said):
 class DatasetSaid(Said):
     """What became of the rows of one file."""
 
+    format: str | None = Field(default=None, description="How the rows are written, in words.")
     rows: int = Field(ge=0, description="Rows in the file.")
     trained: int = Field(ge=0, description="Rows that have something to learn from.")
     truncated: int = Field(default=0, ge=0, description="Rows cut at the context length.")
@@ -191,6 +192,8 @@ class Result(Said):
     validation: DatasetSaid | None = None
     resumed_from_step: int = Field(default=0, ge=0)
     world_size: int = Field(ge=1)
+    micro_batch: int | None = Field(default=None, ge=1, description="Of the last attempt: smaller when memory ran out.")
+    gradient_accumulation: int | None = Field(default=None, ge=1, description="Of the last attempt.")
     device: Literal["CPU", "CUDA"]
     simulated_gpus: bool = Field(default=False, alias="simulatedGPUs")
     adapted_modules: int = Field(ge=1)

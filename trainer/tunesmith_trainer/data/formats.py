@@ -1,167 +1,172 @@
 """Reads dataset files row by row. A broken row is a user error that names the file, the line and what is wrong.
 
-One format a file, told by the first row's keys; rows of the formats are JSON objects, one a line:
-`{"messages": [{"role": ..., "content": ...}, ...]}`, `{"prompt": ..., "completion": ...}`, `{"text": ...}`.
+One format a file, told by the first row's keys (`FORMATS`); other keys are refused, because what is written there would
+be left out of the training in silence.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.data.faults import BadRow, Fault, Place, data_error, kind, listed, refuse
+from tunesmith_trainer.data.files import DataSource, Fields
+from tunesmith_trainer.data.messages import conversation, one_answer, prompt_of, tools_of
+from tunesmith_trainer.data.rows import (
+    Instruction,
+    MethodType,
+    PreferenceTalk,
+    PreferenceText,
+    Row,
+    Text,
+    Tokens,
+)
+from tunesmith_trainer.data.strings import string_in
+from tunesmith_trainer.data.tokens import tokens
+
+OnFault = Callable[[Fault], None]
 
 
 @dataclass(frozen=True)
-class Message:
-    """One turn of a talk. Weight 0: not learnt, although an answer."""
+class Format:
+    """One way to write rows: the keys that tell it, those that may be absent, and the method that learns from it."""
 
-    role: str
-    content: str
-    weight: int = 1
+    name: str
+    keys: frozenset[str]
+    read: Callable[[Fields], Row]
+    method: MethodType = "SFT"
+    optional: frozenset[str] = frozenset()
 
-
-@dataclass(frozen=True)
-class Conversation:
-    """A row of `messages`: perhaps a system message, then user and assistant in turn."""
-
-    messages: tuple[Message, ...]
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """A row of `prompt` and `completion`."""
-
-    prompt: str
-    completion: str
+    def has(self, keys: "set[str] | frozenset[str]") -> bool:
+        """Whether a row with these keys is of this format."""
+        return self.keys <= keys <= self.keys | self.optional
 
 
 @dataclass(frozen=True)
-class Text:
-    """A row of `text`: all of it is learnt."""
+class Read:
+    """A good row and its place."""
 
-    text: str
+    place: Place
+    row: Row
 
 
-Row = Conversation | Instruction | Text
+class DatasetFile(DataSource):
+    """A dataset file as rows of one format. `format` is known after the first good row."""
 
-FORMATS: Mapping[str, frozenset[str]] = {
-    "messages": frozenset({"messages"}),
-    "prompt and completion": frozenset({"prompt", "completion"}),
-    "text": frozenset({"text"}),
-}
-MESSAGE_KEYS = frozenset({"role", "content", "weight"})
+    format: Format | None = None
+
+    def read(self, method: MethodType | None = None, on_fault: OnFault = refuse) -> Iterator[Read]:
+        """The good rows in order; `on_fault` gets the others, and by default ends the reading.
+
+        Raises:
+            TrainerError: of class data, when the file cannot be read on, has no rows, or rows for another method.
+        """
+        some = False
+        for place, fields in self.rows():
+            some = True
+            try:
+                yield Read(place, self._row(fields, method))
+            except BadRow as bad:
+                on_fault(Fault.of(place, bad))
+        if not some:
+            raise data_error(f"The dataset file '{self.path}' has no rows.")
+
+    def _row(self, fields: "Fields | Fault", method: MethodType | None) -> Row:
+        if isinstance(fields, Fault):
+            raise BadRow(fields.reason, part=fields.part, column=fields.column)
+        matching = _format_of(fields)
+        if self.format is not None and matching is not self.format:
+            raise BadRow(f"a row of {matching.name}, but the file began with rows of {self.format.name}. "
+                         "Use one format a file.")  # fmt: skip
+        if method is not None and matching.method != method:
+            raise data_error(_unfit(self.path, matching, method))
+        row = matching.read(fields)
+        self.format = matching
+        return row
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yields the rows of a JSONL file in order; empty lines are passed over.
+    """The rows of a file in order.
 
     Raises:
-        TrainerError: of class data, when the file is missing, is not UTF-8, or has a broken row.
+        TrainerError: of class data, when the file is missing, damaged, without rows, or has a broken row.
     """
-    if not path.is_file():
-        what = "is a directory, not a file" if path.is_dir() else "does not exist on the job's storage"
-        raise _data_error(f"The dataset file '{path}' {what}. Check the dataset's path and that its volume is right.")
-    chosen: str | None = None
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            if not raw.strip():
-                continue
-            at = f"{path.name} line {number}"
-            fields = _parsed(raw, at)
-            chosen = _format_of(fields, at, chosen)
-            yield _row(fields, chosen, at)
-    if chosen is None:
-        raise _data_error(f"The dataset file '{path}' has no rows.")
+    return (read.row for read in DatasetFile(path).read())
 
 
-def _parsed(raw: bytes, at: str) -> dict[str, Any]:
-    try:
-        value = json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise _data_error(f"{at}: not UTF-8 at byte {error.start + 1}. Save the file as UTF-8.") from error
-    except json.JSONDecodeError as error:
-        raise _data_error(
-            f"{at}, column {error.colno}: not JSON ({error.msg}). Each line must be one object."
-        ) from error
-    except RecursionError as error:
-        raise _data_error(f"{at}: not a row, nested too deeply.") from error
-    if not isinstance(value, dict):
-        raise _data_error(f"{at}: a row must be a JSON object, this is {_kind(value)}.")
-    return value
+def _format_of(fields: Fields) -> Format:
+    matching = next((one for one in FORMATS if one.has(fields.keys() | set())), None)
+    if matching is not None:
+        return matching
+    known = "; or ".join(", ".join(f"'{key}'" for key in sorted(one.keys)) for one in FORMATS)
+    raise BadRow(f"has the keys {listed(fields)}; a row has exactly {known}. Remove other keys.")
 
 
-def _format_of(fields: dict[str, Any], at: str, chosen: str | None) -> str:
-    matching = next((name for name, keys in FORMATS.items() if keys == fields.keys()), None)
-    if matching is None:
-        raise _data_error(
-            f"{at}: has the keys {_listed(fields)}; a row has exactly 'messages', or 'prompt' and 'completion', "
-            "or 'text'. Remove other keys."
-        )
-    if chosen is not None and matching != chosen:
-        raise _data_error(
-            f"{at}: a row of {matching}, but the file began with rows of {chosen}. Use one format a file."
-        )
-    return matching
+def _unfit(path: Path, found: Format, method: MethodType) -> str:
+    wanted = " or ".join(one.name for one in FORMATS if one.method == method)
+    other = "DPO" if method == "SFT" else "SFT"
+    return (
+        f"'{path.name}' has rows of {found.name}, from which the method {method} cannot learn: it needs rows of "
+        f"{wanted}. Give such a file, or set the method to {other}."
+    )
 
 
-def _row(fields: dict[str, Any], chosen: str, at: str) -> Row:
-    if chosen == "messages":
-        return _conversation(fields["messages"], at)
-    for key, value in fields.items():
-        if not isinstance(value, str):
-            raise _data_error(f"{at}: '{key}' must be a string, this is {_kind(value)}.")
-    if chosen == "text":
-        return Text(fields["text"])
-    return Instruction(fields["prompt"], fields["completion"])
+def _instruction(fields: Fields) -> Row:
+    return Instruction(string_in(fields, "prompt"), string_in(fields, "completion"))
 
 
-def _conversation(value: Any, at: str) -> Conversation:
-    if not isinstance(value, list) or not value:
-        raise _data_error(f"{at}: 'messages' must be a list with at least one message.")
-    messages = tuple(_message(entry, f"{at}, message {number}") for number, entry in enumerate(value, start=1))
-    expected = "user"
-    for number, message in enumerate(messages, start=1):
-        if number == 1 and message.role == "system":
-            continue
-        if message.role != expected:
-            raise _data_error(
-                f"{at}, message {number}: role '{message.role}' where '{expected}' is expected. Roles are an optional "
-                "'system' first, then 'user' and 'assistant' in turn."
-            )
-        expected = "assistant" if expected == "user" else "user"
-    if not any(message.role == "assistant" for message in messages):
-        raise _data_error(f"{at}: has no message of role 'assistant', so there is no answer to learn.")
-    return Conversation(messages)
+def _text(fields: Fields) -> Row:
+    return Text(string_in(fields, "text"))
 
 
-def _message(value: Any, at: str) -> Message:
-    if not isinstance(value, dict):
-        raise _data_error(f"{at}: a message must be an object with 'role' and 'content', this is {_kind(value)}.")
-    if missing := {"role", "content"} - value.keys():
-        raise _data_error(f"{at}: has no {_listed(missing)}.")
-    if unknown := value.keys() - MESSAGE_KEYS:
-        raise _data_error(f"{at}: the key {_listed(unknown)} is not supported. Keys are 'role', 'content', 'weight'.")
-    role, content, weight = value["role"], value["content"], value.get("weight", 1)
-    if role not in ("system", "user", "assistant"):
-        raise _data_error(f"{at}: role must be 'system', 'user' or 'assistant', this is {json.dumps(role)[:60]}.")
-    if not isinstance(content, str):
-        raise _data_error(f"{at}: 'content' must be a string, this is {_kind(content)}.")
-    if isinstance(weight, bool) or weight not in (0, 1):
-        raise _data_error(f"{at}: 'weight' must be 0 or 1.")
-    return Message(role, content, int(weight))
+def _provider_preference(fields: Fields) -> Row:
+    given = fields["input"]
+    if not isinstance(given, dict):
+        raise BadRow(f"'input' must be an object with 'messages', this is {kind(given)}.")
+    if "messages" not in given:
+        raise BadRow("'input' has no 'messages'.")
+    if unknown := given.keys() - {"messages", "tools", "parallel_tool_calls"}:
+        raise BadRow(f"the key {listed(unknown)} in 'input' is not supported. Keys are 'messages' and 'tools'.")
+    return _preference_talk(
+        given["messages"], fields, ("preferred_output", "non_preferred_output"), given, key="input.messages"
+    )
 
 
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+def _trl_preference(fields: Fields) -> Row:
+    names = ("chosen", "rejected")
+    if not any(isinstance(fields[name], list) for name in ("prompt", *names)):
+        if fields.get("tools") is not None:
+            raise BadRow("'tools' need a 'prompt' of messages, this one is a string.")
+        return PreferenceText(*(string_in(fields, name) for name in ("prompt", *names)))
+    return _preference_talk(fields["prompt"], fields, names, fields, key="prompt")
 
 
-def _listed(keys: Any) -> str:
-    names = sorted(str(key)[:40] for key in keys)
-    return ", ".join(f"'{name}'" for name in names[:8]) or "none"
+def _preference_talk(messages: Any, fields: Fields, names: tuple[str, str], tools: Fields, *, key: str) -> Row:
+    prompt = prompt_of(messages, key)
+    chosen, rejected = (one_answer(fields[name], name) for name in names)
+    return PreferenceTalk(prompt, chosen, rejected, tools_of(tools))
 
 
-def _data_error(message: str) -> TrainerError:
-    return TrainerError(ErrorClass.DATA, message)
+FORMATS: tuple[Format, ...] = (
+    Format("messages", frozenset({"messages"}), conversation, optional=frozenset({"tools", "parallel_tool_calls"})),
+    Format("prompt and completion", frozenset({"prompt", "completion"}), _instruction),
+    Format("text", frozenset({"text"}), _text),
+    Format(
+        "input_ids", frozenset({"input_ids"}), tokens, optional=frozenset({"attention_mask", "labels", "position_ids"})
+    ),
+    Format(
+        "preferred and non-preferred outputs",
+        frozenset({"input", "preferred_output", "non_preferred_output"}),
+        _provider_preference,
+        method="DPO",
+    ),
+    Format(
+        "prompt, chosen and rejected",
+        frozenset({"prompt", "chosen", "rejected"}),
+        _trl_preference,
+        method="DPO",
+        optional=frozenset({"tools"}),
+    ),
+)
+
+__all__ = ["FORMATS", "DatasetFile", "Format", "Read", "Tokens", "read_rows"]

@@ -11,7 +11,9 @@ from tests.unit.tunesmith.controllers.test_bought import CLUSTER, INSTALLATION, 
 from tunesmith.kube.remote import RemoteView
 from tunesmith.planning.circumstances import Known, RepairTimes
 from tunesmith.planning.cluster_observation import KubeconfigFacts
+from tunesmith_simulator import repairs
 from tunesmith_simulator import scenario as scenarios
+from tunesmith_simulator.remediations import RemediationMode, Trigger
 from tunesmith_simulator.server import Simulator
 
 FAST = 40.0
@@ -87,12 +89,17 @@ async def provider():
 
 @pytest.fixture
 async def operator(provider):
+    return await an_operator_with(provider, SPEC)
+
+
+async def an_operator_with(provider, spec):
+    """An operator whose cluster is Ready."""
     times = RepairTimes(after_seconds=60, cooldown_seconds=600)
     installation = replace(INSTALLATION, absence_interval_seconds=2, repair=times)
     played = Operator(
         provider.url, provider.key, remotes=SimulatedNodes(provider), clock=FastClock(), installation=installation
     )
-    played.give("GPUCluster", "train", SPEC)
+    played.give("GPUCluster", "train", spec)
     await played.until(lambda: played.condition(CLUSTER).get("status") == "True", CLUSTER)
     return played
 
@@ -140,3 +147,21 @@ async def test_growth_beyond_the_stock_keeps_what_is_there(operator):
     assert len(operator.remotes.names()) == 64
     resize(operator, 65)
     await operator.until(lambda: is_ready(operator, 65), CLUSTER)
+
+
+async def test_a_repair_that_the_provider_proposes_is_approved_when_the_user_allows_it(provider):
+    repair = {"mode": "Off", "providerProposals": "Approve"}
+    operator = await an_operator_with(provider, {**SPEC, "nodes": 2, "repair": repair})
+    sick, world = operator.remotes.names()[0], provider.simulation.world()
+    (cluster_id,) = world.clusters
+    now = provider.simulation.clock()
+    mode = RemediationMode.REBOOT_VM
+    provider.simulation.become(
+        repairs.propose_remediation(world, cluster_id, sick, mode=mode, reason="XID 48", now=now)
+    )
+    await operator.until(lambda: operator.status(CLUSTER).get("repairs"), CLUSTER)
+    await operator.until(lambda: operator.status(CLUSTER)["repairs"][0]["outcome"] == "SUCCEEDED", CLUSTER)
+    (done,) = provider.simulation.world().remediations.values()
+    assert done.review is not None
+    assert (done.host_name, done.trigger) == (sick, Trigger.AUTOMATED)
+    await operator.until(lambda: is_ready(operator, 2) and not operator.remotes.cordoned(), CLUSTER)

@@ -11,8 +11,10 @@ from tests.unit.tunesmith.planning.month_builders import Kept
 
 from tunesmith.planning.price_table import BilledFrom, BilledUntil
 from tunesmith_simulator import happenings as happen
+from tunesmith_simulator import repairs
 from tunesmith_simulator.clusters import Billing
 from tunesmith_simulator.refusals import RefusedError
+from tunesmith_simulator.remediations import RemediationMode
 
 CENT = Decimal("0.01")
 KNOWN_ENDS = [(BilledFrom.CREATED, BilledUntil.GONE), (BilledFrom.READY, BilledUntil.GONE)]
@@ -43,6 +45,37 @@ def played(kept: Kept, steps) -> None:
         happened(kept, event)
         if looks:
             kept.look()
+
+
+def replaced(kept: Kept) -> None:
+    """A repair puts another machine into the place of the first node."""
+    node = kept.world.cluster(kept.cluster_id).gpu_nodes[0]
+    kept.world.world, _ = repairs.request_remediation(
+        kept.world.world,
+        kept.world.visit(),
+        kept.cluster_id,
+        node.instance_id,
+        mode=RemediationMode.VM_ONLY,
+        reason="NotReady",
+    )
+
+
+@pytest.mark.parametrize(("begins", "ends"), KNOWN_ENDS)
+@pytest.mark.parametrize("every", [24, 100], ids="looked at every {} hours".format)
+def test_a_month_with_repairs_equals_the_ledger_because_one_place_is_paid_once(begins, ends, every):
+    kept = Kept(Played(), begins, ends, gpus=16)
+    kept.look()
+    for hour in range(24 * 30):
+        kept.world.wait(HOUR)
+        if hour in {50, 51 + 24, 500}:
+            replaced(kept)
+        if hour % every == every - 1:
+            kept.look()
+    kept.world.wait(2 * HOUR)
+    kept.look()
+    assert len(kept.world.cluster(kept.cluster_id).deleted_nodes) == 3
+    assert kept.total.uncertain_usd == 0
+    assert abs(kept.total.compute_usd - kept.truth()) < CENT / 100
 
 
 def within(kept: Kept) -> None:

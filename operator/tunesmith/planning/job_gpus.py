@@ -1,0 +1,81 @@
+"""What the estimate must know of a job and cannot read in its spec: the GPUs' type where it runs, the model's shape."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tunesmith.catalog.loader import find_bundled
+from tunesmith.catalog.shape import ModelShape
+from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.job_observation import JobObservation
+from tunesmith.planning.memory.cards import Card, card_of
+from tunesmith.planning.memory.price import gpu_hour_usd
+from tunesmith.planning.memory.work import Numbers
+from tunesmith.resources.fine_tune_job_running import PlacementType
+
+PRODUCT_LABEL = "nvidia.com/gpu.product"  # NVIDIA's feature discovery puts it on every GPU node
+
+
+def shape_of(seen: JobObservation) -> ModelShape | None:
+    """The shape of the job's model, where the bundled catalogue knows it: by its id, or by where its weights are."""
+    names = []
+    if seen.model is not None:
+        names.append(seen.model.spec.id)
+        if seen.model.spec.weights is not None:
+            names.append(seen.model.spec.weights.hugging_face.repo)
+    if seen.spec.model.hugging_face is not None:
+        names.append(seen.spec.model.hugging_face.repo)
+    found = (find_bundled(name) for name in names)
+    return next((model.shape for model in found if model is not None and model.shape is not None), None)
+
+
+def gpu_type_of(seen: JobObservation) -> str | None:
+    """The type of the GPUs where the job will run; None as long as nobody knows."""
+    if seen.cluster is not None:
+        choice = seen.cluster.status.choice
+        return (choice.gpu_type if choice is not None else None) or seen.cluster.spec.gpu_type
+    placement = seen.spec.placement
+    if placement.type is PlacementType.TEMPLATE and placement.template is not None:
+        return placement.template.gpu_type
+    return _local_type(seen) if placement.type is PlacementType.LOCAL else None
+
+
+def card_for(seen: JobObservation) -> tuple[Card | None, str]:
+    """The card that the job is planned for, or why there is none."""
+    gpu_type = gpu_type_of(seen)
+    if gpu_type is None:
+        return None, "the type of the GPUs is not known"
+    card = card_of(gpu_type)
+    return card, "" if card is not None else f"the memory of GPU type '{gpu_type}' is not known"
+
+
+def price_for(seen: JobObservation) -> Decimal | None:
+    """Dollars of a GPU-hour where the job will run; local GPUs have no price."""
+    gpu_type = gpu_type_of(seen)
+    if gpu_type is None or seen.cluster_name is None:
+        return None
+    return gpu_hour_usd(seen.around.installation.prices, gpu_type)
+
+
+def numbers_of(seen: JobObservation) -> Numbers:
+    """The user's word, else the model's row. Simulated GPUs compute in FP32; the estimate is of real ones."""
+    said = seen.spec.training.precision or (seen.model.spec.precision if seen.model is not None else None)
+    return Numbers(said.value) if said is not None else Numbers.AMP
+
+
+def _local_type(seen: JobObservation) -> str | None:
+    """The type of the local GPU nodes that the job may run on; of several the one with the least memory."""
+    if isinstance(seen.workload, Unknown):
+        return None
+    local = seen.spec.placement.local
+    selector = (local.node_selector or {}) if local is not None else {}
+    products = {
+        node.labels.get(PRODUCT_LABEL, "")
+        for node in seen.workload.value.nodes
+        if node.gpus and selector.items() <= node.labels.items()
+    }
+    cards = {product: card_of(product) for product in sorted(products)}
+    known = {product: card.memory_bytes for product, card in cards.items() if card is not None}
+    if len(known) < len(products):
+        return next(product for product, card in cards.items() if card is None) or None
+    return min(known, key=lambda product: known[product], default=None)

@@ -1,0 +1,1 @@
+"""The fetch stage: weights and data come to the storage, by one writer, verified, where other jobs find them."""

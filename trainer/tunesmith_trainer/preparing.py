@@ -1,0 +1,99 @@
+"""A preparation from its beginning to its end: fetch what is to be fetched, then make the rows ready. Without GPUs.
+
+What it finds done it leaves alone, so that a preparation that was lost can simply be made again.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tunesmith_trainer.contract import PrepareConfiguration, PreparedSaid, TerminationMessage
+from tunesmith_trainer.contract.messages import DatasetFormats, DatasetHashes
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.fetch import stage as fetching
+from tunesmith_trainer.fetch.secrets import Secrets
+from tunesmith_trainer.fetch.stage import FetchedPart, FetchedParts
+from tunesmith_trainer.preparation_teller import Teller
+from tunesmith_trainer.storage import sha256_of
+
+
+def prepare(
+    configuration: PrepareConfiguration, secrets: Secrets, teller: Teller, stop_wanted: Callable[[], bool]
+) -> TerminationMessage:
+    """Fetches and prepares; the message carries every place, hash and count that the training needs to know.
+
+    Raises:
+        TrainerError: with a class that tells whose fault it is.
+    """
+    fetched = fetch(configuration, secrets, teller, stop_wanted)
+    teller.stage("Preparing")
+    prepared = _prepared(configuration, fetched, teller)
+    if stop_wanted():
+        raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop; what is fetched and prepared stays.")
+    teller.stage("Finished")
+    return TerminationMessage(attempt=configuration.storage.attempt, error_class=ErrorClass.SUCCESS, prepared=prepared)
+
+
+def fetch(
+    configuration: PrepareConfiguration, secrets: Secrets, teller: Teller, stop_wanted: Callable[[], bool]
+) -> FetchedParts:
+    """Only the first half: everything under `fetch` lies on the storage afterwards."""
+    if configuration.fetch is None:
+        return FetchedParts(None, {})
+    teller.stage("Fetching")
+    return fetching.fetch(configuration, secrets, fetching.Said(teller.bytes, teller.tell), stop_wanted)
+
+
+def fetched_message(configuration: PrepareConfiguration, fetched: FetchedParts) -> TerminationMessage:
+    """The end of a preparation that only fetched."""
+    parts = ([("model", fetched.model)] if fetched.model else []) + list(fetched.datasets.items())
+    where = "; ".join(f"{name}: {part.path}" for name, part in parts) or "nothing was to be fetched"
+    return TerminationMessage(
+        attempt=configuration.storage.attempt, error_class=ErrorClass.SUCCESS, message=f"On the storage: {where}."
+    )
+
+
+def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, teller: Teller) -> PreparedSaid:
+    from tunesmith_trainer.model import load_tokenizer
+    from tunesmith_trainer.training import prepared_rows
+
+    model_path = fetched.model.path if fetched.model else Path(configuration.model.path if configuration.model else "")
+    tokenizer = load_tokenizer(model_path)
+    data = configuration.data
+    learnt = _file(fetched.datasets.get("training"), data.training.path if data.training else None)
+    held_out = _file(fetched.datasets.get("validation"), data.validation.path if data.validation else None)
+    if learnt is None:
+        raise TrainerError(ErrorClass.CONFIGURATION, "There is no training data to prepare.")
+    datasets = prepared_rows(
+        configuration,
+        tokenizer,
+        model_path=model_path,
+        training=learnt.path,
+        validation=held_out.path if held_out else None,
+        on_bytes=lambda done, total: teller.bytes(done, total, None),
+    )
+    summary = datasets.training.summary
+    return PreparedSaid(
+        model_path=str(model_path),
+        model_revision=fetched.model.revision if fetched.model else None,
+        training_path=str(learnt.path),
+        validation_path=str(held_out.path) if held_out else None,
+        dataset_sha256=DatasetHashes(training=_hash(learnt), validation=_hash(held_out) if held_out else None),
+        rows=summary.rows,
+        trained=summary.trained,
+        tokens=summary.tokens,
+        truncated=summary.truncated,
+        dropped=summary.dropped,
+        total_steps=datasets.total_steps,
+        formats=DatasetFormats(
+            training=summary.format or "unknown",
+            validation=(datasets.validation.summary.format or "unknown") if datasets.validation else None,
+        ),
+    )
+
+
+def _file(fetched: FetchedPart | None, given: str | None) -> FetchedPart | None:
+    return fetched or (FetchedPart(Path(given)) if given else None)
+
+
+def _hash(part: FetchedPart) -> str:
+    return part.sha256 or sha256_of(part.path)
