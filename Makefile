@@ -34,12 +34,15 @@ check: setup ## Format, lint, types, imports, generated files current
 	@$(PY) tools/values_reference.py --check
 	@$(PY) tools/model_fit.py --check
 	@$(PY) -m tunesmith_trainer.contract --check
+	@$(PY) tools/sbom.py --check
+	@$(BIN)/hadolint --no-color operator/Dockerfile trainer/Dockerfile
 
 generate: setup ## Write the CRDs, docs/reference/ and the contract from their sources
 	@$(PY) -m tunesmith.resources.generator
 	@$(PY) tools/values_reference.py
 	@$(PY) tools/model_fit.py
 	@$(PY) -m tunesmith_trainer.contract --write
+	@$(PY) tools/sbom.py
 
 lock: setup ## Write the requirement locks anew
 	@tools/lock.sh

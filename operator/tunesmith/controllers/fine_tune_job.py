@@ -24,7 +24,8 @@ from tunesmith.planning.decision import Action
 from tunesmith.planning.fine_tune_job import decide, needs_its_files
 from tunesmith.planning.job_end import part_under_way
 from tunesmith.planning.job_observation import JobDecision, JobObservation, cluster_name_of, config_maps_of
-from tunesmith.planning.sources import SecretKey, secret_uses
+from tunesmith.planning.sources import SecretKey
+from tunesmith.planning.tracking import every_secret
 from tunesmith.resources.catalog_model import CatalogModel
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.parsing import parse
@@ -153,7 +154,7 @@ class FineTuneJobController:
         if has_ended(job) or (preparation is not None and preparation.start_time is not None):
             return {}
         keys: dict[SecretKey, bool] = {}
-        for wanted in sorted({use.source for use in secret_uses(job.spec)}):
+        for wanted in sorted({use.source for use in every_secret(job.spec)}):
             keys[wanted] = await secret_has_key(self._ports, job.namespace, wanted)
         return keys
 

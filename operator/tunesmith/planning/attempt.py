@@ -18,6 +18,7 @@ from tunesmith.planning.kube_facts import (
     OWNER_UID_LABEL,
 )
 from tunesmith.planning.placement import Tolerated
+from tunesmith.planning.sources import SecretKey
 
 OWNER_KIND = "FineTuneJob"
 STORAGE_ROOT = "/storage"
@@ -65,7 +66,8 @@ class Work:
     """What attempts and errands have in common: pods of the trainer's image on the job's storage.
 
     Whatever the user wrote has been checked before it comes here. `datasets` are files that travel in the ConfigMap, by
-    file name; `claim` is the storage's PersistentVolumeClaim.
+    file name; `claim` is the storage's PersistentVolumeClaim; `secrets` are variables by the key of a Secret that
+    fills them. The Secrets stand in the job's namespace; for a bought cluster they are copied, under other names.
     """
 
     job: JobIdentity
@@ -77,6 +79,7 @@ class Work:
     grace_seconds: int
     configuration: Mapping[str, Any] = field(default_factory=dict)
     datasets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, SecretKey] = field(default_factory=dict)
     image_secrets: tuple[str, ...] = ()
     tolerations: tuple[Tolerated, ...] = ()
     pod_labels: Mapping[str, str] = field(default_factory=dict)
@@ -98,6 +101,18 @@ class Work:
         if self.where is None:
             return {name: name for name in self.image_secrets}
         return {name: f"{self.name}-pull-{index}" for index, name in enumerate(self.image_secrets)}
+
+    @property
+    def source_secrets(self) -> Mapping[str, str]:
+        """The Secrets that variables come from, by their name beside the job: their name beside the pods."""
+        names = sorted({key.name for key in self.secrets.values()})
+        if self.where is None:
+            return {name: name for name in names}
+        return {name: f"{self.name}-source-{index}" for index, name in enumerate(names)}
+
+    def keys_of(self, secret: str) -> tuple[str, ...]:
+        """The keys of one Secret that the pods need, and no others."""
+        return tuple(sorted({key.key for key in self.secrets.values() if key.name == secret}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.learning import learning, packs
 from tunesmith.planning.memory.terms import Sharding
 from tunesmith.planning.sources import ROLES, TRAINING, VALIDATION, fetch_section, fetches_data, fetches_model
+from tunesmith.planning.tracking import tracking_section
 from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
 from tunesmith.resources.fine_tune_job_status import Pinned
 
@@ -60,6 +61,7 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
         },
         "simulatedGPUs": seen.around.installation.simulated_gpus,
         "stallAfterSeconds": spec.recovery.stall_timeout_seconds,
+        "tracking": tracking_section(spec),
     }
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from tunesmith.planning.attempt import Work
 from tunesmith.planning.circumstances import PreparationNeeds
 from tunesmith.planning.kube_facts import ERRAND_LABEL
-from tunesmith.planning.sources import SecretKey
 from tunesmith.resources.fine_tune_job_status import FineTuneJobStatus
 
 PREPARE, FINISH = "prepare", "finish"
@@ -20,14 +19,10 @@ GRACE_SECONDS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Errand(Work):
-    """What the manifests of one errand say. `secrets` are environment variables by the key of a Secret that fills them.
-
-    The Secrets stand in the job's namespace; for a bought cluster they are copied, under names of the errand's own.
-    """
+    """What the manifests of one errand say."""
 
     purpose: str
     needs: PreparationNeeds
-    secrets: Mapping[str, SecretKey] = field(default_factory=dict)
     node_selector: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -44,18 +39,6 @@ class Errand(Work):
     def labels(self) -> dict[str, str]:
         """What the errand's objects carry."""
         return {**self.job.labels, ERRAND_LABEL: self.part}
-
-    @property
-    def source_secrets(self) -> Mapping[str, str]:
-        """The Secrets that open sources, by their name beside the job: their name beside the pod."""
-        names = sorted({key.name for key in self.secrets.values()})
-        if self.where is None:
-            return {name: name for name in names}
-        return {name: f"{self.name}-source-{index}" for index, name in enumerate(names)}
-
-    def keys_of(self, secret: str) -> tuple[str, ...]:
-        """The keys of one Secret that the errand needs, and no others."""
-        return tuple(sorted({key.key for key in self.secrets.values() if key.name == secret}))
 
 
 def part_of(purpose: str, number: int) -> str:

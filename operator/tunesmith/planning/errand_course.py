@@ -20,7 +20,7 @@ from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.kube_facts import IMAGE_TROUBLE, JobFact, PodFact
 from tunesmith.planning.manifests import configuration_map
 from tunesmith.planning.progress import stalled
-from tunesmith.planning.pull_secrets import copies_of_pull_secrets
+from tunesmith.planning.secret_copies import copies_of_pull_secrets, copies_of_source_secrets
 from tunesmith.planning.sources import SecretUse
 
 OOM_KILLED_HELP = "The administrator can raise `trainer.preparation.memory` of the installation."
@@ -99,7 +99,7 @@ def ended(
 
 
 def _let_go(seen: JobObservation, errand: Errand, job: JobFact, waiting: list[PodFact]) -> Step:
-    copies = (*copies_of_pull_secrets(errand, job), *_copies_of_sources(errand, job))
+    copies = (*copies_of_pull_secrets(errand, job), *copies_of_source_secrets(errand, job))
     failing = next((copy for copy in copies if seen.around.failure_of(copy)), None)
     failure = None if failing is None else seen.around.failure_of(failing)
     released = tuple(ReleasePod(errand.where, pod.namespace, pod.name, None) for pod in waiting)
@@ -108,25 +108,6 @@ def _let_go(seen: JobObservation, errand: Errand, job: JobFact, waiting: list[Po
         reason = "SourceSecretNotFound" if isinstance(failing, CopySecretKeys) else "PullSecretUnusable"
         return Step(f"The pod waits for a Secret: {failure.failure.message}", actions, reason=reason)
     return Step("The pod is let go.", actions, let_go=True)
-
-
-def _copies_of_sources(errand: Errand, job: JobFact) -> tuple[CopySecretKeys, ...]:
-    if errand.where is None:
-        return ()
-    return tuple(
-        CopySecretKeys(
-            errand.where,
-            errand.job.namespace,
-            name,
-            errand.keys_of(name),
-            errand.namespace,
-            copied,
-            job.name,
-            job.uid,
-            tuple(errand.labels.items()),
-        )
-        for name, copied in errand.source_secrets.items()
-    )
 
 
 def _seen_running(errand: Errand, pods: tuple[PodFact, ...], tidy: tuple[Action, ...]) -> Step:

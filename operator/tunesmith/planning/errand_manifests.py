@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tunesmith.planning.errand import Errand
-from tunesmith.planning.manifests import confined_container, confined_pod, indexed_job
+from tunesmith.planning.manifests import confined_container, confined_pod, indexed_job, secret_variables
 
 
 def errand_job(errand: Errand) -> dict[str, Any]:
@@ -19,14 +19,6 @@ def _container(errand: Errand) -> dict[str, Any]:
     confined = confined_container(errand, errand.purpose)
     # Images for GPUs show all of a node's GPUs to containers that were given none, unless told otherwise.
     blind = {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}
-    secrets = [_variable(errand, name) for name in sorted(errand.secrets)]
+    secrets = secret_variables(errand)
     needs = {"cpu": errand.needs.cpu, "memory": errand.needs.memory}
     return {**confined, "env": [*confined["env"], blind, *secrets], "resources": {"requests": needs}}
-
-
-def _variable(errand: Errand, name: str) -> dict[str, Any]:
-    key = errand.secrets[name]
-    return {
-        "name": name,
-        "valueFrom": {"secretKeyRef": {"name": errand.source_secrets[key.name], "key": key.key}},
-    }

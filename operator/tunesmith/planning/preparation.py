@@ -30,6 +30,7 @@ from tunesmith.planning.job_end import failed, leftovers
 from tunesmith.planning.job_observation import JobDecision, JobObservation, as_it_was, stalled, working
 from tunesmith.planning.restarts import GiveUp, counted
 from tunesmith.planning.sources import fetches_data, fetches_model, secret_uses
+from tunesmith.planning.tracking import every_secret
 from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.written_progress import errand_changes
 from tunesmith.resources import fine_tune_job_status as written
@@ -46,7 +47,7 @@ def source_secret_missing(seen: JobObservation) -> JobDecision | None:
     """Asked before a cluster is bought. Somebody must make the Secret, so the job keeps no cluster from being idle."""
     if seen.status.admission is not None or is_prepared(seen.status):
         return None
-    missing = [use for use in secret_uses(seen.spec) if seen.secrets.get(use.source) is False]
+    missing = [use for use in every_secret(seen.spec) if seen.secrets.get(use.source) is False]
     if not missing:
         return None
     named = " and ".join(f"Secret '{use.source.name}' with key '{use.source.key}' (`{use.field}`)" for use in missing)

@@ -29,7 +29,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "spec.preflight",
         "spec.budget",
         "spec.retention",
-        "spec.tracking",
     ),
 }
 

@@ -336,6 +336,18 @@ CREATE = [
     ),
     (
         "FineTuneJob",
+        "MLflow has no server",
+        {"tracking": [{"type": "MLflow"}]},
+        {"tracking": [{"type": "MLflow", "endpoint": "https://mlflow.example"}, {"type": "WandB"}]},
+    ),
+    (
+        "FineTuneJob",
+        "`type` is 'TensorBoard'",
+        {"tracking": [{"type": "TensorBoard", "secretRef": {"name": "key"}}]},
+        {"tracking": [{"type": "TensorBoard", "project": "otters"}]},
+    ),
+    (
+        "FineTuneJob",
         "`value` must not",
         {"placement": {"type": "Local", "local": {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}}},
         {"placement": {"type": "Local", "local": {"tolerations": [{"key": "a", "value": "b"}]}}},
