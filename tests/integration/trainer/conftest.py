@@ -102,7 +102,7 @@ class Workshop:
         return folder, environment
 
     def train(self, configuration, strike=None, *, target=forked.run, **environment):
-        """Starts `tunesmith-trainer train`, alone; `strike` kills it where `forked.run` says, `target` spoils something."""
+        """Starts `tunesmith-trainer train`, alone; `strike` kills it where `forked.run` says, `target` may spoil it."""
         folder, own = self._place(configuration)
         arguments = ["train", "--config", str(folder / "config.json")]
         blow = () if strike is None else (strike,)
