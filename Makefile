@@ -4,7 +4,7 @@ PY := .venv/bin/python
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ground demo test prove check generate lock bench up down clean
+.PHONY: help setup ground demo test prove check generate lock bench methods up down clean
 
 help: ## Print this menu
 	@printf 'Tunesmith: make TARGET. Each target sets up what it needs, once. First: make demo\n\n'
@@ -34,18 +34,24 @@ check: setup ## Format, lint, types, imports, generated files current
 	@$(PY) tools/values_reference.py --check
 	@$(PY) tools/model_fit.py --check
 	@$(PY) -m tunesmith_trainer.contract --check
+	@$(PY) tools/sbom.py --check
+	@$(BIN)/hadolint --no-color operator/Dockerfile trainer/Dockerfile
 
 generate: setup ## Write the CRDs, docs/reference/ and the contract from their sources
 	@$(PY) -m tunesmith.resources.generator
 	@$(PY) tools/values_reference.py
 	@$(PY) tools/model_fit.py
 	@$(PY) -m tunesmith_trainer.contract --write
+	@$(PY) tools/sbom.py
 
 lock: setup ## Write the requirement locks anew
 	@tools/lock.sh
 
 bench: ground ## Print figures with their conditions
 	@for bench in tests/bench/*.py; do $(PY) $$bench || exit 1; done
+
+methods: setup ## Train a real 135 M model with every method on the CPU; print the losses (about five minutes)
+	@$(PY) tests/bench/trainer/methods.py
 
 up: ground ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
 	@$(BIN)/tunesmith-devcluster up

@@ -13,6 +13,6 @@ compile model.lock requirements/model.in --no-deps
 compile go.lock requirements/go.in --no-deps
 compile tools.lock requirements/tools.in --no-deps
 compile dev.lock requirements/dev.in pyproject.toml trainer/pyproject.toml simulator/pyproject.toml \
-  devcluster/pyproject.toml demo/pyproject.toml
+  devcluster/pyproject.toml demo/pyproject.toml --extra trackers --extra stacks
 compile operator.lock pyproject.toml --constraint requirements/dev.lock
-compile trainer.lock trainer/pyproject.toml --constraint requirements/dev.lock
+compile trainer.lock trainer/pyproject.toml --extra qlora --extra trackers --extra stacks --constraint requirements/dev.lock

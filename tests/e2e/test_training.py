@@ -1,7 +1,10 @@
 """Training to the end, in each place where it can run: a tiny model, real pods, real steps."""
 
+import functools
 import hashlib
+import http.server
 import json
+import threading
 
 import pytest
 from tests.e2e.manifests import fine_tune_job, gpu_cluster, shared_volume, training
@@ -24,11 +27,26 @@ def test_a_job_trains_on_a_local_node_and_publishes_its_adapter(namespace):
     )
 
 
-def test_two_pods_on_two_local_nodes_train_as_one(namespace):
+@pytest.fixture
+def rows_behind_a_url(tmp_path):
+    """A dataset on a web server of this machine: the source, as a job names it."""
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"text": "row {index}"}}\n' for index in range(16)))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        sha256 = hashlib.sha256((tmp_path / "rows.jsonl").read_bytes()).hexdigest()
+        url = f"http://127.0.0.1:{server.server_port}/rows.jsonl"
+        yield {"type": "HTTP", "http": {"url": url, "sha256": sha256}}
+        server.shutdown()
+
+
+def test_two_pods_on_two_local_nodes_train_as_one_on_rows_that_were_fetched(namespace, rows_behind_a_url):
     storage = namespace.with_storage()
-    namespace.with_rows()
-    namespace.apply(fine_tune_job(resources={"gpus": 16, "gpusPerPod": 8}))
+    dataset = {"training": rows_behind_a_url}
+    namespace.apply(fine_tune_job(dataset=dataset, resources={"gpus": 16, "gpusPerPod": 8}))
     status = namespace.until_succeeded("job")
+    assert status["pinned"]["datasetSHA256"] == [rows_behind_a_url["http"]["sha256"]]
+    assert (storage / status["pinned"]["trainingPath"].removeprefix("/storage/")).is_file()
     nodes = [pod["node"] for pod in status["admission"]["pods"]]
     assert len(set(nodes)) == 2
     result = json.loads((storage / status["output"]["path"] / "result.json").read_text())

@@ -16,8 +16,10 @@ from tunesmith_trainer.data import check
 from tunesmith_trainer.endings import Where, classified, failure_message, leave
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.launch import launch
-from tunesmith_trainer.progress import Reporter, Watch, end_stalled_process
+from tunesmith_trainer.listeners import listeners
+from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.stopping import StopWish
+from tunesmith_trainer.watchdog import Watch, end_stalled_process
 
 # Training never fetches anything: weights and data lie on the storage before it begins.
 OFFLINE_AND_QUIET = {
@@ -29,6 +31,7 @@ OFFLINE_AND_QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "TRL_EXPERIMENTAL_SILENCE": "1",
     "TRANSFORMERS_VERBOSITY": "error",
+    "DISABLE_KUBEFLOW_INTEGRATION": "TRUE",  # the library's own client waits on the training thread; ours does not
 }
 
 
@@ -108,7 +111,9 @@ def _to_its_end(configuration: Configuration, work: Callable[[Reporter], Termina
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     reporter = Reporter(configuration, speaks=os.environ.get("RANK", "0") == "0")
     try:
-        with Watch(reporter, configuration.heartbeat_seconds, end_stalled_process):
+        for listener in listeners(configuration, os.environ):
+            reporter.listen(listener)
+        with Watch(reporter, configuration, end_stalled_process):
             reporter.stage("Starting")
             code = leave(work(reporter))
     except Exception as error:

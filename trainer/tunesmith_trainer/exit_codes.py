@@ -94,7 +94,9 @@ ENDINGS: tuple[Ending, ...] = (
         Retry.UNCLASSIFIED,
         "Out of GPU or host memory: try again with half the micro batch and twice the accumulation.",
     ),
-    Ending(ExitCode.STALL, ErrorClass.STALL, Retry.INFRASTRUCTURE, "No step within stallAfterSeconds."),
+    Ending(
+        ExitCode.STALL, ErrorClass.STALL, Retry.INFRASTRUCTURE, "Training sat still for too long; the stacks are told."
+    ),
     Ending(
         ExitCode.NO_GPUS,
         ErrorClass.NO_GPUS,

@@ -21,6 +21,7 @@ MASTER_ADDRESS_VARIABLE = "TUNESMITH_MASTER_ADDR"
 SECONDS_TO_SAVE = 120
 # Of the grace: so that the ending is told before the pod is killed.
 SECONDS_TO_TELL = 10
+MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
 def launch(config: Path, configuration: Configuration) -> int:
@@ -35,16 +36,48 @@ def launch(config: Path, configuration: Configuration) -> int:
         return leave(refusal)
     with tempfile.TemporaryDirectory(prefix="tunesmith-endings-") as directory:
         command = [sys.executable, *torchrun_arguments(configuration, os.environ), *worker]
+        killed_before = memory_kills()
         code = _run(command, {**environment, ENDINGS_DIRECTORY_VARIABLE: directory})
         left = first_left(Path(directory))
-    if left is None or (code != 0 and left.error_class is ErrorClass.SUCCESS):
-        left = TerminationMessage(
-            attempt=configuration.storage.attempt,
-            error_class=ErrorClass.UNCLASSIFIED,
-            message=f"A training process ended without saying why (torchrun exit code {code}); it was probably killed. "
-            "Look at the log above, and at the memory of the pod.",
+        killed = memory_kills() > killed_before
+    return leave(explained(left, code, configuration.storage.attempt, killed_for_memory=killed))
+
+
+def memory_kills(events: Path = MEMORY_EVENTS) -> int:
+    """How many processes of this container the kernel has killed for want of memory; 0 where it does not say."""
+    try:
+        counts = dict(line.split() for line in events.read_text().splitlines())
+        return int(counts.get("oom_kill", 0))
+    except (OSError, ValueError):
+        return 0
+
+
+def explained(
+    left: TerminationMessage | None, code: int, attempt: int, *, killed_for_memory: bool
+) -> TerminationMessage:
+    """The pod's ending: that of its processes, unless one of them was killed before it could leave any.
+
+    A process that the kernel killed says nothing, and its peers say that they lost it: memory explains both.
+    """
+    unsaid = left is None or (code != 0 and left.error_class is ErrorClass.SUCCESS)
+    step = 0 if left is None else left.step
+    if killed_for_memory and (unsaid or (left is not None and left.error_class is ErrorClass.INFRASTRUCTURE)):
+        return TerminationMessage(
+            attempt=attempt,
+            error_class=ErrorClass.OUT_OF_MEMORY,
+            step=step,
+            message="The kernel killed a training process because the pod's memory was used up. Give the pod more "
+            "memory, or halve the micro batch.",
         )
-    return leave(left)
+    if left is not None and not unsaid:
+        return left
+    return TerminationMessage(
+        attempt=attempt,
+        error_class=ErrorClass.UNCLASSIFIED,
+        step=step,
+        message=f"A training process ended without saying why (torchrun exit code {code}); it was probably killed. "
+        "Look at the log above, and at the memory of the pod.",
+    )
 
 
 def threads(configuration: Configuration, cores: int) -> dict[str, str]:

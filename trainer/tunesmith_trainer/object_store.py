@@ -7,11 +7,11 @@ multipart uploads. Keys come by arguments alone: no profile, file or metadata se
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
 PART_BYTES = 16 << 20
+AMAZON_ANYWHERE = "https://s3.amazonaws.com"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class StoreKeys:
     """What a store knows its user by."""
 
     access_key_id: str
-    secret_access_key: str
+    secret_access_key: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,19 @@ class ObjectStore:
     """
 
     def __init__(self, endpoint: str, bucket: str, keys: StoreKeys | None, limits: StoreLimits | None = None) -> None:
-        """Makes the client; nothing is requested yet. Without keys, requests are not signed (public buckets)."""
+        """Makes the client. Without keys, requests are not signed (public buckets).
+
+        Nothing is requested yet, but at Amazon's endpoint without a region: in which one the bucket lies.
+        """
         from obstore.store import S3Store
 
         limits = limits or StoreLimits()
         self._place = f"bucket '{bucket}' at {endpoint}"
+        region = bucket_region(endpoint, bucket, limits) if endpoint.rstrip("/") == AMAZON_ANYWHERE else None
         self._store = S3Store(
             bucket,
-            endpoint=endpoint,
-            region=region_of(endpoint),
+            endpoint=endpoint if region is None else f"https://s3.{region}.amazonaws.com",
+            region=region or region_of(endpoint),
             virtual_hosted_style_request=False,
             disable_bulk_delete=True,  # not every store has it
             client_options=_client(endpoint, limits),
@@ -189,6 +194,18 @@ def region_of(endpoint: str) -> str:
     if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) and len(parts) > 3 and parts[-3] != "s3":
         return parts[parts.index("amazonaws") - 1]
     return "us-east-1"
+
+
+def bucket_region(endpoint: str, bucket: str, limits: StoreLimits) -> str | None:
+    """The region that Amazon says a bucket lies in, which it says to everybody; None when it does not."""
+    import httpx
+
+    try:
+        answer = httpx.head(f"{endpoint.rstrip('/')}/{quote(bucket)}", timeout=limits.connect_seconds)
+    except httpx.TransportError:
+        return None  # the first real request tells what is wrong, with retries
+    region: str | None = answer.headers.get("x-amz-bucket-region")
+    return region
 
 
 def _client(endpoint: str, limits: StoreLimits) -> "ClientConfig":

@@ -35,6 +35,7 @@ class Teller:
         self._now = ProgressLine(time=datetime.now(UTC), attempt=attempt, stage="Starting", step=0)
         self._moved = time.monotonic()
         self._said = -SECONDS_BETWEEN_LINES
+        self._pending: dict[str, object] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="tunesmith-heartbeat", daemon=True)
 
@@ -84,10 +85,13 @@ class Teller:
         with self._lock:
             now = time.monotonic()
             self._moved = now
+            if not at_once and now - self._said < SECONDS_BETWEEN_LINES:
+                self._pending.update(news)  # many a second, and nobody reads them all
+                return
+            news = {**self._pending, **news}
+            self._pending.clear()
             line = self._now.model_copy(update={**news, "time": datetime.now(UTC)})
             self._now = line.model_copy(update={"message": None})
-            if not at_once and now - self._said < SECONDS_BETWEEN_LINES:
-                return
             self._said = now
             if self._bar is not None:
                 self._bar.show(line)

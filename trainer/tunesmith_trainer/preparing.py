@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tunesmith_trainer.contract import PrepareConfiguration, PreparedSaid, TerminationMessage
 from tunesmith_trainer.contract.messages import DatasetFormats, DatasetHashes
+from tunesmith_trainer.data.prepare import OnBytes
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.fetch import stage as fetching
 from tunesmith_trainer.fetch.secrets import Secrets
@@ -26,9 +27,13 @@ def prepare(
     """
     fetched = fetch(configuration, secrets, teller, stop_wanted)
     teller.stage("Preparing")
-    prepared = _prepared(configuration, fetched, teller)
-    if stop_wanted():
-        raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop; what is fetched and prepared stays.")
+
+    def on_bytes(done: int, total: int) -> None:
+        if stop_wanted():
+            raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop while preparing rows; what was fetched stays.")
+        teller.bytes(done, total, None)
+
+    prepared = _prepared(configuration, fetched, on_bytes)
     teller.stage("Finished")
     return TerminationMessage(attempt=configuration.storage.attempt, error_class=ErrorClass.SUCCESS, prepared=prepared)
 
@@ -52,7 +57,7 @@ def fetched_message(configuration: PrepareConfiguration, fetched: FetchedParts) 
     )
 
 
-def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, teller: Teller) -> PreparedSaid:
+def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, on_bytes: OnBytes) -> PreparedSaid:
     from tunesmith_trainer.model import load_tokenizer
     from tunesmith_trainer.training import prepared_rows
 
@@ -69,7 +74,7 @@ def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, teller
         model_path=model_path,
         training=learnt.path,
         validation=held_out.path if held_out else None,
-        on_bytes=lambda done, total: teller.bytes(done, total, None),
+        on_bytes=on_bytes,
     )
     summary = datasets.training.summary
     return PreparedSaid(

@@ -18,6 +18,7 @@ from tunesmith_trainer.devices import missing_gpus, wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.fingerprint import fingerprint
 from tunesmith_trainer.following import Follower
+from tunesmith_trainer.hardware import gpu_peak, work_of
 from tunesmith_trainer.keeping import Keeper, Plan, temporary_directory
 from tunesmith_trainer.loop import make_loop
 from tunesmith_trainer.mirror import mirror_of
@@ -25,6 +26,7 @@ from tunesmith_trainer.model import Loaded, load_base, load_tokenizer, load_trai
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.saving import RowsOfSteps, ensure_finite_weights, trained_bytes
 from tunesmith_trainer.stopping import StopWish
+from tunesmith_trainer.timekeeping import attach
 from tunesmith_trainer.weights import MERGED
 from tunesmith_trainer.world import World, joined
 
@@ -124,6 +126,7 @@ def _attempt(run_: Run) -> TerminationMessage:
         reporter.tell(unsharded)
     sharding.before_loading(configuration)
     base = load_base(configuration)
+    _measure_utilisation(run_, base, datasets)
     _seed(configuration.training.seed)
     loaded = tuned(base, configuration)
     run_.ensure_wanted()
@@ -135,6 +138,15 @@ def _attempt(run_: Run) -> TerminationMessage:
     published = run_.world.first(lambda: _published(run_, loaded.model, tokenizer, datasets, outcome))
     reporter.stage("Finished")
     return published.message(configuration.storage.attempt)
+
+
+def _measure_utilisation(run_: Run, base: Any, datasets: Datasets) -> None:
+    """Where a GPU computes in bf16: its peak is known for no other precision."""
+    configuration, rows = run_.configuration, datasets.training.summary
+    if not wants_gpus(configuration) or configuration.training.precision == "FP32":
+        return
+    work = work_of(base, row_tokens=rows.tokens / max(1, rows.trained), trains_all=False)
+    run_.reporter.measure_by(work, gpu_peak())
 
 
 def _seed(seed: int) -> None:
@@ -256,6 +268,7 @@ def _trained(run_: Run, loaded: Loaded, tokenizer: Any, datasets: Datasets, resu
             measure_first=resumed is None,
             on_gpu=wants_gpus(run_.configuration),
         )
+        attach(loop, run_.reporter)
         loop.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
         follower.finish()
     if follower.preempted:

@@ -24,7 +24,8 @@ from tunesmith.planning.decision import Action
 from tunesmith.planning.fine_tune_job import decide, needs_its_files
 from tunesmith.planning.job_end import part_under_way
 from tunesmith.planning.job_observation import JobDecision, JobObservation, cluster_name_of, config_maps_of
-from tunesmith.planning.sources import SecretKey, all_secret_uses
+from tunesmith.planning.sources import SecretKey
+from tunesmith.planning.tracking import every_secret
 from tunesmith.resources.catalog_model import CatalogModel
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.parsing import parse
@@ -64,6 +65,7 @@ class FineTuneJobController:
             report=self._follower.report(key),
             last_words=await self._last_words(key, job, workload),
             secrets=await self._secrets(job),
+            earlier=self._earlier(job),
         )
 
     def decide(self, seen: JobObservation) -> JobDecision:
@@ -137,13 +139,22 @@ class FineTuneJobController:
         model = parse(raw) if raw is not None else None
         return model if isinstance(model, CatalogModel) else None
 
+    def _earlier(self, job: FineTuneJob) -> FineTuneJob | None:
+        """The job that this one continues from."""
+        continued = job.spec.continue_from
+        if continued is None or continued.job is None:
+            return None
+        raw = self._ports.cache.get("FineTuneJob", job.namespace, continued.job.name)
+        earlier = parse(raw) if raw is not None else None
+        return earlier if isinstance(earlier, FineTuneJob) else None
+
     async def _secrets(self, job: FineTuneJob) -> dict[SecretKey, bool]:
         """Whether the keys are there that a preparation needs before it begins. Nothing of their content is kept."""
         preparation = job.status.preparation
         if has_ended(job) or (preparation is not None and preparation.start_time is not None):
             return {}
         keys: dict[SecretKey, bool] = {}
-        for wanted in sorted({use.source for use in all_secret_uses(job.spec)}):
+        for wanted in sorted({use.source for use in every_secret(job.spec)}):
             keys[wanted] = await secret_has_key(self._ports, job.namespace, wanted)
         return keys
 

@@ -66,9 +66,8 @@ class Work:
     """What attempts and errands have in common: pods of the trainer's image on the job's storage.
 
     Whatever the user wrote has been checked before it comes here. `datasets` are files that travel in the ConfigMap, by
-    file name; `claim` is the storage's PersistentVolumeClaim; `secrets` are environment variables by the Secret's key
-    that fills them. The Secrets stand in the job's namespace; for a bought cluster they are copied, under names of the
-    work's own.
+    file name; `claim` is the storage's PersistentVolumeClaim; `secrets` are variables by the key of a Secret that
+    fills them. The Secrets stand in the job's namespace; for a bought cluster they are copied, under other names.
     """
 
     job: JobIdentity
@@ -105,14 +104,14 @@ class Work:
 
     @property
     def source_secrets(self) -> Mapping[str, str]:
-        """The Secrets that fill variables, by their name beside the job: their name beside the pods."""
+        """The Secrets that variables come from, by their name beside the job: their name beside the pods."""
         names = sorted({key.name for key in self.secrets.values()})
         if self.where is None:
             return {name: name for name in names}
         return {name: f"{self.name}-source-{index}" for index, name in enumerate(names)}
 
     def keys_of(self, secret: str) -> tuple[str, ...]:
-        """The keys of one Secret that the work needs, and no others."""
+        """The keys of one Secret that the pods need, and no others."""
         return tuple(sorted({key.key for key in self.secrets.values() if key.name == secret}))
 
 

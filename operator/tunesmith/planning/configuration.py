@@ -18,21 +18,17 @@ from tunesmith.planning.attempt import (
 )
 from tunesmith.planning.contract import API_VERSION
 from tunesmith.planning.job_observation import JobObservation
+from tunesmith.planning.learning import learning, packs
 from tunesmith.planning.memory.terms import Sharding
-from tunesmith.planning.sources import (
-    AWS_ENDPOINT,
-    ROLES,
-    TRAINING,
-    VALIDATION,
-    fetch_section,
-    fetches_data,
-    fetches_model,
-)
+from tunesmith.planning.mirror import mirror_section
+from tunesmith.planning.sources import ROLES, TRAINING, VALIDATION, fetch_section, fetches_data, fetches_model
+from tunesmith.planning.tracking import tracking_section
 from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
 from tunesmith.resources.fine_tune_job_status import Pinned
 
 # What another attempt may have otherwise without another outcome.
 NOT_HASHED = frozenset({"microBatch", "gradientAccumulation"})
+DECIDES_THE_OUTCOME = ("model", "data", "method", "tuning", "continueFrom")
 DECIDES_ABOUT_ROWS = frozenset({"epochs", "maxSteps", "globalBatch", "contextLength", "packing"})
 
 
@@ -43,11 +39,15 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
         "apiVersion": API_VERSION,
         "model": {"path": plan.model_path},
         "data": _data(seen),
-        "method": {"type": "SFT"},
-        "tuning": _tuning(seen),
+        **learning(seen),
         "training": _training(seen, plan),
         "evaluations": _evaluations(seen),
-        "checkpoints": _checkpoints(seen),
+        "checkpoints": {
+            "count": spec.training.checkpoints.count,
+            "keep": spec.training.checkpoints.keep,
+            "graceSeconds": seen.around.installation.save_grace_seconds,
+            **mirror_section(spec),
+        },
         "storage": {
             "root": STORAGE_ROOT,
             "jobPath": job_path(seen.identity),
@@ -63,6 +63,7 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
         },
         "simulatedGPUs": seen.around.installation.simulated_gpus,
         "stallAfterSeconds": spec.recovery.stall_timeout_seconds,
+        "tracking": tracking_section(spec),
     }
 
 
@@ -86,7 +87,7 @@ def prepare_configuration(seen: JobObservation, plan: Plan, number: int) -> dict
 def config_hash(configuration: Mapping[str, Any]) -> str:
     """SHA-256 over what decides the outcome of the training."""
     training = {key: value for key, value in configuration["training"].items() if key not in NOT_HASHED}
-    outcome = {key: configuration[key] for key in ("model", "data", "method", "tuning")} | {"training": training}
+    outcome = {key: configuration[key] for key in DECIDES_THE_OUTCOME if key in configuration} | {"training": training}
     return hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()
 
 
@@ -131,17 +132,6 @@ def _path(seen: JobObservation, role: str, source: DatasetSource) -> str | None:
     return on_storage(source.path or "")
 
 
-def _tuning(seen: JobObservation) -> dict[str, Any]:
-    adapter = seen.spec.tuning.adapter
-    return {
-        "type": "LoRA",
-        "rank": adapter.rank,
-        "alpha": adapter.scale_alpha,
-        "dropout": float(adapter.dropout),
-        "targetModules": list(adapter.target_modules) or ["all-linear"],
-    }
-
-
 def _training(seen: JobObservation, plan: Plan) -> dict[str, Any]:
     training = seen.spec.training
     scheduler = {"type": training.scheduler.type.value, "minRatio": float(training.scheduler.min_ratio)}
@@ -158,25 +148,11 @@ def _training(seen: JobObservation, plan: Plan) -> dict[str, Any]:
         "gradientAccumulation": plan.batch.accumulation,
         "globalBatch": plan.batch.rows,
         "contextLength": plan.context_length,
-        "packing": training.packing,
+        "packing": packs(seen, training.packing),
         "seed": training.seed,
         "precision": _precision(seen),
     }
     return written if training.max_steps is None else {**written, "maxSteps": training.max_steps}
-
-
-def _checkpoints(seen: JobObservation) -> dict[str, Any]:
-    checkpoints = seen.spec.training.checkpoints
-    written: dict[str, Any] = {
-        "count": checkpoints.count,
-        "keep": checkpoints.keep,
-        "graceSeconds": seen.around.installation.save_grace_seconds,
-    }
-    if checkpoints.mirror is not None:
-        bucket = checkpoints.mirror.s3
-        prefix = {} if bucket.prefix is None else {"prefix": bucket.prefix}
-        written["mirror"] = {"endpoint": bucket.endpoint or AWS_ENDPOINT, "bucket": bucket.bucket, **prefix}
-    return written
 
 
 def _evaluations(seen: JobObservation) -> dict[str, Any]:

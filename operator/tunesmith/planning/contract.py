@@ -92,6 +92,10 @@ class Progress(Said):
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens_per_second: float | None = None
+    tokens_per_second_per_gpu: float | None = Field(default=None, alias="tokensPerSecondPerGPU")
+    model_flop_utilization: float | None = Field(default=None, alias="modelFLOPUtilization")
+    memory_peak_bytes: int | None = None
+    data_wait_share: float | None = None
     eta_seconds: float | None = None
     checkpoint: CheckpointSaid | None = None
     dropped_rows: dict[str, int] | None = None

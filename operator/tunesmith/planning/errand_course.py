@@ -20,7 +20,7 @@ from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.kube_facts import IMAGE_TROUBLE, JobFact, PodFact
 from tunesmith.planning.manifests import configuration_map
 from tunesmith.planning.progress import stalled
-from tunesmith.planning.pull_secrets import copies_of_pull_secrets, copies_of_sources
+from tunesmith.planning.secret_copies import copies_of_pull_secrets, copies_of_source_secrets
 from tunesmith.planning.sources import SecretUse
 
 OOM_KILLED_HELP = "The administrator can raise `trainer.preparation.memory` of the installation."
@@ -99,7 +99,7 @@ def ended(
 
 
 def _let_go(seen: JobObservation, errand: Errand, job: JobFact, waiting: list[PodFact]) -> Step:
-    copies = (*copies_of_pull_secrets(errand, job), *copies_of_sources(errand, job))
+    copies = (*copies_of_pull_secrets(errand, job), *copies_of_source_secrets(errand, job))
     failing = next((copy for copy in copies if seen.around.failure_of(copy)), None)
     failure = None if failing is None else seen.around.failure_of(failing)
     released = tuple(ReleasePod(errand.where, pod.namespace, pod.name, None) for pod in waiting)

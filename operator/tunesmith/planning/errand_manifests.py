@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tunesmith.planning.errand import Errand
-from tunesmith.planning.manifests import confined_container, confined_pod, indexed_job
+from tunesmith.planning.manifests import confined_container, confined_pod, indexed_job, secret_variables
 
 
 def errand_job(errand: Errand) -> dict[str, Any]:
@@ -19,5 +19,6 @@ def _container(errand: Errand) -> dict[str, Any]:
     confined = confined_container(errand, errand.purpose)
     # Images for GPUs show all of a node's GPUs to containers that were given none, unless told otherwise.
     blind = {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}
+    secrets = secret_variables(errand)
     needs = {"cpu": errand.needs.cpu, "memory": errand.needs.memory}
-    return {**confined, "env": [*confined["env"], blind], "resources": {"requests": needs}}
+    return {**confined, "env": [*confined["env"], blind, *secrets], "resources": {"requests": needs}}

@@ -10,6 +10,7 @@ from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.admission import request_of
 from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.configuration import changed_files, travelling_files
+from tunesmith.planning.continuing import cannot_continue
 from tunesmith.planning.decision import EventNote, EventType, first_answer
 from tunesmith.planning.finish_check import result_not_looked_for
 from tunesmith.planning.job_cluster import cluster_not_ready, cluster_of_the_template
@@ -30,7 +31,7 @@ from tunesmith.planning.looking import requested
 from tunesmith.planning.moving_off import leaving_its_nodes
 from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
-from tunesmith.planning.preparation import not_prepared
+from tunesmith.planning.preparation import not_prepared, source_secret_missing
 from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.running import (
     attempt_ended,
@@ -64,8 +65,10 @@ def _answer(seen: JobObservation) -> JobDecision:
         not_implemented_fields,
         past_its_deadline,
         refused,
+        cannot_continue,
         planned_only,
         dataset_missing,
+        source_secret_missing,
         without_finalizer,
         cluster_of_the_template,
         cluster_not_ready,

@@ -36,6 +36,7 @@ class JobObservation:
     `files` are the ConfigMap keys that the dataset names, by role (`training`, `validation`); None: no such key.
     `answer` is what the job's pool says to its request; None: the pool has not judged it yet.
     `last_words` are the last lines of the log of a pod that failed, without secrets.
+    `earlier` is the job that this one continues from, when there is one of the name.
     `secrets` says of the keys of Secrets that open the sources whether they are there, as long as that is asked.
     """
 
@@ -49,6 +50,7 @@ class JobObservation:
     report: Report | None = None
     last_words: tuple[str, ...] = ()
     secrets: Mapping[SecretKey, bool] = field(default_factory=dict)
+    earlier: FineTuneJob | None = None
 
     @property
     def spec(self) -> FineTuneJobSpec:

@@ -124,7 +124,7 @@ def _container(attempt: Attempt) -> dict[str, Any]:
     master = {"name": "TUNESMITH_MASTER_ADDR", "value": f"{attempt.name}-0.{attempt.service_name}"}
     return {
         **confined,
-        "env": [master, *confined["env"]],
+        "env": [master, *confined["env"], *secret_variables(attempt, optional=True)],
         "resources": {"limits": _limits(attempt)},
         "volumeMounts": [*confined["volumeMounts"], {"name": "shared-memory", "mountPath": "/dev/shm"}],
     }
@@ -137,7 +137,7 @@ def confined_container(work: Work, *command: str) -> dict[str, Any]:
         "image": work.image,
         "command": ["tunesmith-trainer"],
         "args": [*command, f"{CONFIGURATION_DIRECTORY}/{CONFIGURATION_FILE}"],
-        "env": [{"name": "HOME", "value": "/tmp"}, *(_variable(work, name) for name in sorted(work.secrets))],
+        "env": [{"name": "HOME", "value": "/tmp"}],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -152,9 +152,16 @@ def confined_container(work: Work, *command: str) -> dict[str, Any]:
     }
 
 
-def _variable(work: Work, name: str) -> dict[str, Any]:
-    key = work.secrets[name]
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": work.source_secrets[key.name], "key": key.key}}}
+def secret_variables(work: Work, *, optional: bool = False) -> list[dict[str, Any]]:
+    """The variables that Secrets fill; `optional`: pods start without a key that was deleted meanwhile."""
+    lenient = {"optional": True} if optional else {}
+    return [
+        {
+            "name": name,
+            "valueFrom": {"secretKeyRef": {"name": work.source_secrets[key.name], "key": key.key, **lenient}},
+        }
+        for name, key in sorted(work.secrets.items())
+    ]
 
 
 def _limits(attempt: Attempt) -> dict[str, str]:

@@ -10,18 +10,27 @@ from datetime import timedelta
 from typing import Any
 
 from tunesmith.planning.acceptance import Plan, plan_of
-from tunesmith.planning.accepted import accepted_changes, dataset_verdict, is_prepared, ready_verdicts
+from tunesmith.planning.accepted import (
+    accepted_changes,
+    accepted_verdicts,
+    dataset_verdict,
+    is_prepared,
+    ready_verdicts,
+)
+from tunesmith.planning.attempt import from_storage
 from tunesmith.planning.attempt_end import Broke, Succeeded, Workload
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.configuration import prepare_configuration
+from tunesmith.planning.continuing import continued_path
 from tunesmith.planning.contract import Prepared, Retry, TerminationMessage
 from tunesmith.planning.decision import EventNote, EventType
 from tunesmith.planning.errand import PREPARE, part_of
 from tunesmith.planning.errand_course import OOM_KILLED_HELP, an_errand, ended, next_step
 from tunesmith.planning.job_end import failed, leftovers
-from tunesmith.planning.job_observation import JobDecision, JobObservation, as_it_was, working
+from tunesmith.planning.job_observation import JobDecision, JobObservation, as_it_was, stalled, working
 from tunesmith.planning.restarts import GiveUp, counted
-from tunesmith.planning.sources import all_secret_uses, fetches_data, fetches_model, secret_uses
+from tunesmith.planning.sources import fetches_data, fetches_model, secret_uses
+from tunesmith.planning.tracking import every_secret
 from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.written_progress import errand_changes
 from tunesmith.resources import fine_tune_job_status as written
@@ -32,6 +41,27 @@ FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 300.0
 REASONS_KEPT = 16
 STAGES = {"Fetching": "Fetching", "Preparing": "Checking", "Finished": "Checking"}
+
+
+def source_secret_missing(seen: JobObservation) -> JobDecision | None:
+    """Asked before a cluster is bought. Somebody must make the Secret, so the job keeps no cluster from being idle."""
+    if seen.status.admission is not None or is_prepared(seen.status):
+        return None
+    missing = [use for use in every_secret(seen.spec) if seen.secrets.get(use.source) is False]
+    if not missing:
+        return None
+    named = " and ".join(f"Secret '{use.source.name}' with key '{use.source.key}' (`{use.field}`)" for use in missing)
+    message = f"{named} does not exist in this namespace. Create it; the job waits."
+    data = Verdict(False, "SourceSecretNotFound", message)
+    return stalled(
+        seen,
+        "Waiting",
+        "SourceSecretNotFound",
+        message,
+        changes=accepted_changes(seen),
+        verdicts={**accepted_verdicts(seen), "DatasetReady": data},
+        again=MISSING_SECRET_SECONDS,
+    )
 
 
 def not_prepared(seen: JobObservation) -> JobDecision | None:
@@ -64,9 +94,6 @@ def _ended(seen: JobObservation, workload: Workload, preparation: written.Prepar
 
 
 def _goes_on(seen: JobObservation, workload: Workload, preparation: written.Preparation) -> JobDecision:
-    missing = _secrets_missing(seen) if preparation.start_time is None else None
-    if missing is not None:
-        return missing
     pause = 0.0
     if preparation.retry_time is not None and preparation.start_time is None:
         pause = (preparation.retry_time - seen.around.now).total_seconds()
@@ -98,9 +125,10 @@ _DOING = {
 def _prepared(seen: JobObservation, preparation: written.Preparation, said: Prepared) -> JobDecision:
     """Recorded first; the pod goes with the next decision, so that no crash loses what it said."""
     hashes = (said.dataset_sha256.training, said.dataset_sha256.validation)
-    dataset = seen.spec.dataset
+    dataset, continued = seen.spec.dataset, continued_path(seen)
     pinned = (seen.status.pinned or written.Pinned()).model_copy(
         update={
+            "continue_from": None if continued is None else from_storage(continued),
             "model_revision": said.model_revision,
             "model_path": said.model_path if fetches_model(seen.spec, seen.model) else None,
             "dataset_sha256": tuple(one for one in hashes if one is not None),
@@ -155,16 +183,6 @@ def _broke(seen: JobObservation, preparation: written.Preparation, broke: Broke)
     )
     note = EventNote(EventType.WARNING, "PreparingAgain", message[:1000])
     return _working(seen, "PreparingAgain", message, changes={"preparation": following}, events=(note,), again=0.0)
-
-
-def _secrets_missing(seen: JobObservation) -> JobDecision | None:
-    """A Secret that is not there may still come; nothing is made before."""
-    missing = [use for use in all_secret_uses(seen.spec) if seen.secrets.get(use.source) is False]
-    if not missing:
-        return None
-    named = " and ".join(f"Secret '{use.source.name}' with key '{use.source.key}' (`{use.field}`)" for use in missing)
-    message = f"{named} does not exist in this namespace. Create it; the job waits."
-    return _working(seen, "SourceSecretNotFound", message, again=MISSING_SECRET_SECONDS)
 
 
 def _working(seen: JobObservation, reason: str, message: str, *actions: Any, **more: Any) -> JobDecision:

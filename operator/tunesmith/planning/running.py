@@ -20,10 +20,10 @@ from tunesmith.planning.job_observation import JobDecision, JobObservation, stal
 from tunesmith.planning.kube_facts import IMAGE_TROUBLE, PodFact
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.progress import stalled as silent_too_long
-from tunesmith.planning.pull_secrets import copies_of_pull_secrets, copies_of_sources
 from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.restarts import GiveUp, counted
-from tunesmith.planning.sources import training_secret_uses
+from tunesmith.planning.secret_copies import copies_of_pull_secrets, copies_of_source_secrets
+from tunesmith.planning.tracking import environment
 from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.written_progress import pods_written, progress_changes, progressing
 from tunesmith.resources.conditions import find_condition
@@ -103,13 +103,12 @@ def pods_at_the_gate(seen: JobObservation) -> JobDecision | None:
     )
     message = f"The pods of attempt {seen.attempt} are let go onto their nodes."
     reason = "PodsStarting"
-    copies = (*copies_of_pull_secrets(attempt, job), *copies_of_sources(attempt, job))
-    failing = next((copy for copy in copies if seen.around.failure_of(copy)), None)
-    found = None if failing is None else seen.around.failure_of(failing)
-    if found is not None and isinstance(failing, CopySecretKeys):
-        reason, message = "SourceSecretNotFound", f"The pods wait for a Secret: {found.failure.message}"
-    elif found is not None:
-        reason, message = "PullSecretUnusable", f"The pods wait for a pull secret: {found.failure.message}"
+    copies = (*copies_of_pull_secrets(attempt, job), *copies_of_source_secrets(attempt, job))
+    failing = next(((copy, found.failure) for copy in copies if (found := seen.around.failure_of(copy))), None)
+    if failing is not None:
+        copy, failure = failing
+        reason = "SourceSecretNotFound" if isinstance(copy, CopySecretKeys) else "PullSecretUnusable"
+        message = f"The pods wait for a Secret: {failure.message}"
     return working(
         seen,
         "Starting",
@@ -260,11 +259,11 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
         grace_seconds=seen.around.installation.save_grace_seconds,
         configuration=configuration(seen, plan, seen.attempt),
         datasets=travelling_files(seen),
-        secrets={use.variable: use.source for use in training_secret_uses(seen.spec)},
         tolerations=tolerations_of(seen.job),
         pod_labels=(placement.pod_labels or {}) if placement is not None else {},
         pod_annotations=(placement.pod_annotations or {}) if placement is not None else {},
         image_secrets=tuple(reference.name for reference in seen.spec.image_pull_secret_refs),
+        secrets=environment(seen.spec),
         rdma_resource=placement.rdma_resource if placement is not None else None,
     )
 

@@ -75,23 +75,6 @@ def secret_uses(spec: FineTuneJobSpec) -> tuple[SecretUse, ...]:
     return tuple(uses)
 
 
-def training_secret_uses(spec: FineTuneJobSpec) -> tuple[SecretUse, ...]:
-    """Every key of a Secret that the attempts need, with the variable that carries it."""
-    mirror = spec.training.checkpoints.mirror
-    if mirror is None:
-        return ()
-    name, field = mirror.s3.credentials_secret_ref.name, "spec.training.checkpoints.mirror.s3.credentialsSecretRef"
-    return (
-        SecretUse("TUNESMITH_MIRROR_ACCESS_KEY_ID", SecretKey(name, "accessKeyID"), field),
-        SecretUse("TUNESMITH_MIRROR_SECRET_ACCESS_KEY", SecretKey(name, "secretAccessKey"), field),
-    )
-
-
-def all_secret_uses(spec: FineTuneJobSpec) -> tuple[SecretUse, ...]:
-    """What preparation and attempts need: all of it is looked for before anything begins."""
-    return (*secret_uses(spec), *training_secret_uses(spec))
-
-
 def _model(spec: FineTuneJobSpec, model: CatalogModel | None) -> dict[str, str] | None:
     """Repository and revision of the weights, when they are not on the storage."""
     if spec.weights_path is not None:

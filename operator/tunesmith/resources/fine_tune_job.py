@@ -135,6 +135,12 @@ class FineTuneJobSpec(Part):
             field_path=".storage",
         ),
         Rule(
+            cel="!self.output.mergeModel || self.tuning.type == 'LoRA'",
+            message="`output.mergeModel` may not be true unless `tuning.type` is 'LoRA': 'Full' makes a model.",
+            holds=lambda spec: not spec.output.merge_model or spec.tuning.type.value == "LoRA",
+            field_path=".output",
+        ),
+        Rule(
             cel="oldSelf.dryRun || !self.dryRun",
             message="`dryRun` may not be turned on after creation.",
             field_path=".dryRun",

@@ -116,12 +116,12 @@ class DPO(Part):
     """
 
     beta: Annotated[
-        PositiveDecimal,
+        PositiveDecimal | None,
         doc(
-            "How closely the tuned model stays to its base, in quotes; 0.05 to "
-            "0.9 is usual, 2 to 5 with length normalization."
+            "How closely the tuned model stays to its base, in quotes; 0.05 to 0.9 is usual, 2 to 5 with length "
+            "normalization. Absent: 0.1, or 2 with length normalization (SimPO has it)."
         ),
-    ] = Decimal("0.1")
+    ] = None
     normalize_logratios_by_length: Annotated[
         Flag,
         doc("LN-DPO: divide log-ratios by the answer's length, so that long answers weigh no more than short ones."),

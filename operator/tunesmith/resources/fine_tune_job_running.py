@@ -306,3 +306,20 @@ class Tracking(Part):
     entity: Annotated[Line | None, doc("Team or user there, for WandB.")] = None
     endpoint: Annotated[URL | None, doc("Address of a server of one's own.")] = None
     secret_ref: Annotated[NameReference | None, doc("Secret with the key under `token`.")] = None
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.type != 'MLflow' || has(self.endpoint)",
+            message="`endpoint` must be set when `type` is 'MLflow': MLflow has no server of its own.",
+            holds=lambda one: one.type is not TrackingType.MLFLOW or one.endpoint is not None,
+            field_path=".endpoint",
+        ),
+        Rule(
+            cel="self.type != 'TensorBoard' || !has(self.endpoint) && !has(self.secretRef)",
+            message="`endpoint` and `secretRef` must not be set when `type` is 'TensorBoard', which only writes files.",
+            holds=lambda one: (
+                one.type is not TrackingType.TENSORBOARD or (one.endpoint is None and one.secret_ref is None)
+            ),
+            reason="FieldValueForbidden",
+        ),
+    )

@@ -64,6 +64,7 @@ class Pinned(StatusPart):
     ] = ()
     training_path: Annotated[Text | None, doc("Where the training data lies, when it was fetched.")] = None
     validation_path: Annotated[Text | None, doc("Where the validation data lies, when it was fetched.")] = None
+    continue_from: Annotated[Text | None, doc("Where on the storage what it goes on from lies.")] = None
     config_hash: Annotated[Line | None, doc("Hash of the trainer's configuration.")] = None
 
 

@@ -144,7 +144,9 @@ class Training(Part):
         Annotated[int, between(1, 2097152)] | None,
         doc("Longest row in tokens; longer ones are cut. Absent: the model's limit for the method."),
     ] = None
-    packing: Annotated[Flag, doc("Whether short rows share one sequence, without seeing each other.")] = True
+    packing: Annotated[
+        Flag, doc("Whether short rows share one sequence, without seeing each other. SFT only: pairs of DPO never do.")
+    ] = True
     seed: Annotated[Count, doc("Seed of everything random.")] = 42
     precision: Annotated[
         Precision | None, doc("'AMP' or 'BF16'. Absent: as the model's row of the catalogue says.")

@@ -15,12 +15,6 @@ from tunesmith.resources.schema import field_alias
 # A path names a field and all that is below it.
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "FineTuneJob": (
-        "spec.method.type",
-        "spec.method.dpo",
-        "spec.tuning.type",
-        "spec.tuning.lora.baseQuantization",
-        "spec.continueFrom",
-        "spec.output.mergeModel",
         "spec.output.publish",
         "spec.resources.gpuType",
         "spec.resources.preemptible",
@@ -34,7 +28,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "spec.preflight",
         "spec.budget",
         "spec.retention",
-        "spec.tracking",
     ),
 }
 

@@ -294,6 +294,21 @@ class Reason(StrEnum):
         "The provider spreads each sequence of this model over all GPUs, which is not built. Take a smaller model.",
     )
     RANK_TOO_HIGH = "RankTooHigh", "The model does not allow an adapter of this rank."
+    EARLIER_JOB_NOT_FOUND = "EarlierJobNotFound", "There is no FineTuneJob of the name to continue from."
+    EARLIER_JOB_NOT_FINISHED = (
+        "EarlierJobNotFinished",
+        "The job to continue from has no result yet; this one waits for it.",
+    )
+    EARLIER_JOB_ELSEWHERE = "EarlierJobElsewhere", "The job to continue from keeps its results on another storage."
+    BASE_MODEL_DIFFERS = "BaseModelDiffers", "The job to continue from was trained on another base model."
+    TUNING_DIFFERS = (
+        "TuningDiffers",
+        "The job to continue from was tuned otherwise: type, rank, alpha or target modules differ.",
+    )
+    CHECKPOINT_NOT_FOUND = (
+        "CheckpointNotFound",
+        "The job to continue from has no such checkpoint that is known; name its directory.",
+    )
     IMAGE_NOT_ALLOWED = "ImageNotAllowed", "The image is not on the installation's list."
     STORAGE_MISMATCH = "StorageMismatch", "The job's SharedVolume is not the one of the cluster."
     STORAGE_NOT_FOUND = "StorageNotFound", "The SharedVolume or claim does not exist."

@@ -11,8 +11,10 @@ from tests.unit.tunesmith.planning.job_builders import (
     WELL,
     after,
     an_observation,
+    preparing,
     running,
     waiting_in_line,
+    with_errand,
     with_exits,
 )
 
@@ -117,7 +119,13 @@ async def test_every_status_of_a_jobs_life_is_accepted_as_it_is_written(kube: Ku
     broke = with_exits(seen, (30, "NoGPUs"), (31,))
     report = Report(1, progress=SAID, losses=(LossPoint(1, 2.5), LossPoint(7, 1.25e-7)))
     heard = after(seen, decide(seen), report=report)
-    lives = [an_observation(), waiting_in_line(), seen, heard, after(broke, decide(broke)), after(over, decide(over))]
+    fetching = with_errand(preparing())
+    said = SAID.model_copy(update={"stage": "Fetching", "bytes_done": 5, "bytes_total": 10**12})
+    fetching = after(fetching, decide(fetching), report=Report(0, errand="prepare-1", progress=said))
+    prepare_again = with_errand(preparing(), 31, "Infrastructure")
+    lost = with_exits(seen, (0,), (0,))
+    without_gpus = [an_observation(), preparing(), fetching, prepare_again, waiting_in_line()]
+    lives = [*without_gpus, seen, heard, after(broke, decide(broke)), lost, after(over, decide(over))]
     for life in lives:
         status = decide(life).status
         stored = await kube.patch_status(stored, dumped(status))

@@ -101,12 +101,13 @@ class Workshop:
         environment = {"TUNESMITH_TERMINATION_LOG": str(folder / "termination-log"), "OMP_NUM_THREADS": "1"}
         return folder, environment
 
-    def train(self, configuration, strike=None, **environment):
-        """Starts `tunesmith-trainer train`, alone; `strike` kills it where `forked.run` says."""
+    def train(self, configuration, strike=None, *, target=forked.run, **environment):
+        """Starts `tunesmith-trainer train`, alone; `strike` kills it where `forked.run` says, `target` may spoil it."""
         folder, own = self._place(configuration)
         arguments = ["train", "--config", str(folder / "config.json")]
+        blow = () if strike is None else (strike,)
         process = self._server.Process(
-            target=forked.run, args=(arguments, own | environment, str(folder / "output"), strike)
+            target=target, args=(arguments, own | environment, str(folder / "output"), *blow)
         )
         process.start()
         return self._kept(Pod(process, folder / "output", folder / "termination-log"))

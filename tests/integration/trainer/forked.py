@@ -1,5 +1,7 @@
 """Runs the trainer's command in a child of a server that has torch loaded: real processes, started in no time."""
 
+import errno
+import itertools
 import os
 import resource
 import signal
@@ -8,7 +10,9 @@ import threading
 
 import torch
 
+from tunesmith_trainer import training
 from tunesmith_trainer.cli import command
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 WRITES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.chmod")
 
@@ -81,3 +85,45 @@ def mirror_into(directory):
         self._store = LocalStore(prefix=f"{directory}/{bucket}", mkdir=True)
 
     ObjectStore.__init__ = begin
+
+
+def run_and_hang_in_step_7(arguments, environment, output):
+    """The same with a collator that never returns after the evaluation before training and the rows of six steps."""
+    attach = training.attach
+
+    def attach_with_blocking_collator(loop, reporter):
+        collate, calls = loop.data_collator, itertools.count(1)
+        loop.data_collator = lambda rows: threading.Event().wait() if next(calls) > 17 else collate(rows)
+        attach(loop, reporter)
+
+    training.attach = attach_with_blocking_collator
+    run(arguments, environment, output)
+
+
+def run_and_fail(arguments, environment, output):
+    """The same with a training that raises what TUNESMITH_TEST_FAILURE names, when it is about to prepare its data."""
+
+    def fail(*_):
+        raise FAILURES[os.environ["TUNESMITH_TEST_FAILURE"]]
+
+    training.run = fail
+    run(arguments, environment, output)
+
+
+def run_with_a_wrong_command(arguments, environment, output):
+    """A command that does not exist."""
+    run(["learn", *arguments[1:]], environment, output)
+
+
+FAILURES = {
+    "host_memory": MemoryError(),
+    "cuda_memory": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    "mmap_refused": RuntimeError("mmap: Cannot allocate memory"),
+    "storage_full": OSError(errno.ENOSPC, "No space left on device"),
+    "lost_mount": OSError(errno.ESTALE, "Stale file handle"),
+    "lost_peer": torch.distributed.DistBackendError("NCCL error: remote process exited"),
+    "closed_connection": RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer"),
+    "credentials": TrainerError(ErrorClass.CREDENTIALS, "The token was refused."),
+    "superseded": TrainerError(ErrorClass.SUPERSEDED, "A newer attempt exists."),
+    "a_bug": ZeroDivisionError("division by zero"),
+}

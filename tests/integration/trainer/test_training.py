@@ -123,13 +123,6 @@ def test_a_loss_that_is_no_number_ends_the_attempt_at_once(workshop):
     assert not workshop.output("diverges").exists()
 
 
-def test_training_that_sits_still_ends_as_a_stall_with_its_stacks(workshop):
-    pod = workshop.train(workshop.configuration("stalls", heartbeatSeconds=0.01, stallAfterSeconds=1e-6))
-    assert pod.ended() == 21
-    assert pod.message().error_class is ErrorClass.STALL
-    assert "most recent call first" in pod.output.read_text()
-
-
 def test_a_broken_row_ends_every_process_of_a_pod_with_the_same_words(workshop):
     path = write_rows(workshop.root / "data" / "broken.jsonl", [{"text": "good"}, {"txt": "bad"}])
     document = workshop.configuration(

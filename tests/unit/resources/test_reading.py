@@ -98,8 +98,8 @@ def test_what_works_already_is_not_called_missing(good):
 
 
 def test_what_does_not_work_yet_is_named_by_its_path(good):
-    job = good("FineTuneJob", method={"type": "DPO"}, queue={"priorityClassName": "high"}, suspend=True)
-    assert set_but_not_implemented(parse(job)) == ("spec.method.type", "spec.queue", "spec.suspend")
+    job = good("FineTuneJob", preflight={"allReduce": "Run"}, queue={"priorityClassName": "high"}, suspend=True)
+    assert set_but_not_implemented(parse(job)) == ("spec.queue", "spec.suspend", "spec.preflight")
     assert set_but_not_implemented(parse(good("FineTuneJob", suspend=False))) == ()
 
 

@@ -202,6 +202,12 @@ CREATE = [
         {"method": {"type": "DPO", "dpo": {"rpoAlpha": "1", "simpoGamma": "1"}}},
         {"method": {"type": "DPO", "dpo": {"rpoAlpha": "1"}}},
     ),
+    (
+        "FineTuneJob",
+        "`output.mergeModel` may not be true",
+        {"tuning": {"type": "Full"}, "output": {"mergeModel": True}},
+        {"output": {"mergeModel": True}},
+    ),
     ("FineTuneJob", "`lora` must not", {"tuning": {"type": "Full", "lora": {}}}, {"tuning": {"type": "Full"}}),
     *(
         (
@@ -327,6 +333,18 @@ CREATE = [
         "multiple of `gpusPerPod`",
         {"resources": {"gpus": 9, "gpusPerPod": 8}},
         {"resources": {"gpus": 16, "gpusPerPod": 8}},
+    ),
+    (
+        "FineTuneJob",
+        "MLflow has no server",
+        {"tracking": [{"type": "MLflow"}]},
+        {"tracking": [{"type": "MLflow", "endpoint": "https://mlflow.example"}, {"type": "WandB"}]},
+    ),
+    (
+        "FineTuneJob",
+        "`type` is 'TensorBoard'",
+        {"tracking": [{"type": "TensorBoard", "secretRef": {"name": "key"}}]},
+        {"tracking": [{"type": "TensorBoard", "project": "otters"}]},
     ),
     (
         "FineTuneJob",

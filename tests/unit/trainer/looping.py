@@ -57,6 +57,7 @@ class Listener(TrainerCallback):
     logs: list[dict[str, float]] = field(default_factory=list)
     evaluations: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    gradient_norms: list[float] = field(default_factory=list)
     stop_at: int | None = None
 
     def on_log(self, args, state, control, **kwargs):
@@ -68,6 +69,8 @@ class Listener(TrainerCallback):
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
         self.rates.append(kwargs["optimizer"].param_groups[0]["lr"])
+        gradients = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
+        self.gradient_norms.append(torch.nn.utils.get_total_norm(gradients).item())
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == self.stop_at:
@@ -101,7 +104,7 @@ class Trained:
 
 def a_configuration(model_path, place, *, method=None, tuning=None, continue_from=None, output=None, **training):
     """A whole configuration for `a_loop`; `training` changes its numbers."""
-    document = tiny_configuration(place, output=output or {})
+    document = tiny_configuration(place, **({"output": output} if output else {}))
     document |= {"model": {"path": str(model_path)}, "tuning": tuning or LORA}
     document["training"] |= training
     if method:

@@ -8,6 +8,7 @@ from tunesmith_trainer import endings
 from tunesmith_trainer.contract import TerminationMessage
 from tunesmith_trainer.endings import Left, classified, first_left, leave
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.launch import explained, memory_kills
 
 
 class OutOfMemoryError(RuntimeError):
@@ -73,3 +74,30 @@ def test_under_launch_it_is_left_for_it(tmp_path, monkeypatch):
     assert leave(TerminationMessage(error_class=ErrorClass.STALL)) == 21
     assert not (tmp_path / "log").exists()
     assert first_left(tmp_path).error_class is ErrorClass.STALL
+
+
+LOST = TerminationMessage(attempt=1, error_class=ErrorClass.INFRASTRUCTURE, step=7, message="A process was lost.")
+SAID = TerminationMessage(attempt=1, error_class=ErrorClass.DATA, message="line 3")
+DONE = TerminationMessage(attempt=1, error_class=ErrorClass.SUCCESS)
+
+
+@pytest.mark.parametrize(
+    ("left", "code", "killed", "ends"),
+    [
+        (None, 1, True, ErrorClass.OUT_OF_MEMORY),
+        (LOST, 1, True, ErrorClass.OUT_OF_MEMORY),  # what its peers say of it is the consequence
+        (SAID, 1, True, ErrorClass.DATA),  # a class of its own explains more than somebody's memory
+        (LOST, 1, False, ErrorClass.INFRASTRUCTURE),
+        (None, 1, False, ErrorClass.UNCLASSIFIED),
+        (DONE, 1, False, ErrorClass.UNCLASSIFIED),
+        (DONE, 0, False, ErrorClass.SUCCESS),
+    ],
+)
+def test_a_pod_whose_process_the_kernel_killed_for_memory_says_so(left, code, killed, ends):
+    assert explained(left, code, 1, killed_for_memory=killed).error_class is ends
+
+
+def test_the_kernels_count_of_kills_is_read_where_there_is_one(tmp_path):
+    (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n")
+    assert memory_kills(tmp_path / "memory.events") == 2
+    assert memory_kills(tmp_path / "missing") == 0

@@ -10,7 +10,8 @@ from tests.unit.trainer.fetch_builders import a_hub_dataset, an_object, fetched,
 
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.fetch.dataset_files import files_of
-from tunesmith_trainer.testing_sources import COMMIT, Repository, ServedFiles, ServedHub, ServedStore
+from tunesmith_trainer.testing_sources import COMMIT, Repository, ServedFiles, ServedHub
+from tunesmith_trainer.testing_store import ServedStore
 
 KEYS = {"TUNESMITH_TRAINING_ACCESS_KEY_ID": "id", "TUNESMITH_TRAINING_SECRET_ACCESS_KEY": "secret"}
 README = """---

@@ -12,7 +12,8 @@ from tests.unit.trainer.fetch_builders import IMPATIENT, Heard, an_object, fetch
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.fetch.transfer import Patience
 from tunesmith_trainer.fetch.web import shown
-from tunesmith_trainer.testing_sources import Fault, Repository, ServedFiles, ServedHub, ServedStore, silent
+from tunesmith_trainer.testing_sources import Fault, Repository, ServedFiles, ServedHub, silent
+from tunesmith_trainer.testing_store import ServedStore
 
 ROWS = b"".join(b'{"text": "row %d"}\n' % number for number in range(200_000))
 SHA256 = hashlib.sha256(ROWS).hexdigest()
@@ -171,6 +172,7 @@ def test_an_objects_store_that_fails_now_and_then_is_asked_again(tmp_path):
     with ServedStore("id", "secret") as store:
         store.put("bucket/rows.jsonl", ROWS)
         store.faults.of = [
+            Fault("rows", "status", times=4, status=503),
             Fault("rows", "no ranges", times=1),
             Fault("rows", "status", times=2, status=503),
             Fault("rows", "cut", times=1, after_bytes=1_000_000),

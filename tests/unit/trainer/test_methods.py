@@ -26,7 +26,7 @@ PREFERENCES = {
     "SimPO": SIMPO,
     "reference-free DPO": REFERENCE_FREE,
 }
-TUNINGS = pytest.mark.parametrize("tuning", [LORA, FULL], ids=["LoRA", "Full"])
+TUNINGS = pytest.mark.parametrize("tuning", [LORA, pytest.param(FULL, marks=pytest.mark.prove)], ids=["LoRA", "Full"])
 ONE_BATCH = {"microBatch": 4, "gradientAccumulation": 1, "globalBatch": 4, "learningRate": 0.005}
 
 

@@ -10,9 +10,11 @@ from tunesmith_trainer.object_store import (
     ObjectStore,
     StoreKeys,
     StoreLimits,
+    bucket_region,
     region_of,
 )  # fmt: skip
-from tunesmith_trainer.testing_sources import Fault, ServedStore
+from tunesmith_trainer.testing_sources import Fault, silent
+from tunesmith_trainer.testing_store import ServedStore
 
 IMPATIENT = StoreLimits(connect_seconds=2, request_seconds=2, retries=1, retry_seconds=1)
 
@@ -73,6 +75,15 @@ def test_a_store_that_fails_is_infrastructure(served):
     with pytest.raises(TrainerError, match="the store failed") as ended:
         a_store(served).head("key")
     assert ended.value.error_class is ErrorClass.INFRASTRUCTURE
+
+
+def test_a_bucket_tells_its_region_even_to_those_whom_it_refuses(served):
+    served.faults.of = [Fault("bucket", "status", status=403, headers={"x-amz-bucket-region": "eu-west-3"})]
+    assert bucket_region(served.url, "bucket", IMPATIENT) == "eu-west-3"
+    served.faults.of.clear()
+    assert bucket_region(served.url, "bucket", IMPATIENT) is None
+    with silent() as url:
+        assert bucket_region(url, "bucket", IMPATIENT) is None
 
 
 @pytest.mark.parametrize(

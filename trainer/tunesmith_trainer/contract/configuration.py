@@ -296,6 +296,39 @@ class World(Strict):
         return self.pods * self.processes_per_pod
 
 
+class Tracker(Strict):
+    """One system that records the training. Its secret comes by environment: WANDB_API_KEY, MLFLOW_TRACKING_TOKEN."""
+
+    type: Literal["WandB", "MLflow", "TensorBoard"]
+    project: str | None = Field(default=None, min_length=1, description="Project or experiment there.")
+    entity: str | None = Field(default=None, min_length=1, description="Team or user, for WandB.")
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = Field(
+        default=None, description="Address of the server. Absent: WandB's own; an MLflow directory."
+    )
+    directory: AbsolutePath | None = Field(
+        default=None, description="Where files go. Absent: TensorBoard writes below the job's directory."
+    )
+
+    @model_validator(mode="after")
+    def somewhere_to_go(self) -> Self:
+        """MLflow has no place of its own."""
+        if self.type == "MLflow" and self.endpoint is None and self.directory is None:
+            raise ValueError("MLflow needs an endpoint or a directory")
+        return self
+
+
+class Watchdog(Strict):
+    """When training that sits still counts as hung, besides stallAfterSeconds."""
+
+    step_multiple: float = Field(default=20, ge=1, description="Never before so many times the median step.")
+    patient_seconds: float = Field(
+        default=1800,
+        gt=0,
+        description="Never before so long in the first steps, which compile and connect, and in a save or the "
+        "evaluation of one batch.",
+    )
+
+
 class Configuration(Strict):
     """One attempt of one job, whole."""
 
@@ -318,6 +351,8 @@ class Configuration(Strict):
     stall_after_seconds: float = Field(
         default=1800, gt=0, description="No step for so long while training: exit Stall."
     )
+    watchdog: Watchdog = Watchdog()
+    tracking: tuple[Tracker, ...] = Field(default=(), max_length=3, description="One of each type at most.")
 
     @model_validator(mode="after")
     def the_world_divides_the_batch(self) -> Self:
@@ -369,6 +404,14 @@ class Configuration(Strict):
                 f"processesPerPod is {world.processes_per_pod} but each pod has {world.gpus_per_pod} GPUs; "
                 "give one process to each GPU"
             )
+        return self
+
+    @model_validator(mode="after")
+    def one_tracker_of_a_type(self) -> Self:
+        """Their secrets come under one name for each type."""
+        types = [tracker.type for tracker in self.tracking]
+        if len(set(types)) < len(types):
+            raise ValueError("tracking names a type twice")
         return self
 
     def config_hash(self) -> str:

@@ -49,8 +49,30 @@ class ProgressLine(Said):
     evaluation_loss: float | None = Field(default=None, description="The last one measured.")
     learning_rate: float | None = None
     grad_norm: float | None = None
-    tokens_per_second: float | None = Field(default=None, ge=0, description="Of all processes together.")
-    eta_seconds: float | None = Field(default=None, ge=0, description="Counted from the steps of this attempt.")
+    tokens_per_second: float | None = Field(
+        default=None, ge=0, description="Of all processes together, while steps are made."
+    )
+    tokens_per_second_per_gpu: float | None = Field(
+        default=None, ge=0, alias="tokensPerSecondPerGPU", description="Absent on CPUs."
+    )
+    model_flop_utilization: float | None = Field(
+        default=None,
+        ge=0,
+        alias="modelFLOPUtilization",
+        description="Part of the GPU's bf16 peak that the model's own arithmetic reaches; absent where the GPU or the "
+        "model's shape is not known.",
+    )
+    memory_peak_bytes: int | None = Field(
+        default=None, ge=0, description="The most that one process has held: on its GPU, or resident on a CPU."
+    )
+    data_wait_share: float | None = Field(
+        default=None, ge=0, le=1, description="Part of the step time that rank 0 waited for rows."
+    )
+    eta_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Counted from the steps of this attempt, with the evaluations and saves still to come.",
+    )
     checkpoint: CheckpointSaid | None = Field(default=None, description="The newest complete one.")
     dropped_rows: dict[str, int] | None = Field(default=None, description="Rows not trained on, by reason.")
     bytes_done: int | None = Field(default=None, ge=0, description="While fetching: bytes on the storage.")

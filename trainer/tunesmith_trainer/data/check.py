@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith_trainer.contract.check import FAULTS_TOLD, DatasetReport, RowFault
+from tunesmith_trainer.data.crew import crew_for
 from tunesmith_trainer.data.encoded import Counts, encoded, nothing_to_learn
 from tunesmith_trainer.data.encoding import Dropped, Encoder
 from tunesmith_trainer.data.faults import Fault
@@ -21,7 +22,7 @@ from tunesmith_trainer.data.preference import Pair
 from tunesmith_trainer.data.prepare import vocabulary_of
 from tunesmith_trainer.data.rows import MethodType
 from tunesmith_trainer.data.survey import LengthCounts, Repetitions
-from tunesmith_trainer.exit_codes import TrainerError
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 WELL, NOT_WELL = 0, 2
 METHODS = ("sft", "dpo")
@@ -29,7 +30,7 @@ METHODS = ("sft", "dpo")
 
 @dataclass(frozen=True)
 class Asked:
-    """What a file is checked for. `method` None: whichever the file's format is for."""
+    """What a file is checked for. `any_method`: whichever the file's format is for, whatever the rules say."""
 
     rules: MaskingRules
     packing: bool = True
@@ -79,26 +80,30 @@ def check(file: DatasetFile, tokenizer: Any, model: Path, asked: Asked) -> Datas
     """Checks one file; a file that cannot be read on is told in the report's `problem`.
 
     Raises:
-        TrainerError: of class model, when the tokenizer is not fit for training.
+        TrainerError: when something else than the file is at fault: the tokenizer, or the memory.
     """
     survey = _Survey()
     rules = replace(asked.rules, vocabulary=vocabulary_of(model))
     encoder = Encoder(tokenizer)
     sequences, problem = 0, None
     try:
-        rows = encoded(file, encoder, rules, survey, survey.fault, any_method=asked.any_method)
-        sequences = _sequences(rows, rules.context_length, packing=asked.packing)
+        with crew_for(file.bytes_total, encoder, model, rules) as crew:
+            method = None if asked.any_method else rules.method
+            rows = encoded(file, crew, survey, survey.fault, method=method)
+            sequences = _sequences(rows, rules.context_length, packing=asked.packing)
         if survey.trained == 0 and survey.broken == 0:
             problem = nothing_to_learn(file.path.name, survey).message
     except TrainerError as error:
+        if error.error_class is not ErrorClass.DATA:
+            raise
         problem = error.message
-    method = _method(file, asked)
+    learns = _method(file, asked)
     return DatasetReport(
         file=str(file.path),
         ok=problem is None and survey.broken == 0,
         container=file.container,
         format=file.format.name if file.format else None,
-        method=method,
+        method=learns,
         context_length=rules.context_length,
         bytes=file.bytes_total,
         rows=survey.rows + survey.broken,
@@ -112,7 +117,7 @@ def check(file: DatasetFile, tokenizer: Any, model: Path, asked: Asked) -> Datas
         problem=problem,
         lengths=survey.lengths.said(),
         duplicates=survey.repetitions.said(),
-        packing=asked.packing and method != "DPO",
+        packing=asked.packing and learns != "DPO",
         sequences=sequences,
         batch=asked.batch,
         steps_per_epoch=-(-sequences // asked.batch) if asked.batch else None,

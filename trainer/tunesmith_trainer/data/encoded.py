@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tunesmith_trainer.data.encoding import Dropped, DropReason, Encoder
+from tunesmith_trainer.data.crew import Crew
+from tunesmith_trainer.data.encoding import Dropped, DropReason
 from tunesmith_trainer.data.faults import BadRow, Fault, data_error, refuse
 from tunesmith_trainer.data.formats import DatasetFile, OnFault, Read
-from tunesmith_trainer.data.masking import Labelled, MaskingRules, label
-from tunesmith_trainer.data.preference import Pair, pair
-from tunesmith_trainer.data.rows import PreferenceTalk, PreferenceText, Row
+from tunesmith_trainer.data.masking import Labelled
+from tunesmith_trainer.data.preference import Pair
+from tunesmith_trainer.data.rows import MethodType
 from tunesmith_trainer.exit_codes import TrainerError
 
 ADVICE: Mapping[DropReason, str] = {
@@ -38,6 +39,10 @@ class Counts:
         """A good row was read."""
         self.rows += 1
 
+    def unread(self) -> None:
+        """It was broken after all."""
+        self.rows -= 1
+
     def drop(self, dropped: Dropped) -> None:
         """It teaches nothing."""
         self.dropped[dropped.reason] += 1
@@ -50,32 +55,43 @@ class Counts:
 
 
 def encoded(
-    file: DatasetFile,
-    encoder: Encoder,
-    rules: MaskingRules,
-    counts: Counts,
-    on_fault: OnFault = refuse,
-    *,
-    any_method: bool = False,
+    file: DatasetFile, crew: Crew, counts: Counts, on_fault: OnFault = refuse, *, method: MethodType | None = None
 ) -> Iterator[Labelled | Pair]:
-    """The rows of a file that teach something, counted; `on_fault` gets those that are broken.
+    """The rows of a file that teach something, in order and counted; `on_fault` gets those that are broken.
 
     Raises:
-        TrainerError: of class data, when the file cannot be read on, or, unless `any_method`, the method cannot learn
-            from its format.
+        TrainerError: of class data, when the file cannot be read on, or the method cannot learn from its format.
     """
-    for read in file.read(None if any_method else rules.method, on_fault):
-        counts.begin(read)
+    for item, outcome in crew.outcomes(_read(file, method)):
+        if isinstance(item, Fault):
+            on_fault(item)
+            continue
+        counts.begin(item)
+        if isinstance(outcome, Labelled | Pair):
+            counts.keep(outcome)
+            yield outcome
+        elif isinstance(outcome, Dropped):
+            counts.drop(outcome)
+        elif isinstance(outcome, BadRow):
+            counts.unread()
+            on_fault(Fault.of(item.place, outcome))
+
+
+def _read(file: DatasetFile, method: MethodType | None) -> Iterator[tuple[Read | Fault, int]]:
+    """Good and broken rows in the order of the file, each with its size in bytes."""
+    faults: list[Fault] = []
+    rows = file.read(method, faults.append)
+    while True:
         try:
-            ready = _ready(read.row, encoder, rules)
-        except Dropped as dropped:
-            counts.drop(dropped)
-            continue
-        except BadRow as bad:
-            on_fault(Fault.of(read.place, bad))
-            continue
-        counts.keep(ready)
-        yield ready
+            read = next(rows, None)
+        except TrainerError:
+            yield from ((fault, 0) for fault in faults)
+            raise
+        yield from ((fault, 0) for fault in faults)
+        faults.clear()
+        if read is None:
+            return
+        yield read, file.row_bytes
 
 
 def nothing_to_learn(name: str, counts: Counts) -> TrainerError:
@@ -83,9 +99,3 @@ def nothing_to_learn(name: str, counts: Counts) -> TrainerError:
     reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.dropped.items()))
     advice = " ".join(f"{reason}: {ADVICE[reason]}" for reason in sorted(counts.dropped))
     return data_error(f"None of the {counts.rows} rows of '{name}' has anything to learn from ({reasons}). {advice}")
-
-
-def _ready(row: Row, encoder: Encoder, rules: MaskingRules) -> Labelled | Pair:
-    if isinstance(row, PreferenceTalk | PreferenceText):
-        return pair(row, encoder, rules)
-    return label(row, encoder, rules)

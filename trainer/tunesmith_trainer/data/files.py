@@ -24,7 +24,10 @@ PARQUET_BATCH_ROWS = 1024
 
 
 class DataSource:
-    """One dataset file. `bytes_read` grows up to `bytes_total` while `rows` is walked through; both as on disk."""
+    """One dataset file. `bytes_read` grows up to `bytes_total` while `rows` is walked through; both as on disk.
+
+    `row_bytes` is about what the last row has in memory.
+    """
 
     def __init__(self, path: Path) -> None:
         """Looks at the file's first bytes.
@@ -40,6 +43,7 @@ class DataSource:
         self.path = path
         self.bytes_total = path.stat().st_size
         self.bytes_read = 0
+        self.row_bytes = 0
         self.container: Container = _container(path)
 
     def rows(self) -> Iterator[tuple[Place, Fields | Fault]]:
@@ -61,6 +65,7 @@ class DataSource:
     def _lines(self, raw: BinaryIO, text: Any) -> Iterator[tuple[Place, Fields | Fault]]:
         for place, line in _bounded_lines(text, self.path.name):
             self.bytes_read = raw.tell()
+            self.row_bytes = len(line) if isinstance(line, bytes) else 0
             if isinstance(line, Fault):
                 yield place, line
             elif line.strip():
@@ -84,6 +89,7 @@ class DataSource:
         number = 0
         try:
             for batch in self._batches():
+                self.row_bytes = batch.nbytes // max(1, batch.num_rows)
                 for index in range(batch.num_rows):
                     number += 1
                     place = Place(self.path.name, number, "row")

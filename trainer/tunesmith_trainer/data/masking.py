@@ -6,7 +6,7 @@ templates without that property (those that rewrite earlier turns) are found out
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from tunesmith_trainer.data.encoding import Dropped, Encoder, ensure_tools_rendered
@@ -55,7 +55,7 @@ class Labelled:
 
     def compact(self) -> "Labelled":
         """The same in a sixth of the memory, for rows that wait."""
-        return replace(self, input_ids=array("i", self.input_ids), labels=array("i", self.labels))
+        return Labelled(array("i", self.input_ids), array("i", self.labels), self.whole_tokens)
 
 
 def label(row: Example, encoder: Encoder, rules: MaskingRules) -> Labelled:

@@ -3,6 +3,8 @@
 The prompt is the same for both and is never cut: a long answer is cut at its end, at the context length.
 """
 
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -20,9 +22,9 @@ class Pair:
     `whole_tokens` is the length of the longer side before the cut.
     """
 
-    prompt_ids: list[int]
-    chosen_ids: list[int]
-    rejected_ids: list[int]
+    prompt_ids: Sequence[int]
+    chosen_ids: Sequence[int]
+    rejected_ids: Sequence[int]
     whole_tokens: int
 
     @property
@@ -39,6 +41,11 @@ class Pair:
     def truncated(self) -> bool:
         """Whether an answer was longer than its room."""
         return self.whole_tokens > len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
+
+    def compact(self) -> "Pair":
+        """The same in a sixth of the memory, for rows that wait."""
+        prompt, chosen, rejected = (array("i", ids) for ids in (self.prompt_ids, self.chosen_ids, self.rejected_ids))
+        return Pair(prompt, chosen, rejected, self.whole_tokens)
 
 
 def pair(row: Preference, encoder: Encoder, rules: MaskingRules) -> Pair:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tunesmith_trainer.contract.messages import DatasetSaid
 from tunesmith_trainer.data.arrow_rows import ArrowRows
 from tunesmith_trainer.data.cache import Prepared, kept, key_of
+from tunesmith_trainer.data.crew import Crew, crew_for
 from tunesmith_trainer.data.encoded import Counts, encoded, nothing_to_learn
 from tunesmith_trainer.data.encoding import Encoder, Tokenizer
 from tunesmith_trainer.data.formats import DatasetFile
@@ -52,7 +53,8 @@ def prepare(
     packing = packing and rules.method == "SFT"
 
     def make(directory_file: Path) -> DatasetSaid:
-        return _write(file, Encoder(tokenizer), rules, directory_file, packing=packing, on_bytes=on_bytes)
+        with crew_for(file.bytes_total, Encoder(tokenizer), tokenizer_path, rules) as crew:
+            return _write(file, crew, rules, directory_file, packing=packing, on_bytes=on_bytes)
 
     return kept(cache, key_of(source, tokenizer_path, rules, packing), make)
 
@@ -71,7 +73,7 @@ def vocabulary_of(model: Path) -> int | None:
 
 def _write(
     file: DatasetFile,
-    encoder: Encoder,
+    crew: Crew,
     rules: MaskingRules,
     target: Path,
     *,
@@ -79,7 +81,7 @@ def _write(
     on_bytes: OnBytes | None,
 ) -> DatasetSaid:
     counts = Counts()
-    rows = _told(encoded(file, encoder, rules, counts), file, on_bytes)
+    rows = _told(encoded(file, crew, counts, method=rules.method), file, on_bytes)
     if rules.method == "DPO":
         _write_pairs(rows, target)
     else:

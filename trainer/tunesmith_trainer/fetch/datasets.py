@@ -20,7 +20,7 @@ from tunesmith_trainer.fetch.depot import PIECES, Depot, Item, Manifest, Order
 from tunesmith_trainer.fetch.hub import Hub, RepositoryAt, endpoint_of
 from tunesmith_trainer.fetch.merging import merge
 from tunesmith_trainer.fetch.secrets import Secrets
-from tunesmith_trainer.fetch.transfer import BrokenError, Expected, Opened, Patience
+from tunesmith_trainer.fetch.transfer import BrokenError, Conditions, Expected, Opened, Patience, pause
 from tunesmith_trainer.fetch.web import Asked, Web, WebSource, shown
 from tunesmith_trainer.object_store import ChangedError, NotStoredError, ObjectStore, StoredAs, StoreLimits
 
@@ -84,7 +84,7 @@ def _of_web(role: Role, wanted: WebFile, around: Surroundings) -> Order:
     asked = Asked(
         f"The {role} file '{shown(wanted.url)}'",
         ErrorClass.DATA,
-        "Check the address; one that is signed may have expired. User and password may stand in it as https://user:password@host/.",
+        "Check the address; one that is signed may have expired.",
     )
     if wanted.sha256 is not None:
         directory = around.root / "datasets" / wanted.sha256
@@ -103,10 +103,7 @@ def _of_store(role: Role, wanted: StoredObject, around: Surroundings) -> Order:
     patience = around.depot.conditions.patience
     store = ObjectStore(wanted.endpoint, wanted.bucket, around.secrets.keys(role), _limits(patience))
     name = f"The {role} object '{wanted.key}' of bucket '{wanted.bucket}' at {shown(wanted.endpoint)}"
-    try:
-        found = store.head(wanted.key)
-    except NotStoredError as error:
-        raise TrainerError(ErrorClass.DATA, f"{name} does not exist. Check endpoint, bucket and key.") from error
+    found = _looked_up(store, wanted.key, name, around.depot.conditions)
     expected = Expected(size_bytes=found.size_bytes, md5_hint=_md5(found.etag))
     return Order(
         directory=_directory(around, "s3", wanted.endpoint, wanted.bucket, wanted.key, found.etag, found.size_bytes),
@@ -114,6 +111,21 @@ def _of_store(role: Role, wanted: StoredObject, around: Surroundings) -> Order:
         items=lambda _: [Item(f"{PIECES}/0", StoreSource(name, store, found), expected)],
         finish=_joined,
     )
+
+
+def _looked_up(store: ObjectStore, key: str, name: str, conditions: Conditions) -> StoredAs:
+    failures = 0
+    while True:
+        conditions.guard()
+        try:
+            return store.head(key)
+        except NotStoredError as error:
+            raise TrainerError(ErrorClass.DATA, f"{name} does not exist. Check endpoint, bucket and key.") from error
+        except TrainerError as error:
+            failures += 1
+            if error.error_class is not ErrorClass.INFRASTRUCTURE or failures >= conditions.patience.tries:
+                raise
+            pause(conditions, conditions.patience.wait_seconds(failures))
 
 
 @dataclass(frozen=True)

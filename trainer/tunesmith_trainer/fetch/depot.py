@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,20 +112,23 @@ class Depot:
             waiting=waiting,
             rhythm=self.rhythm,
         ) as lock:
-            return self.opened(order.directory) or self._filled(order, lock)
+            return self.opened(order.directory, again=True) or self._filled(order, lock)
 
-    def opened(self, directory: Path) -> Manifest | None:
-        """What lies there already, when it is complete and whole."""
+    def opened(self, directory: Path, *, again: bool = False) -> Manifest | None:
+        """What lies there already, when it is complete and whole; `again`: damage has been told before."""
         manifest = _manifest(directory)
         if manifest is None:
             return None
         whole_look = _seconds_since_full_look(directory) > SECONDS_BETWEEN_FULL_LOOKS
         damaged = [name for name, file in manifest.files.items() if not self._whole(directory / name, file, whole_look)]
         if damaged:
-            self.tell(f"'{directory}' is damaged ({', '.join(damaged[:3])}); what is damaged is fetched again.")
+            if not again:
+                self.tell(f"'{directory}' is damaged ({', '.join(damaged[:3])}); what is damaged is fetched again.")
             return None
         if whole_look:
-            write_whole(directory / LOOKED_AT, json.dumps({"time": time.time()}))
+            # Where another user's job fetched it, it may be readable only; then the next one looks, too.
+            with suppress(PermissionError):
+                write_whole(directory / LOOKED_AT, json.dumps({"time": time.time()}))
         return manifest
 
     def _whole(self, path: Path, file: FileSaid, look_inside: bool) -> bool:
@@ -151,13 +155,10 @@ class Depot:
         return manifest
 
     def _describe(self, order: Order, partial: Path, fetched: dict[str, Hashed]) -> None:
+        known = {(partial / name).stat().st_ino: hashed for name, hashed in fetched.items()}
         main = order.finish(partial)
         files = {
-            name: FileSaid(sha256=fetched[name].sha256, size_bytes=fetched[name].size_bytes)
-            if name in fetched
-            else _synced(partial / name)
-            for name in sorted(_names(partial))
-            if not name.startswith(f"{PIECES}/")
+            name: _said(partial / name, known) for name in sorted(_names(partial)) if not name.startswith(f"{PIECES}/")
         }
         write_whole(partial / LOOKED_AT, json.dumps({"time": time.time()}))
         manifest = Manifest(
@@ -263,7 +264,10 @@ def _salvage(directory: Path, partial: Path) -> None:
     shutil.rmtree(aside)
 
 
-def _synced(path: Path) -> FileSaid:
+def _said(path: Path, known: dict[int, Hashed]) -> FileSaid:
+    """Size and hash of a file: of one that was fetched as it was found then, of one that was made by reading it."""
+    if (hashed := known.get(path.stat().st_ino)) is not None:
+        return FileSaid(sha256=hashed.sha256, size_bytes=hashed.size_bytes)
     sync_file(path)
     return FileSaid(sha256=sha256_of(path), size_bytes=path.stat().st_size)
 

@@ -5,7 +5,7 @@ whether it may go online is a switch of the whole process, which stays off for e
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
 
@@ -59,7 +59,7 @@ class Hub:
 
     web: Web
     endpoint: str
-    token: str | None
+    token: str | None = field(repr=False)
     conditions: Conditions
 
     def at(self, kind: Literal["model", "dataset"], repo: str, revision: str | None) -> RepositoryAt:

@@ -29,7 +29,7 @@ def merge(pieces: Sequence[Path], directory: Path) -> str:
     name = f"rows{suffix_of(pieces[0])}"
     target = directory / f"{name}.merging"
     if len(pieces) == 1:
-        pieces[0].replace(directory / name)
+        _second_name(pieces[0], directory / name)
         return name
     if name.endswith(".parquet"):
         _parquet(pieces, target)
@@ -37,6 +37,14 @@ def merge(pieces: Sequence[Path], directory: Path) -> str:
         _lines(pieces, target, packed=name.endswith(".gz"))
     target.replace(directory / name)
     return name
+
+
+def _second_name(piece: Path, target: Path) -> None:
+    """The piece stays where a fetch that is killed now looks for it."""
+    try:
+        target.hardlink_to(piece)
+    except OSError:  # a storage without hard links
+        piece.replace(target)
 
 
 def _lines(pieces: Sequence[Path], target: Path, *, packed: bool) -> None:

@@ -11,6 +11,7 @@ from tunesmith_trainer.object_store import StoreKeys
 SOURCES: tuple[Fetched, ...] = ("model", "training", "validation")
 KINDS: tuple[Secret, ...] = ("TOKEN", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
 HIDDEN = "<hidden>"
+SHORTEST_HIDDEN = 4  # taking less out of a text would make it unreadable and protect nothing
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Secrets:
     def hide(self, text: str) -> str:
         """The text without any of the secrets."""
         for value in self.values.values():
-            text = text.replace(value, HIDDEN)
+            if len(value) >= SHORTEST_HIDDEN:
+                text = text.replace(value, HIDDEN)
         return text
 
     def __repr__(self) -> str:

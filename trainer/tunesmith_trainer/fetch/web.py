@@ -7,7 +7,7 @@ it was given for and not along with redirects to others. Addresses are said with
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -124,8 +124,8 @@ class WebSource:
     """One file by http(s), as a source of a transfer."""
 
     web: Web
-    url: str
-    token: str | None
+    url: str = field(repr=False)
+    token: str | None = field(repr=False)
     asked: Asked
     immutable: bool = False
 

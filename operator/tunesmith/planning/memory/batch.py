@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tunesmith.planning.memory.cards import Card
 from tunesmith.planning.memory.fit import gpu_counts, layout_of
@@ -69,6 +70,7 @@ def batch_of(wanted: int | None, rows_at_once: int, world: int, limits: BatchLim
     return largest_batch(rows_at_once, world, limits) if wanted is None else divided(wanted, rows_at_once, world)
 
 
+@lru_cache(maxsize=2048)
 def fewest_gpus(work: Work, card: Card, wanted: int | None, limits: BatchLimits) -> int | None:
     """The fewest GPUs that take the batch without accumulation; else the fewest that take it at all. None: none do."""
     with_accumulation = None

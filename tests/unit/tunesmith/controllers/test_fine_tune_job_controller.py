@@ -261,7 +261,8 @@ class TestSecretsOfSources:
         assert "Secret 'hub' with key 'token' (`spec.dataset.training.huggingFace.tokenSecretRef`)" in ready.message
         assert shell.applied == []
         shell.kube.data["hub"] = {"token": base64.b64encode(b"hf_secret").decode()}
-        await shell.one_pass()
+        for _ in range(3):
+            await shell.one_pass()
         [made] = shell.applied
         [container] = made["spec"]["template"]["spec"]["containers"]
         reference = {"name": "hub", "key": "token"}

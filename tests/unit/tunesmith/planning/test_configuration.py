@@ -50,7 +50,20 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("spec", [{}, EVERYTHING], ids=["least", "everything"])
+PREFERENCES = {
+    "method": {"type": "DPO", "dpo": {"rpoAlpha": "0.5"}},
+    "tuning": {"type": "LoRA", "lora": {"baseQuantization": "NF4"}},
+    "continueFrom": {"type": "Path", "path": "outputs/before"},
+    "output": {"mergeModel": True},
+}
+ALL_WEIGHTS = {"method": {"type": "DPO", "dpo": {"referenceFree": True}}, "tuning": {"type": "Full"}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{}, EVERYTHING, PREFERENCES, ALL_WEIGHTS],
+    ids=["least", "everything", "preferences", "all weights"],
+)
 @pytest.mark.parametrize("simulated", [False, True])
 def test_what_the_operator_writes_the_trainer_reads(spec, simulated):
     seen = admitted(a_job(spec), around=circumstances(simulated_gpus=simulated), files={"training": ROWS})
@@ -81,6 +94,37 @@ def test_everything_that_the_user_says_arrives():
         "prefix": "jobs",
     }
     assert written["checkpoints"]["graceSeconds"] == seen.around.installation.save_grace_seconds
+
+
+@pytest.mark.parametrize(
+    ("dpo", "title", "beta", "gamma"),
+    [
+        (None, "DPO", 0.1, 0),
+        ({"beta": "0.3"}, "DPO", 0.3, 0),
+        ({"rpoAlpha": "0"}, "DPO", 0.1, 0),
+        ({"rpoAlpha": "0.5"}, "DPO+NLL", 0.1, 0),
+        ({"normalizeLogratiosByLength": True}, "LN-DPO", 2, 0),
+        ({"normalizeLogratiosByLength": True, "beta": "5"}, "LN-DPO", 5, 0),
+        ({"simpoGamma": "0.8"}, "SimPO", 2, 0.8),
+        ({"simpoGamma": "0"}, "DPO", 0.1, 0),
+        ({"referenceFree": True}, "reference-free DPO", 0.1, 0),
+    ],
+)
+def test_every_form_of_preference_training_is_resolved_as_the_provider_does(dpo, title, beta, gamma):
+    seen = admitted(a_job({"method": {"type": "DPO", **({} if dpo is None else {"dpo": dpo})}}))
+    read = Configuration.model_validate(configuration(seen, plan_of(seen), 1))
+    assert read.method.title == title
+    assert (read.method.dpo.beta, read.method.dpo.simpo_gamma) == (beta, gamma)
+    assert read.training.packing is False
+
+
+def test_what_a_job_goes_on_from_is_a_part_of_its_outcome():
+    fresh, continued = (
+        configuration(seen, plan_of(seen), 1)
+        for seen in (admitted(), admitted(a_job({"continueFrom": {"type": "Path", "path": "/outputs/before/"}})))
+    )
+    assert continued["continueFrom"] == {"path": "/storage/outputs/before"}
+    assert config_hash(fresh) != config_hash(continued)
 
 
 def test_the_hash_is_the_same_for_every_attempt_and_every_micro_batch():

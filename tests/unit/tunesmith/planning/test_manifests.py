@@ -172,8 +172,8 @@ def test_a_key_of_a_secret_fills_a_variable_and_a_bought_cluster_has_a_copy_of_i
         assert variable["name"] == "TUNESMITH_MIRROR_ACCESS_KEY_ID"
         return variable["valueFrom"]["secretKeyRef"]
 
-    assert reference(near) == {"name": "store", "key": "accessKeyID"}
-    assert reference(far) == {"name": f"{far.name}-source-0", "key": "accessKeyID"}
+    assert reference(near) == {"name": "store", "key": "accessKeyID", "optional": True}
+    assert reference(far) == {"name": f"{far.name}-source-0", "key": "accessKeyID", "optional": True}
 
 
 def test_a_bought_cluster_pulls_with_copies_and_the_local_one_with_the_secrets_themselves():

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.tunesmith.planning.job_builders import (
     LOCAL,
     ROWS,
+    TEMPLATE,
     UID,
     a_cluster,
     a_job,
@@ -39,6 +40,7 @@ from tunesmith.planning.kube_facts import gpus_of
 from tunesmith.planning.neighbours import wanting_jobs
 from tunesmith.planning.progress import Report
 from tunesmith.planning.sources import SecretKey
+from tunesmith.resources.catalog_model import Weights
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith_trainer.contract import PrepareConfiguration
 
@@ -257,14 +259,12 @@ class TestSources:
         assert fetch["datasets"]["validation"]["http"]["sha256"] == "c" * 64
 
     def test_a_model_of_the_catalogue_is_fetched_from_where_it_is_published(self):
-        weights = {"weights": {"huggingFace": {"repo": "org/tiny-published"}}}
-        row = a_model().spec.model_copy(update={"weights": _weights(weights)})
-        seen = preparing(a_job({"weightsPath": None}), model=a_model().model_copy(update={"spec": row}))
+        model = _published(huggingFace={"repo": "org/tiny-published"})
+        seen = preparing(a_job({"weightsPath": None}), model=model)
         assert self.written(seen)["fetch"]["model"]["huggingFace"]["repo"] == "org/tiny-published"
 
     def test_a_gated_model_of_the_catalogue_is_refused_with_the_way_to_give_a_token(self):
-        weights = {"weights": {"huggingFace": {"repo": "org/gated"}, "gated": True}}
-        model = a_model().model_copy(update={"spec": a_model().spec.model_copy(update={"weights": _weights(weights)})})
+        model = _published(huggingFace={"repo": "org/gated"}, gated=True)
         seen = an_observation(a_job({"weightsPath": None}), model=model)
         assert reason(decide(seen)) == "WeightsGated"
         assert "tokenSecretRef" in message(decide(seen))
@@ -287,11 +287,15 @@ class TestSources:
             ("store", ("accessKeyID", "secretAccessKey"), "uid-prepare-1"),
         ]
 
-    def test_a_secret_that_is_not_there_is_waited_for_before_anything_is_made(self):
-        decision = decide(self.preparing(secrets={SecretKey("hub", "token"): False}))
+    def test_a_secret_that_is_not_there_is_waited_for_before_a_cluster_is_bought_and_keeps_none(self):
+        job = a_job({**EVERY_SOURCE, "placement": TEMPLATE})
+        seen = settled(an_observation(job, cluster=None, files={}, secrets={SecretKey("hub", "token"): False}))
+        decision = decide(seen)
         assert reason(decision, "DatasetReady") == "SourceSecretNotFound"
         assert "Secret 'hub' with key 'token' (`spec.model.huggingFace.tokenSecretRef`)" in message(decision)
-        assert decision.actions == ()
+        assert (decision.actions, decision.look_again_seconds) == ((), 15)
+        raw = json.loads(seen.job.model_dump_json(by_alias=True, exclude_none=True))
+        assert wanting_jobs([raw], "tune-0f9d2c1e") == frozenset()
 
     def test_the_keys_of_a_mirror_are_looked_for_before_anything_is_made(self):
         bucket = {"bucket": "copies", "credentialsSecretRef": {"name": "mirror"}}
@@ -322,7 +326,7 @@ class TestSources:
         assert broke.status.preparation == waiting_in_line().status.preparation
 
 
-def _weights(raw):
-    from tunesmith.resources.catalog_model import Weights
-
-    return Weights.model_validate(raw["weights"])
+def _published(**weights):
+    """The model of the catalogue, with what is known of its weights."""
+    spec = a_model().spec.model_copy(update={"weights": Weights.model_validate(weights)})
+    return a_model().model_copy(update={"spec": spec})

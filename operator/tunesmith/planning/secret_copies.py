@@ -1,4 +1,4 @@
-"""Which Secrets are copied to a bought cluster, beside which pods: for pulling images, and for sources and mirrors."""
+"""Which Secrets are copied to the bought cluster whose pods need them: for pulling images, and for variables."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def copies_of_pull_secrets(work: Work, job: JobFact) -> tuple[CopyPullSecret, ..
     )
 
 
-def copies_of_sources(work: Work, job: JobFact) -> tuple[CopySecretKeys, ...]:
-    """Of each Secret the keys that the pods read, and no others; they go with the batch Job."""
+def copies_of_source_secrets(work: Work, job: JobFact) -> tuple[CopySecretKeys, ...]:
+    """Of each Secret only the keys that fill variables, likewise."""
     if work.where is None:
         return ()
     return tuple(

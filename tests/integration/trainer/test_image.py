@@ -1,0 +1,78 @@
+"""What the training image would run: an environment from its lock alone, unprivileged, that it cannot write to."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tunesmith_trainer.contract import Result
+from tunesmith_trainer.testing import conversations, tiny_configuration, tiny_model, write_rows
+
+ROOT = Path(__file__).parents[3]
+NOBODY = 65532
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """The environment at a place of its own, as the first stage of the Dockerfile makes it."""
+    place = tmp_path_factory.mktemp("image") / "opt"
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, place], check=True)
+    environment = {**os.environ, "VIRTUAL_ENV": str(place)}
+    lock = ROOT / "requirements/trainer.lock"
+    subprocess.run([*uv, "pip", "sync", "--quiet", "--require-hashes", lock], check=True, env=environment)
+    source = shutil.copytree(ROOT / "trainer", place.with_name("source"))
+    subprocess.run([*uv, "pip", "install", "--quiet", "--no-deps", source], check=True, env=environment)
+    for path in (place.parent, *place.parent.parents):
+        if path == Path("/tmp"):
+            break
+        path.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
+def run(image, scratch, *arguments, **environment):
+    return subprocess.run(
+        [image / "bin/tunesmith-trainer", *arguments],
+        cwd=scratch,
+        env={"PATH": f"{image}/bin:/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch), **environment},
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def written_by_others(image):
+    return [path for path in image.rglob("*") if path.lstat().st_uid == NOBODY]
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1800)
+def test_the_lock_alone_trains_as_nobody_and_leaves_its_environment_as_it_was(image, tmp_path):
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+    storage = tmp_path / "storage"
+    tiny_model(storage / "model")
+    write_rows(storage / "data" / "train.jsonl", conversations(16))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    document = tiny_configuration(storage, tracking=[{"type": "TensorBoard"}])
+    (storage / "config.json").write_text(json.dumps(document))
+    for path in (scratch, storage, *storage.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    helped = run(image, scratch, "--help")
+    assert helped.returncode == 0, helped.stderr
+    assert "usage: tunesmith-trainer" in helped.stdout
+    trained = run(image, scratch, "launch", "--config", str(storage / "config.json"), OMP_NUM_THREADS="1")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    result = Result.model_validate_json((storage / "output/job-1-a1/result.json").read_bytes())
+    assert result.steps == result.total_steps
+    assert list((storage / "jobs/job-1/tensorboard").glob("events.*"))
+    assert written_by_others(image) == []

@@ -1,0 +1,151 @@
+"""A whole preparation: model and data from a served Hub, rows made ready, and one message that says it all."""
+
+import hashlib
+import json
+import logging
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tests.unit.trainer.fetch_builders import a_hub_dataset
+
+from tunesmith_trainer.cli import main
+from tunesmith_trainer.contract import Configuration, TerminationMessage
+from tunesmith_trainer.exit_codes import ErrorClass
+from tunesmith_trainer.fetch.secrets import HidingFormatter, Secrets
+from tunesmith_trainer.testing import tiny_configuration, tiny_preparation
+from tunesmith_trainer.testing_sources import COMMIT, Repository, ServedHub
+
+ROWS = b"".join(b'{"prompt": "say %d", "completion": "it is %d"}\n' % (n, n) for n in range(10)) + (
+    b'{"prompt": "' + b"much too long " * 90 + b'", "completion": "never reached"}\n'
+)
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    """The command is made for a process of its own: it takes SIGTERM, logging and the environment over."""
+    handler, handlers, environment = signal.getsignal(signal.SIGTERM), logging.root.handlers[:], dict(os.environ)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    logging.root.handlers[:] = handlers
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+@pytest.fixture
+def hub(model_path):
+    files = {path.name: path.read_bytes() for path in model_path.iterdir() if path.is_file()}
+    repositories = {
+        "models/o/tiny": Repository(files, token="hf_model"),
+        "datasets/o/rows": Repository({"train.jsonl": ROWS, "test.jsonl": ROWS[:60].split(b"\n")[0] + b"\n"}),
+    }
+    with ServedHub(repositories) as served:
+        yield served
+
+
+def prepared(tmp_path, monkeypatch, command="prepare", **changes):
+    root = tmp_path / "storage"
+    root.mkdir(exist_ok=True)
+    (tmp_path / "config.json").write_text(json.dumps(tiny_preparation(root, **changes)))
+    monkeypatch.setenv("TUNESMITH_TERMINATION_LOG", str(tmp_path / "termination"))
+    code = main([command, str(tmp_path / "config.json")])
+    return code, TerminationMessage.model_validate_json((tmp_path / "termination").read_text())
+
+
+def from_hub(hub):
+    return {
+        "model": None,
+        "data": {"training": None},
+        "training": {"epochs": 3, "globalBatch": 4},
+        "fetch": {
+            "model": {"type": "HuggingFace", "huggingFace": {"repo": "o/tiny", "endpoint": hub.url}},
+            "datasets": {
+                "training": a_hub_dataset("o/rows", hub.url),
+                "validation": a_hub_dataset("o/rows", hub.url),
+            },
+        },
+    }
+
+
+def test_everything_fetched_and_made_ready_and_told_in_one_message(tmp_path, monkeypatch, hub, capsys):
+    monkeypatch.setenv("TUNESMITH_MODEL_TOKEN", "hf_model")
+    code, said = prepared(tmp_path, monkeypatch, **from_hub(hub))
+    assert (code, said.error_class) == (0, ErrorClass.SUCCESS)
+    done = said.prepared
+    assert done.model_path == str(tmp_path / "storage" / "weights" / "o--tiny" / COMMIT)
+    assert (done.model_revision, done.rows, done.trained, done.total_steps) == (COMMIT, 11, 10, 9)
+    assert done.dropped == {"noTrainableTokens": 1}
+    assert done.dataset_sha256.training == hashlib.sha256(ROWS).hexdigest()
+    assert done.formats.training == done.formats.validation
+    stages = [json.loads(line)["stage"] for line in capsys.readouterr().out.splitlines()]
+    assert list(dict.fromkeys(stages)) == ["Starting", "Fetching", "Preparing", "Finished"]
+
+    # What training prepares at its beginning is found made: the same key, the same cache.
+    from tunesmith_trainer.model import load_tokenizer
+    from tunesmith_trainer.training import _prepared
+
+    cached = sorted(path.name for path in (tmp_path / "storage" / "prepared").iterdir())
+    document = tiny_configuration(
+        tmp_path / "storage",
+        model={"path": done.model_path},
+        data={"training": {"path": done.training_path}, "validation": {"path": done.validation_path}},
+        training={"epochs": 3},
+    )
+    configuration = Configuration.model_validate(document)
+    rows = _prepared(configuration, load_tokenizer(Path(done.model_path)))
+    assert rows.total_steps == done.total_steps
+    assert sorted(path.name for path in (tmp_path / "storage" / "prepared").iterdir()) == cached
+
+    before = len(hub.content.asked)
+    assert prepared(tmp_path, monkeypatch, **from_hub(hub))[1].prepared == done
+    assert len(hub.content.asked) == before
+
+
+def test_what_lies_on_the_storage_is_only_looked_at(tmp_path, monkeypatch, model_path):
+    (tmp_path / "rows.jsonl").write_bytes(ROWS)
+    code, said = prepared(
+        tmp_path, monkeypatch, model={"path": str(model_path)}, data={"training": {"path": f"{tmp_path}/rows.jsonl"}}
+    )
+    assert (code, said.prepared.model_revision) == (0, None)
+    assert said.prepared.dataset_sha256.training == hashlib.sha256(ROWS).hexdigest()
+
+
+def test_a_gated_model_without_a_token_ends_before_anything_is_prepared(tmp_path, monkeypatch, hub):
+    code, said = prepared(tmp_path, monkeypatch, **from_hub(hub))
+    assert (code, said.error_class, said.prepared) == (13, ErrorClass.CREDENTIALS, None)
+    assert "No token was given" in said.message
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [(b'{"prompt": "x"}\n', "line 1"), (b"", "no rows"), (None, "does not exist")],
+)
+def test_broken_data_is_the_users_data_error(tmp_path, monkeypatch, model_path, rows, why):
+    if rows is not None:
+        (tmp_path / "rows.jsonl").write_bytes(rows)
+    code, said = prepared(
+        tmp_path, monkeypatch, model={"path": str(model_path)}, data={"training": {"path": f"{tmp_path}/rows.jsonl"}}
+    )
+    assert (code, said.error_class) == (10, ErrorClass.DATA)
+    assert why in said.message
+
+
+def test_a_configuration_that_is_not_valid_is_told_by_its_paths(tmp_path, monkeypatch):
+    code, said = prepared(tmp_path, monkeypatch, training={"globalbatch": 1})
+    assert (code, said.error_class) == (14, ErrorClass.CONFIGURATION)
+    assert "training.globalbatch" in said.message
+
+
+def test_tracebacks_are_formatted_without_secrets():
+    formatter = HidingFormatter(Secrets({"TUNESMITH_MODEL_TOKEN": "hf_secret"}), "%(message)s")
+    try:
+        raise ValueError("refused hf_secret")
+    except ValueError:
+        import sys
+
+        record = logging.LogRecord("x", logging.ERROR, "x", 1, "with %s", ("hf_secret",), sys.exc_info())
+    text = formatter.format(record)
+    assert "ValueError" in text
+    assert "hf_secret" not in text
+    assert "hf_secret" not in repr(Secrets({"TUNESMITH_MODEL_TOKEN": "hf_secret"}))

@@ -1,0 +1,106 @@
+"""The saved weights of a result: in the base's precision, merged on wish, and read again before they are believed."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.unit.trainer.looping import FULL, a_configuration, train
+from transformers import AutoModelForCausalLM
+
+from tunesmith_trainer.attempts import Attempt
+from tunesmith_trainer.contract import Result
+from tunesmith_trainer.exit_codes import TrainerError
+from tunesmith_trainer.model import adapted_modules, load_tokenizer, trained_parameters
+from tunesmith_trainer.publishing import publish
+from tunesmith_trainer.weights import ensure_whole, numbers_of
+
+
+def published(trained, checkpoint):
+    """The result of a loop, published as an attempt does."""
+    configuration, model = trained.configuration, trained.loop.model
+
+    def describe(files, modules):
+        said = {"rows": 1, "trained": 1, "tokens": 1}
+        return Result.model_validate(
+            {
+                "attempt": 1, "configHash": configuration.config_hash(), "steps": 2, "totalSteps": 2, "epochs": 1,
+                "firstLoss": 1, "finalLoss": 1, "tokens": 1, "training": said, "worldSize": 1, "device": "CPU",
+                "tuning": configuration.tuning.title, "trainedParameters": trained_parameters(model),
+                "adaptedModules": modules, "files": files, "versions": {}, "seconds": {},
+                "finishedAt": "2026-01-01T00:00:00Z",
+            }
+        )  # fmt: skip
+
+    return publish(
+        configuration,
+        Attempt(Path(configuration.storage.job_path), 1),
+        checkpoint,
+        model=model,
+        tokenizer=load_tokenizer(Path(configuration.model.path)),
+        describe=describe,
+    )
+
+
+def trained_and_published(model_path, place, **changes):
+    configuration = a_configuration(model_path, place, **changes)
+    trained = train(configuration, place, steps=2, stop_at=2)
+    return trained, published(trained, place / "checkpoints" / "checkpoint-2")
+
+
+def answers(model):
+    return model(input_ids=torch.arange(8)[None], use_cache=False).logits.detach()
+
+
+def opened(path):
+    return AutoModelForCausalLM.from_pretrained(str(path), dtype=torch.float32)
+
+
+def test_the_result_of_full_tuning_is_the_model(model_path, tmp_path):
+    trained, result = trained_and_published(model_path, tmp_path, tuning=FULL, learningRate=0.01)
+    assert result.result.tuning == "Full"
+    assert result.result.adapted_modules == 0
+    assert result.result.trained_parameters == numbers_of(trained.loop.model)
+    assert torch.equal(answers(opened(result.path)), answers(trained.loop.model.eval()))
+    assert not torch.allclose(answers(opened(result.path)), answers(opened(model_path)))
+
+
+def test_a_model_is_published_in_the_precision_of_its_base(model_path, tmp_path):
+    base = tmp_path / "bf16"
+    opened(model_path).to(torch.bfloat16).save_pretrained(str(base))
+    load_tokenizer(model_path).save_pretrained(str(base))
+    _, result = trained_and_published(base, tmp_path, tuning=FULL, precision="AMP", learningRate=0.01)
+    tensors = load_file(result.path / "model.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
+    assert json.loads((result.path / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_the_merged_model_answers_as_base_and_adapter_do(model_path, tmp_path):
+    trained, result = trained_and_published(model_path, tmp_path, learningRate=0.02, output={"mergeModel": True})
+    assert adapted_modules(trained.loop.model) == 14
+    assert {
+        "merged/model.safetensors",
+        "merged/tokenizer.json",
+        "adapter_model.safetensors",
+    } <= result.result.files.keys()
+    merged, apart = answers(opened(result.path / "merged")), answers(trained.loop.model.eval())
+    assert torch.allclose(merged, apart, atol=1e-5)
+    assert not torch.allclose(merged, answers(opened(model_path)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda tensors: tensors.pop("model.norm.weight"), "numbers where"),
+        (lambda tensors: tensors["model.norm.weight"].fill_(float("nan")), "NaN or infinite"),
+        (lambda tensors: None, "learnt nothing"),
+    ],
+    ids=["a tensor is missing", "a value is no number", "it is the base again"],
+)
+def test_a_model_that_is_not_whole_or_not_trained_is_refused(model_path, tmp_path, spoil, why):
+    tensors = load_file(model_path / "model.safetensors")
+    spoil(tensors)
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TrainerError, match=why):
+        ensure_whole(tmp_path, numbers_of(opened(model_path)), model_path)
