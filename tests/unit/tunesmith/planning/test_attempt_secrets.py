@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar
 
-from tests.unit.tunesmith.planning.job_builders import a_job, admitted, reason, the_batch_job, the_pods, with_workload
+from tests.unit.tunesmith.planning.job_builders import a_job, admitted, the_batch_job, the_pods, with_workload
 
 from tunesmith.planning.actions import CopySecretKeys
 from tunesmith.planning.circumstances import FailureRecord
@@ -29,5 +29,6 @@ class TestKeysOfAMirror:
         [copy] = [action for action in decide(seen).actions if isinstance(action, CopySecretKeys)]
         record = FailureRecord(1, 0, Failure(ErrorClass.NOT_FOUND, "Secret 'store' does not exist."))
         decision = decide(replace(seen, around=replace(seen.around, failures={copy.identity: record})))
-        assert reason(decision, "PodsReady") == "SourceSecretNotFound"
-        assert "Secret 'store' does not exist." in find_condition(decision.status.conditions, "PodsReady").message
+        told = find_condition(decision.status.conditions, "PodsReady")
+        assert told.reason == "SourceSecretNotFound"
+        assert "Secret 'store' does not exist." in told.message
