@@ -137,7 +137,13 @@ def _measure_utilisation(run_: Run, base: Any, datasets: Datasets) -> None:
     configuration, rows = run_.configuration, datasets.training.summary
     if not wants_gpus(configuration) or configuration.training.precision == "FP32":
         return
-    work = work_of(base, row_tokens=rows.tokens / max(1, rows.trained), trains_all=False)
+    method = configuration.method
+    work = work_of(
+        base,
+        row_tokens=rows.tokens / max(1, rows.trained),
+        trains_all=configuration.tuning.type == "Full",
+        reference_pass=method.type == "DPO" and not method.dpo.reference_free,
+    )
     run_.reporter.measure_by(work, gpu_peak())
 
 
