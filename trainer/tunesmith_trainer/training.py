@@ -25,6 +25,7 @@ from tunesmith_trainer.model import Loaded, load_base, load_tokenizer, load_trai
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.saving import RowsOfSteps, ensure_finite_weights, trained_bytes
 from tunesmith_trainer.stopping import StopWish
+from tunesmith_trainer.targets import EXPERTS_CAVEAT, experts_adapted
 from tunesmith_trainer.timekeeping import attach
 from tunesmith_trainer.weights import MERGED
 from tunesmith_trainer.world import World, joined
@@ -329,6 +330,7 @@ def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcom
             tuning=configuration.tuning.title,
             trained_parameters=trained_parameters(model),
             adapted_modules=modules,
+            serving_caveats=(EXPERTS_CAVEAT,) if experts_adapted(model) else (),
             merged_model=MERGED if configuration.output.merge_model else None,
             base_fingerprint=fingerprint(Path(configuration.model.path)),
             files=files,
