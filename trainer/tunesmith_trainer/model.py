@@ -8,6 +8,9 @@ from typing import Any
 from tunesmith_trainer.contract.configuration import Configuration, LoRA
 from tunesmith_trainer.devices import wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.refused_architectures import ensure_trainable
+from tunesmith_trainer.stored_numbers import reading_options
+from tunesmith_trainer.targets import targets_of
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -88,6 +91,8 @@ def _from(path: Path, dtype: Any, **options: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     _ensure_model_directory(path)
+    ensure_trainable(path)
+    options = reading_options(path, quantise_again="quantization_config" in options) | options
     try:
         return AutoModelForCausalLM.from_pretrained(
             str(path), dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True, **options
@@ -134,13 +139,14 @@ def _nf4(configuration: Configuration) -> dict[str, Any]:
 def _with_adapter(base: Any, configuration: Configuration, tuning: LoRA) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    targets = "all-linear" if tuning.target_modules == ("all-linear",) else list(tuning.target_modules)
+    targets = targets_of(base, tuning)
     adapter = LoraConfig(
         task_type="CAUSAL_LM",
         r=tuning.rank,
         lora_alpha=tuning.alpha,
         lora_dropout=tuning.dropout,
-        target_modules=targets,
+        target_modules=targets.modules,
+        target_parameters=targets.parameters,
     )
     try:
         # Under AMP the adapter stays in fp32 above bf16 weights; under BF16 all is bf16.

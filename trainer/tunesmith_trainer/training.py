@@ -26,6 +26,7 @@ from tunesmith_trainer.model import Loaded, load_base, load_tokenizer, load_trai
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.saving import RowsOfSteps, ensure_finite_weights, trained_bytes
 from tunesmith_trainer.stopping import StopWish
+from tunesmith_trainer.targets import EXPERTS_CAVEAT, experts_adapted
 from tunesmith_trainer.timekeeping import attach
 from tunesmith_trainer.weights import MERGED
 from tunesmith_trainer.world import World, joined
@@ -145,7 +146,13 @@ def _measure_utilisation(run_: Run, base: Any, datasets: Datasets) -> None:
     configuration, rows = run_.configuration, datasets.training.summary
     if not wants_gpus(configuration) or configuration.training.precision == "FP32":
         return
-    work = work_of(base, row_tokens=rows.tokens / max(1, rows.trained), trains_all=False)
+    method = configuration.method
+    work = work_of(
+        base,
+        row_tokens=rows.tokens / max(1, rows.trained),
+        trains_all=configuration.tuning.type == "Full",
+        reference_pass=method.type == "DPO" and not method.dpo.reference_free,
+    )
     run_.reporter.measure_by(work, gpu_peak())
 
 
@@ -367,6 +374,7 @@ def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcom
             tuning=configuration.tuning.title,
             trained_parameters=trained_parameters(model),
             adapted_modules=modules,
+            serving_caveats=(EXPERTS_CAVEAT,) if experts_adapted(model) else (),
             merged_model=MERGED if configuration.output.merge_model else None,
             base_fingerprint=fingerprint(Path(configuration.model.path)),
             files=files,

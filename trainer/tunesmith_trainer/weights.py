@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.stored_numbers import reading_options
 
 MERGED = "merged"
 # The files of a checkpoint that are the result, of an adapter or of a whole model.
@@ -64,6 +65,7 @@ def merge(adapter: Path, configuration: Configuration, tokenizer: Any) -> None:
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
+        **reading_options(path),
     )
     numbers = numbers_of(base)
     adapted: Any = PeftModel.from_pretrained(base, str(adapter))

@@ -189,7 +189,7 @@ class LoRA(Part):
     ] = Decimal("0")
     target_modules: Annotated[
         tuple[Word, ...],
-        doc("Which modules are adapted, by name. Absent: all linear layers but the head."),
+        doc("Which modules are adapted, by name, or 'attention'. Absent: all linear layers and experts, not the head."),
         items(64),
         ListOf("set"),
     ] = ()

@@ -90,7 +90,9 @@ class Life:
     def _created(self) -> Iterator[bool]:
         self._stage("create")
         where = {"region": "us-central-8", "deletionPolicy": self._policy}
-        self._create("SharedVolume", {**where, "sizeTiB": 1})
+        # One way of each: bought by an order of its own, and made with the cluster.
+        mode = "Immediate" if self._policy == "Delete" else "WaitForFirstCluster"
+        self._create("SharedVolume", {**where, "sizeTiB": 1, "bindingMode": mode})
         spec = {**where, "gpuType": "H100_SXM", "nodes": 2, "volumeRef": {"name": self.name}}
         self._create("GPUCluster", {**spec, "idle": {"warnAfterSeconds": 86400}})
         yield from self._until(lambda: self._reason() == READY)

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.rights import RARE
 
 ROOT = Path(__file__).parents[3]
-TABLES = sorted((ROOT / "docs" / "features").glob("*.md"))
+TABLES = [ROOT / "docs" / "training.md", *sorted((ROOT / "docs" / "features").glob("*.md"))]
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 

@@ -151,7 +151,11 @@ def test_a_source_that_says_nothing_of_itself_is_shared_with_nobody(tmp_path):
     assert one == again != other
 
 
-@pytest.mark.parametrize(("content", "name"), [(gzip.compress(b"{}"), "rows.jsonl.gz"), (b"{}", "rows.jsonl")])
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [(gzip.compress(b"{}"), "rows.jsonl.gz"), (b"{}", "rows.jsonl")],
+    ids=("gzip", "plain"),  # a gzip names its second, and both workers must collect the same
+)
 def test_a_file_is_named_by_what_it_is_and_not_by_its_address(tmp_path, content, name):
     with ServedFiles({"/download": content}) as web:
         assert fetched(tmp_path, training=web_file(f"{web.url}/download?id=3")).datasets["training"].path.name == name

@@ -130,7 +130,8 @@ class LoRA(Strict):
     target_modules: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
         default=("all-linear",),
         min_length=1,
-        description="Names of modules, or the one word all-linear: every linear layer but the output head.",
+        description="Names of modules and the word attention, which stands for the linear layers of attention; or "
+        "the one word all-linear: every linear layer of the text model but the output head, and all experts.",
     )
     base_quantization: Literal["None", "NF4"] = Field(
         default="None", description="NF4: the frozen linear layers lie in memory in four bits (QLoRA)."

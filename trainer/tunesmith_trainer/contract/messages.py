@@ -207,6 +207,9 @@ class Result(Said):
     tuning: Literal["LoRA", "QLoRA", "Full"] = "LoRA"
     trained_parameters: int = Field(default=0, ge=0, description="Numbers that moved.")
     adapted_modules: int = Field(ge=0, description="Modules with an adapter; 0: the result is a whole model.")
+    serving_caveats: tuple[str, ...] = Field(
+        default=(), description="Where servers of adapters may not take this one, and what to do."
+    )
     merged_model: str | None = Field(default=None, description="Directory below with the adapter merged in.")
     base_fingerprint: SHA256 | None = Field(
         default=None, description="Of samples of the base's weights: what an adapter can be continued on."

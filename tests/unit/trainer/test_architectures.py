@@ -1,0 +1,103 @@
+"""Every architecture of the fine-tunable models trains: SFT and DPO with LoRA on a tiny model of its own class."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from tests.unit.trainer.architectures import DIFFERENCES, make
+from tests.unit.trainer.looping import DPO, LORA, a_configuration, train
+
+from tunesmith.catalog.loader import bundled
+from tunesmith.resources.catalog_model import ModelTask
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.model import load_base, tuned
+from tunesmith_trainer.refused_architectures import REFUSED
+from tunesmith_trainer.targets import attention_projections, expert_parameters, experts_adapted
+
+WITH_EXPERTS = {
+    "MixtralForCausalLM",
+    "Qwen3MoeForCausalLM",
+    "GptOssForCausalLM",
+    "DeepseekV3ForCausalLM",
+}
+IN_EVERY_RUN = {"Qwen2ForCausalLM", "Qwen3MoeForCausalLM", "Gemma3ForConditionalGeneration"}
+ARCHITECTURES = [
+    pytest.param(name, marks=[] if name in IN_EVERY_RUN else [pytest.mark.prove]) for name in sorted(DIFFERENCES)
+]
+GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "models.md"
+ONE_PASS = {"microBatch": 2, "gradientAccumulation": 1, "globalBatch": 2}
+
+
+def logits(model):
+    with torch.no_grad():
+        return model.eval()(input_ids=torch.tensor([[5, 40, 50, 60, 61, 62]]), use_cache=False).logits
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_trains_by_examples_and_by_preferences_and_is_read_again_equal(model_path, tmp_path, name):
+    model = make(name, tmp_path / "model", model_path)
+    for method in ({"type": "SFT"}, DPO):
+        configuration = a_configuration(model, tmp_path, method=method, **ONE_PASS)
+        trained = train(configuration, tmp_path, steps=2)
+        moved = trained.weights()
+        assert all(math.isfinite(loss) for loss in trained.losses)
+        assert moved
+        assert all("lora_" in parameter and weight.numel() for parameter, weight in moved.items())
+        assert any(bool(weight.any()) for parameter, weight in moved.items() if "lora_B" in parameter)
+        assert not any(part in parameter for parameter in moved for part in ("vision", "multi_modal", "lm_head"))
+        assert experts_adapted(trained.loop.model) == (name in WITH_EXPERTS)
+        if name in WITH_EXPERTS:
+            assert any(bool(w.any()) for p, w in moved.items() if ".experts." in p and "lora_B" in p)
+        saved = tmp_path / method["type"]
+        trained.loop.model.save_pretrained(str(saved))
+        again = PeftModel.from_pretrained(load_base(configuration), str(saved))
+        assert torch.allclose(logits(again), logits(trained.loop.model), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_attention_alone_is_adapted_where_it_is_wanted(model_path, tmp_path, name):
+    model = make(name, tmp_path / "model", model_path)
+    configuration = a_configuration(model, tmp_path, tuning={**LORA, "targetModules": ["attention"]})
+    base = load_base(configuration)
+    wanted = attention_projections(base)
+    adapted = tuned(base, configuration).model
+    places = {p.split("base_model.model.")[1].split(".lora_")[0] for p, _ in adapted.named_parameters() if "lora_" in p}
+    assert places == set(wanted)
+    assert {place.rsplit(".", 1)[1] for place in places} >= {"o_proj"}
+    assert not experts_adapted(adapted)
+
+
+def test_experts_are_refused_with_a_dropout_in_words(model_path, tmp_path):
+    model = make("Qwen3MoeForCausalLM", tmp_path / "model", model_path)
+    configuration = a_configuration(model, tmp_path, tuning={**LORA, "dropout": 0.1})
+    base = load_base(configuration)
+    assert len(expert_parameters(base)) == 4
+    with pytest.raises(TrainerError, match="cannot be adapted with a dropout") as refused:
+        tuned(base, configuration)
+    assert refused.value.error_class is ErrorClass.LIMITS
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_does_not_train_is_refused_in_words_before_weights_are_read(tmp_path, name):
+    (tmp_path / "config.json").write_text(f'{{"architectures": ["{name}"]}}')
+    with pytest.raises(TrainerError, match=f"architecture {name} cannot be trained: {REFUSED[name]}") as refused:
+        load_base(a_configuration(tmp_path, tmp_path))
+    assert refused.value.error_class is ErrorClass.MODEL
+
+
+def test_these_are_the_architectures_of_the_catalogues_models():
+    known = {model.shape.architecture for model in bundled() if model.shape and ModelTask.FINE_TUNE in model.spec.tasks}
+    assert known == DIFFERENCES.keys() | REFUSED.keys()
+
+
+def test_the_guide_lists_what_these_tests_show():
+    rows = re.findall(
+        r"^\| `(\w+)` \| [^|]+ \| (\w+) \| (\w+) \| (\S+) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    listed = {name: (sft, dpo, experts) for name, sft, dpo, experts in rows}
+    assert listed == {
+        name: ("yes", "yes", "adapted" if name in WITH_EXPERTS else "none") for name in DIFFERENCES
+    } | dict.fromkeys(REFUSED, ("no", "no", "none"))

@@ -1,0 +1,79 @@
+"""Bases whose files hold quantised weights: brought back to bf16 while they are read, or refused before that."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+
+_DEQUANTISED = ("fp8", "mxfp4")
+_SCALE = "_scale_inv"
+
+
+def reading_options(path: Path, *, quantise_again: bool = False) -> dict[str, Any]:
+    """What the library must be told to read the model as plain numbers; nothing for a model that is not quantised.
+
+    Args:
+        quantise_again: the job wants the base in four bits.
+
+    Raises:
+        TrainerError: of class model, for weights that cannot be brought back to plain numbers; of class limits, when
+            the job wants to quantise what is quantised already.
+    """
+    stored = _stored(path)
+    if not stored:
+        return {}
+    way = str(stored.get("quant_method") or "unnamed").lower()
+    if way not in _DEQUANTISED:
+        raise TrainerError(
+            ErrorClass.MODEL,
+            f"The weights in '{path}' are quantised with '{way}', which cannot be trained on: of quantised weights "
+            "fp8 and mxfp4 are dequantised to bf16. Use the model's unquantised weights, and `baseQuantization: NF4` "
+            "where memory is short.",
+        )
+    if quantise_again:
+        raise TrainerError(
+            ErrorClass.LIMITS,
+            f"baseQuantization NF4 cannot be put on weights that are quantised already ('{way}' in '{path}'). Use the "
+            "model's unquantised weights, or train without baseQuantization.",
+        )
+    if way == "fp8" and stored.get("weight_block_size"):
+        _ensure_whole_blocks(path, tuple(stored["weight_block_size"]))
+    from transformers import FineGrainedFP8Config, Mxfp4Config
+
+    plain: Any = FineGrainedFP8Config if way == "fp8" else Mxfp4Config  # without types of their own
+    # What is given here takes the place of what the file says: the list of unquantised modules must come along.
+    kept = stored.get("modules_to_not_convert")
+    return {"quantization_config": plain(dequantize=True, modules_to_not_convert=kept)}
+
+
+def _stored(path: Path) -> Mapping[str, Any]:
+    described = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    text = described.get("text_config") or {}
+    found: Mapping[str, Any] = described.get("quantization_config") or text.get("quantization_config") or {}
+    return found
+
+
+def _ensure_whole_blocks(path: Path, block: tuple[int, ...]) -> None:
+    """Refuses weights whose last block is cut short.
+
+    transformers takes the size of a block for the weight's divided by the number of its scales, which is another size
+    where the last block is shorter: it fails, or scales wrongly without a word.
+    """
+    from safetensors import safe_open
+
+    for file in sorted(path.glob("*.safetensors")):
+        with safe_open(str(file), framework="pt") as tensors:
+            names = set(tensors.keys())
+            for name in sorted(names):
+                if name + _SCALE not in names:
+                    continue
+                shape = tensors.get_slice(name).get_shape()[-2:]
+                if any(size % per_block for size, per_block in zip(shape, block[-2:], strict=True)):
+                    raise TrainerError(
+                        ErrorClass.MODEL,
+                        f"'{name}' in '{path}' is quantised in FP8 with blocks of {'x'.join(map(str, block))} that "
+                        f"do not divide its {'x'.join(map(str, shape))} numbers; such weights are not dequantised "
+                        "rightly. Use the model's weights in bf16.",
+                    )
