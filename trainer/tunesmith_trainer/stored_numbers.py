@@ -40,7 +40,7 @@ def reading_options(path: Path, *, quantise_again: bool = False) -> dict[str, An
         )
     if way == "fp8" and stored.get("weight_block_size"):
         _ensure_whole_blocks(path, tuple(stored["weight_block_size"]))
-    from transformers import FineGrainedFP8Config, Mxfp4Config
+    from transformers.utils.quantization_config import FineGrainedFP8Config, Mxfp4Config
 
     plain: Any = FineGrainedFP8Config if way == "fp8" else Mxfp4Config  # without types of their own
     # What is given here takes the place of what the file says: the list of unquantised modules must come along.
