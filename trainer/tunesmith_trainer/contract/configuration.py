@@ -1,4 +1,7 @@
-"""The configuration file of one attempt. Every value is resolved by whoever writes it: the trainer does not guess."""
+"""The configuration file of one attempt. Every value is resolved by whoever writes it: the trainer does not guess.
+
+Long because it is one document: whoever writes the file reads all of it here.
+"""
 
 import hashlib
 import json
