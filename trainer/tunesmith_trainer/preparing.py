@@ -14,7 +14,9 @@ from tunesmith_trainer.fetch import stage as fetching
 from tunesmith_trainer.fetch.secrets import Secrets
 from tunesmith_trainer.fetch.stage import FetchedPart, FetchedParts
 from tunesmith_trainer.preparation_teller import Teller
+from tunesmith_trainer.refused_architectures import ensure_trainable
 from tunesmith_trainer.storage import sha256_of
+from tunesmith_trainer.stored_numbers import reading_options
 
 
 def prepare(
@@ -63,6 +65,9 @@ def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, on_byt
 
     model_path = fetched.model.path if fetched.model else Path(configuration.model.path if configuration.model else "")
     tokenizer = load_tokenizer(model_path)
+    # What training would refuse is refused here, while no GPU is held.
+    ensure_trainable(model_path)
+    reading_options(model_path)
     data = configuration.data
     learnt = _file(fetched.datasets.get("training"), data.training.path if data.training else None)
     held_out = _file(fetched.datasets.get("validation"), data.validation.path if data.validation else None)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -129,6 +130,27 @@ def test_broken_data_is_the_users_data_error(tmp_path, monkeypatch, model_path, 
     )
     assert (code, said.error_class) == (10, ErrorClass.DATA)
     assert why in said.message
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"architectures": ["Llama4ForConditionalGeneration"]}, "cannot be trained"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quantised with 'gptq'"),
+    ],
+)
+def test_a_model_that_training_would_refuse_is_refused_before_a_gpu_is_held(
+    tmp_path, monkeypatch, model_path, said, why
+):
+    model = tmp_path / "storage" / "model"
+    shutil.copytree(model_path, model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | said))
+    (tmp_path / "storage" / "train.jsonl").write_bytes(ROWS)
+    data = {"training": {"path": str(tmp_path / "storage" / "train.jsonl")}}
+    code, ending = prepared(tmp_path, monkeypatch, model={"path": str(model)}, data=data)
+    assert (code, ending.error_class) == (11, ErrorClass.MODEL)
+    assert why in ending.message
 
 
 def test_a_configuration_that_is_not_valid_is_told_by_its_paths(tmp_path, monkeypatch):
