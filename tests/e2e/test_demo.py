@@ -27,6 +27,7 @@ def test_the_demo_fine_tunes_a_real_model(tmp_path: Path):
     assert "tuned:" in done.stdout
 
 
+@pytest.mark.prove
 def test_the_story_of_an_alternative_keeps_its_promises(tmp_path: Path):
     done = run_the_demo(tmp_path / "story", "alternative", what="story")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -53,7 +53,7 @@ def test_two_pods_on_two_local_nodes_train_as_one_on_rows_that_were_fetched(name
     assert result["worldSize"] == 2
 
 
-@pytest.mark.parametrize("deletion_policy", ["Delete", "Retain"])
+@pytest.mark.parametrize("deletion_policy", ["Delete", pytest.param("Retain", marks=pytest.mark.prove)])
 def test_a_bought_cluster_trains_and_goes_and_its_volume_does_as_it_was_told(world, namespace, deletion_policy):
     namespace.apply(shared_volume(deletionPolicy=deletion_policy), gpu_cluster(volumeRef={"name": "volume"}))
     namespace.with_rows()
