@@ -320,6 +320,10 @@ class Reason(StrEnum):
     )
     CLUSTER_REQUESTED = "ClusterRequested", "The job's own GPUCluster is being made from its template."
     CLUSTER_RELEASED = "ClusterReleased", "The GPUCluster was given back, or is being; the message says what buys it."
+    CLUSTER_LOST = (
+        "ClusterLost",
+        "The provider has the job's cluster no more. The job waits for another: see the GPUCluster's message.",
+    )
     CLUSTER_DELETING = "ClusterDeleting", "The GPUCluster is being deleted."
     CLUSTER_READY = "ClusterReady", "The GPUCluster takes pods."
     LOCAL_CLUSTER = "LocalCluster", "The job runs in the operator's own cluster."
