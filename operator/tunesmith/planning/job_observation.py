@@ -126,11 +126,13 @@ def config_maps_of(job: FineTuneJob) -> Mapping[str, ConfigMapKeyReference]:
     }
 
 
-def names_model(job: FineTuneJob, row: Mapping[str, Any]) -> bool:
-    """Whether the job's model is this CatalogModel (as stored), by object name or by the provider's id."""
-    reference = job.spec.model.catalog
-    names = {(row.get("metadata") or {}).get("name"), (row.get("spec") or {}).get("id")}
-    return reference is not None and reference.name in names
+def names_model(job: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether the job's model is this CatalogModel, by object name or by the provider's id; both as they are stored.
+
+    Not read by their models: when the catalogue changes, each of its rows asks this of every job there is.
+    """
+    named = (((job.get("spec") or {}).get("model") or {}).get("catalog") or {}).get("name")
+    return named is not None and named in {(row.get("metadata") or {}).get("name"), (row.get("spec") or {}).get("id")}
 
 
 def working(seen: JobObservation, state: str, reason: str, message: str, *actions: Action, **more: Any) -> JobDecision:
