@@ -22,11 +22,12 @@ def image(tmp_path_factory):
     place = tmp_path_factory.mktemp("image") / "opt"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, place], check=True)
-    environment = {**os.environ, "VIRTUAL_ENV": str(place)}
+    # Named outright: by itself uv takes the environment of the Python that runs it, which is the tests' own.
+    into = ["--quiet", "--python", place / "bin/python"]
     lock = ROOT / "requirements/trainer.lock"
-    subprocess.run([*uv, "pip", "sync", "--quiet", "--require-hashes", lock], check=True, env=environment)
+    subprocess.run([*uv, "pip", "sync", *into, "--require-hashes", lock], check=True)
     source = shutil.copytree(ROOT / "trainer", place.with_name("source"))
-    subprocess.run([*uv, "pip", "install", "--quiet", "--no-deps", source], check=True, env=environment)
+    subprocess.run([*uv, "pip", "install", *into, "--no-deps", source], check=True)
     for path in (place.parent, *place.parent.parents):
         if path == Path("/tmp"):
             break
