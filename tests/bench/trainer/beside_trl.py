@@ -129,8 +129,8 @@ def cpu_cases(work: Path, *, quick: bool) -> list[tuple[Case, int]]:
     from tunesmith_trainer.testing import tiny_model
 
     settings = {"microBatch": 4, "gradientAccumulation": 2, "globalBatch": 8, "contextLength": 128}
-    tiny = Case("tiny", tiny_model(work / "tiny"), 256, settings | {"epochs": 4 if quick else 32})
-    real = Case("SmolLM2-135M", bring_smollm2(work / "smollm2", CACHE), 64, settings | {"epochs": 1 if quick else 4})
+    tiny = Case("tiny", tiny_model(work / "tiny"), 256, settings | {"epochs": 4 if quick else 12})
+    real = Case("SmolLM2-135M", bring_smollm2(work / "smollm2", CACHE), 64, settings | {"epochs": 1 if quick else 2})
     return [(tiny, 1 if quick else 5), (real, 1 if quick else 3)]
 
 
