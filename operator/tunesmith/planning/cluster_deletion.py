@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tunesmith.planning.actions import SetMetadata
-from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.cluster_account import last_record
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
@@ -87,7 +87,9 @@ def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
         message = f"The cluster is held by the jobs {named}. Delete them, or wait for their end; then it is given back."
         return working(seen, Reason.HELD_BY_JOBS, message, status=_as_it_stands(seen), verdicts=_facts(seen))
     ends = [job.deleting_since + grace for job in seen.jobs if job.deleting_since is not None]
-    if not ends or isinstance(seen.nodes, Unknown) or max(ends) <= seen.around.now:
+    # An operator that has just started knows nothing of the nodes yet: that is no word of a dead cluster.
+    answers = not isinstance(seen.nodes, Unknown) or isinstance(seen.nodes, NotYet)
+    if not ends or not answers or max(ends) <= seen.around.now:
         return None
     message = "Jobs that are being deleted are saving; the cluster is given back when they are done."
     again = (max(ends) - seen.around.now) / timedelta(seconds=1)

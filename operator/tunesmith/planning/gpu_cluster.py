@@ -253,7 +253,7 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster_id is None or seen.bought is not None:
         return None
     if is_lost(seen) and not is_recreated(seen):
-        return quietly(seen)  # until it is shown again, which every look asks for
+        return _still_lost(seen, cluster_id)  # until it is shown again, which every look asks for
     if not credential_can_tell(seen):
         return stalled(
             seen,
@@ -360,6 +360,13 @@ def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> fl
 def is_lost(seen: ClusterObservation) -> bool:
     """It was written down before that the cluster vanished."""
     return reason_of(seen.status.conditions, "Provisioned") in {Reason.GONE, Reason.RESERVATION_ENDED}
+
+
+def _still_lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
+    """It was told; another spec is answered with the same words, so that nobody takes it for not yet looked at."""
+    if seen.status.observed_generation == seen.resource.metadata.generation:
+        return quietly(seen)
+    return replace(_lost(seen, cluster_id), events=())
 
 
 def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
