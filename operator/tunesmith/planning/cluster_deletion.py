@@ -14,6 +14,7 @@ from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.credential_secret import left_behind
 from tunesmith.planning.decision import Action, Decision, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import Ending, give_back, target_of
+from tunesmith.planning.incarnation import after_absence
 from tunesmith.planning.name_book import KeepName, Kept, keeping
 from tunesmith.planning.ownership import (
     ABANDON_ANNOTATION,
@@ -24,6 +25,7 @@ from tunesmith.planning.ownership import (
     way_out_of,
     without_finalizer,
 )
+from tunesmith.planning.provider import named_things
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
@@ -128,6 +130,8 @@ def retained(seen: ClusterObservation) -> ClusterDecision | None:
     if seen.spec.deletion_policy is not DeletionPolicy.RETAIN or seen.status.cluster_id is None:
         return None
     message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) stays at the provider, and bills."
+    if seen.bought_beside:
+        message += f" So do more that were bought for this resource: {named_things(seen.bought_beside)}."
     note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
     return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
@@ -156,7 +160,17 @@ def _ending(seen: ClusterObservation) -> Ending:
 
 
 def _over(seen: ClusterObservation, note: EventNote | None) -> ClusterDecision:
+    if seen.status.cluster_id is not None and seen.bought_beside:
+        return _the_other_next(seen)
     return let_go(seen) if note is None else let_go(seen, note)
+
+
+def _the_other_next(seen: ClusterObservation) -> ClusterDecision:
+    """An order that came later than anybody could wait for has bought another: it is given back like the first."""
+    message = f"Cluster '{seen.status.cluster_id}' is gone. The provider has more of this resource: "
+    message += f"{named_things(seen.bought_beside)}. They are given back as well."
+    note = EventNote(EventType.WARNING, Reason.DUPLICATE_FOUND, message)
+    return working(seen, Reason.DELETING, message, status=after_absence(seen), events=(note,))
 
 
 def _as_it_stands(seen: ClusterObservation) -> GPUClusterStatus | None:

@@ -15,7 +15,7 @@ from tunesmith.planning.cluster_choice import all_choices
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_order import BILLING_WORDS
 from tunesmith.planning.preemption import is_another_size
-from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
+from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster, named_things
 from tunesmith.planning.reservation import moved_end
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition
@@ -46,10 +46,9 @@ class Difference:
 
 def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     """Condition Drifted: whether somebody changed the cluster, or the provider has more than one."""
-    others = [each for each in seen.provider.own_clusters(seen.name) if each.id != cluster.id]
+    others = seen.bought_beside
     if others:
-        named = ", ".join(f"'{other.name}' ({other.id})" for other in others)
-        text = f"The provider has more clusters of this resource: {named}. Delete them there: they bill."
+        text = f"The provider has more clusters of this resource: {named_things(others)}. Delete them there: they bill."
         return Verdict(True, Reason.DUPLICATE_FOUND, text)
     found = differences(seen, cluster)
     if not found:

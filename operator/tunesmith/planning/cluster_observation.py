@@ -199,6 +199,11 @@ class ClusterObservation:
         """The cluster whose id is recorded, when the provider shows it."""
         return None if self.status.cluster_id is None else self.provider.cluster(self.status.cluster_id)
 
+    @property
+    def bought_beside(self) -> tuple[ProviderCluster, ...]:
+        """Clusters of this resource's own name besides the one that is recorded; oldest first."""
+        return tuple(each for each in self.provider.own_clusters(self.name) if each.id != self.status.cluster_id)
+
     @cached_property
     def recorded_nodes(self) -> Mapping[str, ProviderNode]:
         """The provider's records of the cluster's GPU nodes, by their name in the cluster's own Kubernetes."""

@@ -45,7 +45,14 @@ from tunesmith.planning.volume_purchase import (
     record,
     region_is_wrong,
 )
-from tunesmith.planning.volume_status import as_seen, broken_at_provider, deleted_outside, facts, still_made
+from tunesmith.planning.volume_status import (
+    as_seen,
+    broken_at_provider,
+    deleted_outside,
+    facts,
+    still_made,
+    with_news_of_duplicates,
+)
 from tunesmith.resources.not_implemented import set_but_not_implemented
 from tunesmith.resources.purchase import AdoptionPolicy
 from tunesmith.resources.reasons import Reason
@@ -57,7 +64,7 @@ INTERVAL_SECONDS = 60.0
 def decide(seen: VolumeObservation) -> VolumeDecision:
     """What to do next for one SharedVolume. Pure."""
     decision = with_adoption_words(seen, _managed(seen) if seen.may_change else _observed(seen))
-    decision = seen_lately(seen, credential_followed(seen, decision))
+    decision = seen_lately(seen, credential_followed(seen, with_news_of_duplicates(seen, decision)))
     return without_touching(seen, accounted(seen, decision))
 
 

@@ -39,7 +39,7 @@ def found_by_name(seen: VolumeObservation) -> VolumeDecision | None:
     own = [volume for volume in seen.provider.own_volumes(seen.name) if volume.status != "deleting"]
     if not own:
         return None
-    return record(seen, own[0], duplicates=tuple(own[1:]))
+    return record(seen, own[0])  # of further ones the condition tells, as long as they are there
 
 
 def region_is_wrong(seen: VolumeObservation) -> VolumeDecision | None:

@@ -13,6 +13,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     a_running_cluster,
     a_view,
     bought_status,
+    decide_with_its_record,
     lets_go,
     only,
     reason,
@@ -97,6 +98,25 @@ def test_it_goes_only_after_its_cluster_was_absent_twice():
     assert (once.actions, reason(once)) == ((), "ConfirmingAbsence")
     view = a_view(not_found={"c-1": 1031.0}, begun=1031.0)
     lets_go(decide(seen(resource, view, memory=memory, monotonic=1031.0)))
+
+
+def test_what_a_late_order_bought_besides_is_given_back_before_the_resource_goes():
+    resource = a_cluster_resource(deleting=True, status=bought_status())
+    memory = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=False)
+    view = a_view(a_provider_cluster("c-2"), not_found={"c-1": 1031.0}, begun=1031.0)
+    first = seen(resource, view, memory=memory, monotonic=1031.0)
+    decision = decide_with_its_record(first)
+    assert (decision.status.cluster_id, decision.events[0].reason) == (None, "DuplicateFound")
+    found = decide(replace(first, resource=resource.model_copy(update={"status": decision.status})))
+    assert found.status.cluster_id == "c-2"
+    deleted = decide(replace(first, resource=resource.model_copy(update={"status": found.status})))
+    assert only(deleted, DeleteCluster).cluster_id == "c-2"
+
+
+def test_retain_names_all_that_stays():
+    resource = a_cluster_resource(deleting=True, status=bought_status(), deletionPolicy="Retain")
+    decision = decide(seen(resource, a_view(a_provider_cluster(), a_provider_cluster("c-2"))))
+    assert "c-2" in decision.events[0].message
 
 
 def test_jobs_that_stay_keep_the_cluster():
