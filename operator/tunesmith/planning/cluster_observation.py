@@ -40,6 +40,8 @@ class NoCredential:
     message: str
 
 
+PREPAID = frozenset({"RESERVED", "SCHEDULED_CAPACITY"})  # provider: billing types that are paid ahead
+
 REFUSALS = frozenset(
     {
         Reason.OUT_OF_STOCK,
@@ -299,7 +301,11 @@ class ClusterObservation:
         if self.spec.billing.type is not BillingType.ON_DEMAND:
             return True
         found = self.bought
-        return found is not None and (found.billing_type != "ON_DEMAND" or found.reserved_gpus > 0)
+        if found is None:
+            return False
+        # A word that is missing or not known: of our own purchase the order tells, of an adopted cluster nothing does.
+        own_order = self.spec.adopt is None and found.billing_type not in PREPAID
+        return found.reserved_gpus > 0 or (found.billing_type != "ON_DEMAND" and not own_order)
 
     @property
     def wanted_nodes(self) -> int:

@@ -227,7 +227,12 @@ def key_is_refused(seen: ClusterObservation) -> ClusterDecision | None:
     if refusal is None:
         return None
     message = f"{refusal.message} Put a valid API key into the credential's Secret; it is used at once."
-    return stalled(seen, Reason.CREDENTIALS_REFUSED, message, LookAtProvider(seen.around.monotonic))
+    look = LookAtProvider(seen.around.monotonic)
+    cluster = seen.bought
+    if cluster is None:
+        return stalled(seen, Reason.CREDENTIALS_REFUSED, message, look)
+    status, facts = as_seen(seen, cluster), standing(seen, cluster)
+    return stalled(seen, Reason.CREDENTIALS_REFUSED, message, look, status=status, verdicts=facts)
 
 
 def credential_followed(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:

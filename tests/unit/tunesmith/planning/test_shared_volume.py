@@ -136,6 +136,23 @@ def test_immediate_is_bought_like_a_cluster():
     assert (order.name, order.size_tib) == (str(NAME), 2)
 
 
+@pytest.mark.parametrize(
+    ("error", "why", "said"),
+    [
+        (ErrorClass.NO_CREDIT, "NoCredit", "Settle the account"),
+        (ErrorClass.FORBIDDEN, "CredentialsRefused", "right to buy"),
+        (ErrorClass.RATE_LIMITED, "RateLimited", "tried again"),
+        (ErrorClass.BAD_REQUEST, "ProviderRefused", "Compare `spec`"),
+    ],
+)
+def test_a_refusal_says_what_it_is_and_what_to_do(error, why, said):
+    resource = a_volume(status={"createIntent": intent()}, bindingMode="Immediate")
+    memory = PurchaseMemory(first_seen=940.0).with_intent_written("n1", decided=MONOTONIC, written=MONOTONIC)
+    memory = memory.with_post_begun("n1").with_post_answered("n1", Failure(error, "No."), MONOTONIC)
+    decision = decide(seen(resource, memory=memory))
+    assert (reason(decision, "Provisioned"), said in message(decision)) == (why, True)
+
+
 def test_in_order_says_who_uses_it():
     holder = a_provider_cluster("c-1", "ts-x", volumes=(AttachedVolume("v-1", str(NAME), 2, "bound"),))
     view = a_view(holder, volumes=(at_provider("bound"),))
@@ -210,7 +227,14 @@ def test_a_delete_that_the_provider_refuses_or_never_ends_is_told_and_asked_on()
     resource = a_volume(status=told.model_dump(by_alias=True, exclude_none=True), **to_be_deleted)
 
     def after(seconds, **more):
-        return decide(seen(resource, a_view(volumes=(at_provider(),), begun=MONOTONIC + seconds), monotonic=MONOTONIC + seconds, **more))
+        return decide(
+            seen(
+                resource,
+                a_view(volumes=(at_provider(),), begun=MONOTONIC + seconds),
+                monotonic=MONOTONIC + seconds,
+                **more,
+            )
+        )
 
     assert reason(after(3500)) == "Deleting"
     late = after(3700)
