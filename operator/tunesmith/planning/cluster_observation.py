@@ -76,13 +76,14 @@ class NamedVolume:
 
 @dataclass(frozen=True)
 class JobUse:
-    """A FineTuneJob that was admitted to this cluster and has not ended. `nodes` are those it holds.
+    """A FineTuneJob that was admitted to this cluster and has not ended. `nodes` are those it holds `gpus` of.
 
     `saved` is when its newest checkpoint was complete, or when it was admitted: what it did since would be done again.
     """
 
     name: str
     nodes: frozenset[str] = frozenset()
+    gpus: int = 0
     deleting_since: datetime | None = None
     saved: datetime | None = None
 
