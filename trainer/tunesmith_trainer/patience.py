@@ -1,7 +1,7 @@
 """Early stopping: which evaluation was the best, and when the held-out loss has stopped falling. Pure."""
 
-from tunesmith_trainer.contract.configuration import EarlyStopping
 from tunesmith_trainer.contract.messages import Said
+from tunesmith_trainer.contract.surroundings import EarlyStopping
 
 
 class HeldOut(Said):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tunesmith.planning.actions import SetFinalizer
+from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_account import bought_now
 from tunesmith.planning.cluster_changes import components_hash
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit
@@ -58,6 +59,8 @@ def choice_is_wrong(seen: ClusterObservation) -> ClusterDecision | None:
     """Region, GPU type, driver and the volume's region are compared with what there is before money is spent."""
     if seen.status.cluster_id is not None:
         return None
+    if isinstance(seen.provider.regions, Unknown):
+        return _offer_unseen(seen, seen.provider.regions)
     left_out = seen.unfit_choices
     answer = _no_choice_is_left(seen, left_out) if not seen.fit_choices else quietly(seen)
     if seen.intent is None:
@@ -65,6 +68,13 @@ def choice_is_wrong(seen: ClusterObservation) -> ClusterDecision | None:
     if all(each.choice != seen.choice for each in left_out):
         return None
     return _give_up_the_order(seen, seen.intent, answer)
+
+
+def _offer_unseen(seen: ClusterObservation, regions: Unknown) -> ClusterDecision:
+    """A region, a GPU type or a driver that cannot be looked up cannot be ordered as it was asked for."""
+    message = f"The provider's list of regions could not be read: {regions.why} Nothing is bought before it is."
+    answer = working(seen, Reason.PROVIDER_UNREACHABLE, message)
+    return answer if seen.intent is None else _give_up_the_order(seen, seen.intent, answer)
 
 
 def _no_choice_is_left(seen: ClusterObservation, left_out: tuple[Unfit, ...]) -> ClusterDecision:

@@ -20,7 +20,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.actions import SetFinalizer, SetMetadata
-from tunesmith.planning.circumstances import FailureRecord
+from tunesmith.planning.circumstances import FailureRecord, Unknown
 from tunesmith.planning.cluster_observation import NoCredential
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
@@ -186,6 +186,18 @@ def test_what_no_region_offers_is_refused_before_it_is_ordered(spec, expected):
     assert reason(decision, "Stalled") == expected
     assert is_true(decision.status.conditions, "Stalled")
     assert decision.actions == ()
+
+
+def test_nothing_is_bought_while_the_provider_does_not_say_what_it_offers():
+    unread = replace(a_view(), regions=Unknown("Could not list the regions."))
+    decision = decide(seen(view=unread))
+    assert (reason(decision), decision.status.create_intent, decision.actions) == ("ProviderUnreachable", None, ())
+    ordering = a_cluster_resource(status={"createIntent": INTENT})
+    given_up = decide(seen(ordering, unread, memory=OWN_MEMORY))
+    assert (given_up.status.create_intent, given_up.actions) == (None, ())
+    unclear = decide(seen(ordering, unread, memory=OWN_MEMORY.with_post_begun("n1")))
+    assert (unclear.status.create_intent.nonce, reason(unclear)) == ("n1", "LookingBeforeBuying")
+    assert decide(seen(ordering, replace(unread, clusters=a_view(a_provider_cluster()).clusters))).status.cluster_id
 
 
 def test_a_wrong_api_key_stalls_and_says_what_to_do():
