@@ -38,6 +38,7 @@ from tunesmith.planning.running import (
     attempt_not_made,
     attempt_stalled,
     cannot_be_seen,
+    cluster_lost,
     pods_at_the_gate,
     training,
 )
@@ -76,6 +77,7 @@ def _answer(seen: JobObservation) -> JobDecision:
         result_not_looked_for,
         not_admitted,
         cluster_released,
+        cluster_lost,
         cannot_be_seen,
         leaving_its_nodes,
         granted_nodes_lost,
@@ -255,7 +257,7 @@ def _admitted(seen: JobObservation, granted: Granted) -> JobDecision:
     pods = tuple(AdmittedPod(node=place.node, gpus=place.gpus) for place in granted.pods)
     changes = {
         **accepted_changes(seen),
-        "admission": Admission(pool=pool, pods=pods, time=seen.around.now),
+        "admission": Admission(pool=pool, cluster_id=_cluster_id(seen), pods=pods, time=seen.around.now),
         "attempt": seen.attempt + 1,
         "queue": None,
         "cluster_name": seen.cluster_name,
@@ -278,6 +280,10 @@ def _admitted(seen: JobObservation, granted: Granted) -> JobDecision:
         events=(EventNote(EventType.NORMAL, "Admitted", message),),
         again=0.0,
     )
+
+
+def _cluster_id(seen: JobObservation) -> str | None:
+    return None if seen.cluster is None else seen.cluster.status.cluster_id
 
 
 def _waits(seen: JobObservation, reason: str, message: str, queue: QueueStatus | None = None) -> JobDecision:
