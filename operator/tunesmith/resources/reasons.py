@@ -42,6 +42,10 @@ class Reason(StrEnum):
     )
     PROVIDER_UNREACHABLE = "ProviderUnreachable", "The provider does not answer; it is tried again."
     PROVIDER_REFUSED = "ProviderRefused", "The provider refuses the request, in the words of the message."
+    ORDER_NOT_SENT = (
+        "OrderNotSent",
+        "The order did not leave the operator, so nothing was bought; the message says why. It is tried again.",
+    )
     RATE_LIMITED = "RateLimited", "The provider asks to slow down; it is tried again."
     REGION_UNKNOWN = "RegionUnknown", "The provider has no such region. See `kubectl get gpuregions`."
     GPU_TYPE_UNAVAILABLE = "GPUTypeUnavailable", "The region does not have this GPU type. See `kubectl get gpuregions`."
