@@ -8,6 +8,7 @@ from typing import Any
 
 from tunesmith.controllers.cluster_facts import cluster_facts, gpu_cluster
 from tunesmith.controllers.controller import Key, pool_key
+from tunesmith.controllers.copied_settings import copy_config_map_key
 from tunesmith.controllers.last_words import LastWords
 from tunesmith.controllers.pool import PoolController
 from tunesmith.controllers.ports import Ports
@@ -16,7 +17,7 @@ from tunesmith.controllers.pull_secrets import copy_pull_secret
 from tunesmith.controllers.source_secrets import copy_secret_keys, secret_has_key
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.kinds import CONFIG_MAP
-from tunesmith.planning.actions import CopyPullSecret, CopySecretKeys
+from tunesmith.planning.actions import CopyConfigMapKey, CopyPullSecret, CopySecretKeys
 from tunesmith.planning.admission import has_ended, pool_of
 from tunesmith.planning.attempt_end import Workload, pod_that_tells
 from tunesmith.planning.circumstances import Circumstances, Known, Unknown
@@ -73,12 +74,14 @@ class FineTuneJobController:
         return decide(seen)
 
     async def act(self, seen: JobObservation, action: Action) -> object:
-        """The two actions that only jobs have."""
+        """The actions that only jobs have."""
         match action:
             case CopyPullSecret():
                 await copy_pull_secret(self._ports, action)
             case CopySecretKeys():
                 await copy_secret_keys(self._ports, action)
+            case CopyConfigMapKey():
+                await copy_config_map_key(self._ports, action)
             case _:
                 raise TypeError(f"{type(action).__name__} is not an action of a FineTuneJob")
         return None
