@@ -306,6 +306,14 @@ class TestSources:
         assert reason(decision, "DatasetReady") == "SourceSecretNotFound"
         assert "(`spec.training.checkpoints.mirror.s3.credentialsSecretRef`)" in message(decision)
 
+    def test_what_the_job_goes_on_from_is_looked_at_with_what_must_be_alike(self):
+        seen = preparing(a_job({"continueFrom": {"type": "Path", "path": "outputs/first"}}))
+        written = prepare_configuration(seen, plan_of(seen), 1)
+        assert written["continueFrom"] == {"path": "/storage/outputs/first"}
+        assert written["tuning"] == configuration(seen, plan_of(seen), 1)["tuning"]
+        jsonschema.validate(written, SCHEMA)
+        assert PrepareConfiguration.model_validate(written).continue_from.path == "/storage/outputs/first"
+
     def test_what_was_resolved_once_is_what_every_attempt_uses(self):
         said = {
             "modelPath": "/storage/weights/org--tiny/abc",
