@@ -6,6 +6,7 @@ What it finds done it leaves alone, so that a preparation that was lost can simp
 from collections.abc import Callable
 from pathlib import Path
 
+from tunesmith_trainer.clean_up import clean_up
 from tunesmith_trainer.continuing import ensure_same_kind, ensure_whole
 from tunesmith_trainer.contract import PrepareConfiguration, PreparedSaid, TerminationMessage
 from tunesmith_trainer.contract.messages import DatasetFormats, DatasetHashes
@@ -39,6 +40,7 @@ def prepare(
         teller.bytes(done, total, None)
 
     prepared = _prepared(configuration, fetched, on_bytes)
+    clean_up(Path(configuration.storage.root), teller.tell, stop_wanted)
     teller.stage("Finished")
     return TerminationMessage(attempt=configuration.storage.attempt, error_class=ErrorClass.SUCCESS, prepared=prepared)
 

@@ -25,6 +25,7 @@ from tunesmith.planning.decision import Action
 from tunesmith.planning.fine_tune_job import decide, needs_its_files
 from tunesmith.planning.job_end import part_under_way
 from tunesmith.planning.job_observation import JobDecision, JobObservation, cluster_name_of, config_maps_of
+from tunesmith.planning.model_row import row_of
 from tunesmith.planning.sources import SecretKey
 from tunesmith.planning.tracking import every_secret
 from tunesmith.resources.catalog_model import CatalogModel
@@ -131,14 +132,8 @@ class FineTuneJobController:
         self._follower.follow(key, Target(pool_of(job), first.namespace, first.name, attempt, errand))
 
     def _model(self, job: FineTuneJob) -> CatalogModel | None:
-        """By object name, or by the provider's id."""
-        if job.spec.model.catalog is None:
-            return None
-        name = job.spec.model.catalog.name
-        raw = self._ports.cache.get("CatalogModel", "", name)
-        if raw is None:
-            rows = self._ports.cache.list("CatalogModel")
-            raw = next((row for row in rows if (row.get("spec") or {}).get("id") == name), None)
+        """The row of the catalogue that speaks of the job's model."""
+        raw = row_of(job, self._ports.cache.list("CatalogModel"))
         model = parse(raw) if raw is not None else None
         return model if isinstance(model, CatalogModel) else None
 

@@ -214,6 +214,18 @@ async def test_a_model_wakes_the_jobs_that_name_it(shell):
     assert list(controller.wakes({"metadata": {"name": "other"}, "spec": {"id": "other"}})) == []
 
 
+async def test_a_repository_that_the_catalogue_knows_has_its_limits(shell):
+    shell.put_the_world()
+    hub = {"type": "HuggingFace", "catalog": None, "huggingFace": {"repo": "org/weights"}}
+    shell.put_the_job({"model": hub, "weightsPath": None, "training": {"contextLength": None}})
+    assert find_condition((await shell.one_pass()).status.conditions, "Accepted").reason == "ContextLengthUnknown"
+    spec = {**to_raw(a_model().spec), "weights": {"huggingFace": {"repo": "org/weights"}}}
+    shell.put("CatalogModel", "tiny", spec=spec)
+    row = shell.cache.get("CatalogModel", "", "tiny")
+    assert list(CatalogModelController(shell.ports).wakes(row)) == [JOB]
+    assert find_condition((await shell.one_pass()).status.conditions, "Accepted").reason == "Accepted"
+
+
 async def test_the_bundled_catalogue_is_applied_once_and_users_rows_are_left_alone(shell):
     catalog = BundledCatalog(shell.ports)
     assert await catalog.work(BUNDLED) == 1.0  # not before the rows there are have been listed
