@@ -31,6 +31,7 @@ from tunesmith.planning.looking import requested
 from tunesmith.planning.moving_off import leaving_its_nodes
 from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
+from tunesmith.planning.pool_size import pool_too_small
 from tunesmith.planning.preparation import not_prepared, source_secret_missing
 from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.running import (
@@ -70,6 +71,7 @@ def _answer(seen: JobObservation) -> JobDecision:
         planned_only,
         dataset_missing,
         source_secret_missing,
+        pool_too_small,  # before a cluster is bought for it, or a pod prepares what can never run
         without_finalizer,
         cluster_of_the_template,
         cluster_not_ready,

@@ -338,6 +338,10 @@ class Reason(StrEnum):
         "SourceSecretNotFound",
         "A Secret that opens a source of weights or data, or its key, does not exist; the job waits for it.",
     )
+    OUTBOUND_SETTINGS_MISSING = (
+        "OutboundSettingsMissing",
+        "The Secret or ConfigMap that the chart's `outbound` names is not in the release's namespace; the job waits.",
+    )
     WEIGHTS_GATED = (
         "WeightsGated",
         "The Hub gives the weights only with a token: name the repository by `spec.model.huggingFace` with one.",
