@@ -1,6 +1,6 @@
 """Stands beside the training loop: reports each step, commits checkpoints, and stops all processes at the same step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
@@ -9,7 +9,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from tunesmith_trainer.checkpoints import Memory
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.keeping import Keeper
-from tunesmith_trainer.losses import Losses, ensure_finite
+from tunesmith_trainer.losses import Losses, SourceRows, ensure_finite
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.stopping import StopWish
 from tunesmith_trainer.world import World
@@ -42,7 +42,7 @@ class Follower(TrainerCallback):
         reporter: Reporter,
         keeper: Keeper,
         memory: Memory,
-        rows_of_step: Callable[[int], Sequence[str]] = lambda _: (),
+        rows_of_step: Callable[[int], SourceRows | None] = lambda _: None,
     ) -> None:
         self._configuration = configuration
         self._world = world
@@ -87,7 +87,7 @@ class Follower(TrainerCallback):
             return
         loss, rate = logs["loss"], logs["learning_rate"]
         gradient = logs.get("grad_norm")
-        ensure_finite(state.global_step, loss, gradient, rate, self._rows_of_step(state.global_step))
+        ensure_finite(state.global_step, loss, gradient, rate, self._rows_of_step)
         spike = self._losses.spike(state.global_step, loss)
         if spike is not None:
             self._reporter.tell(spike)

@@ -12,6 +12,7 @@ from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Checkpoint, Memory
 from tunesmith_trainer.contract import Configuration, PrepareConfiguration, Result, TerminationMessage
 from tunesmith_trainer.contract.messages import FileSaid
+from tunesmith_trainer.data.cache import SOURCE_COLUMN
 from tunesmith_trainer.data.masking import MaskingRules
 from tunesmith_trainer.data.prepare import OnBytes, Prepared, prepare
 from tunesmith_trainer.devices import missing_gpus, wants_gpus
@@ -260,14 +261,14 @@ def _trained(run_: Run, loaded: Loaded, tokenizer: Any, datasets: Datasets, resu
             reporter=run_.reporter,
             keeper=keeper,
             memory=memory,
-            rows_of_step=RowsOfSteps(run_.configuration, datasets.rows),
+            rows_of_step=RowsOfSteps(run_.configuration, _rows(datasets.training)),
         )
         loop = make_loop(
             run_.configuration,
             loaded=loaded,
             tokenizer=tokenizer,
-            rows=_rows(datasets.training),
-            held_out=_rows(datasets.validation) if datasets.validation else None,
+            rows=_learnt(datasets.training),
+            held_out=_learnt(datasets.validation) if datasets.validation else None,
             total_steps=datasets.total_steps,
             output=own,
             follower=follower,
@@ -318,6 +319,11 @@ def _rows(prepared: Prepared) -> Any:
     from datasets import Dataset
 
     return Dataset.from_file(str(prepared.rows))
+
+
+def _learnt(prepared: Prepared) -> Any:
+    """The rows as the loop takes them, without where they came from."""
+    return _rows(prepared).remove_columns(SOURCE_COLUMN)
 
 
 def _result_checkpoint(run_: Run, outcome: Outcome) -> tuple[int | None, Checkpoint]:

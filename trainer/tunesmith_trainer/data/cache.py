@@ -21,8 +21,10 @@ from tunesmith_trainer.storage import first_damage, make_readable, said_files, s
 
 ROWS_FILE = "rows.arrow"
 SUMMARY_FILE = "summary.json"
+# In the rows' file besides what is learnt: the lines of the dataset (rows, of Parquet) that each was made from.
+SOURCE_COLUMN = "source_rows"
 # Raised whenever the same file would be prepared otherwise than before.
-GENERATION = 2
+GENERATION = 3
 TOKENIZER_FILES = ("tokenizer*", "*.jinja", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt")
 
 
