@@ -81,6 +81,10 @@ class RowsOfSteps:
         return SourceRows(self._file.path.name, self._file.unit, numbers)
 
 
+class EvaluationLeftError(Exception):
+    """Training was asked to stop while held-out rows were measured."""
+
+
 class Saving(Trainer):
     """A base of every loop: checkpoints go where the keeper says, in a form that any number of processes can resume."""
 
@@ -93,6 +97,13 @@ class Saving(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> WholeBatches:
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
         return WholeBatches(len(rows), self.global_batch, self.args.seed)
+
+    def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        try:
+            measured: dict[str, float] = super()._evaluate(*arguments, **options)
+        except EvaluationLeftError:
+            return {}
+        return measured
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The weights that move, whole; under FSDP all ranks gather them together, and rank 0 writes."""
@@ -108,7 +119,8 @@ class Saving(Trainer):
             self._save(output_dir, state_dict={name: tensor for name, tensor in weights.items() if name in once})
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """Whole tensors by name, on rank 0; all ranks gather together."""
+        """Whole tensors by name, on rank 0; all ranks gather together, once rank 0 has written the weights."""
+        self.keeper.meet()
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         model: Any = self.model
         state = get_optimizer_state_dict(model, _inner(self.optimizer), options=options)

@@ -30,6 +30,9 @@ def after(losses, **rule):
         ([3, 2.9, 2.8], {"patience": 2, "min_delta": 0.5}, 3, 3),
         ([1, 3, 2.5], {"patience": 1, "warmup_evaluations": 1}, 3, None),
         ([1, 2, 3, 4], {"patience": 1, "warmup_evaluations": 3}, 4, None),
+        ([math.nan, 2, 1], {"patience": 2}, 3, None),
+        ([2, math.nan, math.inf, 1], {"patience": 2}, 1, 3),
+        ([math.nan, math.nan], {"patience": 2}, None, 2),
     ],
 )
 def test_patience_counts_evaluations_without_progress(losses, rule, best, stopped):

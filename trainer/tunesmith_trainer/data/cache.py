@@ -43,10 +43,14 @@ class _Summary(BaseModel):
     files: dict[str, FileSaid]
 
 
-def key_of(source: Path, tokenizer_path: Path, rules: MaskingRules, packing: bool) -> str:
-    """The name of what a file becomes: content, tokenizer, template, rules and this program's way to do it."""
+def key_of(content: str, tokenizer_path: Path, rules: MaskingRules, packing: bool) -> str:
+    """The name of what a file becomes: content, tokenizer, template, rules and this program's way to do it.
+
+    Args:
+        content: hex SHA-256 of the file's bytes.
+    """
     described = {
-        "data": sha256_of(source),
+        "data": content,
         "tokenizer": {
             path.name: sha256_of(path)
             for pattern in TOKENIZER_FILES

@@ -20,6 +20,7 @@ from tunesmith_trainer.data.formats import DatasetFile
 from tunesmith_trainer.data.masking import Labelled, MaskingRules
 from tunesmith_trainer.data.packing import packed
 from tunesmith_trainer.data.preference import Pair
+from tunesmith_trainer.storage import sha256_of
 
 __all__ = ["Prepared", "prepare"]
 
@@ -51,12 +52,14 @@ def prepare(
     file = DatasetFile(source)
     rules = replace(rules, vocabulary=vocabulary_of(tokenizer_path))
     packing = packing and rules.method == "SFT"
+    content = sha256_of(source)
 
     def make(directory_file: Path) -> DatasetSaid:
         with crew_for(file.bytes_total, Encoder(tokenizer), tokenizer_path, rules) as crew:
-            return _write(file, crew, rules, directory_file, packing=packing, on_bytes=on_bytes)
+            said = _write(file, crew, rules, directory_file, packing=packing, on_bytes=on_bytes)
+        return said.model_copy(update={"sha256": content})
 
-    return kept(cache, key_of(source, tokenizer_path, rules, packing), make)
+    return kept(cache, key_of(content, tokenizer_path, rules, packing), make)
 
 
 def vocabulary_of(model: Path) -> int | None:
