@@ -114,13 +114,12 @@ def make_rows_ready(case: Case, document: dict[str, Any]) -> None:
     from tunesmith_trainer.contract import Configuration
     from tunesmith_trainer.model import load_tokenizer
     from tunesmith_trainer.testing import conversations, write_rows
-    from tunesmith_trainer.training import prepared_rows
+    from tunesmith_trainer.job_rows import rows_of_job
 
     configuration = Configuration.model_validate(document)
     file = Path(configuration.data.training.path)
     write_rows(file, conversations(case.rows))
-    model = Path(configuration.model.path)
-    prepared_rows(configuration, load_tokenizer(model), model_path=model, training=file, validation=None)
+    rows_of_job(configuration, load_tokenizer(Path(configuration.model.path)))
 
 
 def cpu_cases(work: Path, *, quick: bool) -> list[tuple[Case, int]]:
