@@ -60,6 +60,7 @@ def test_what_is_rendered_is_valid_kubernetes(render: Render, values: Path, vers
         ("provider.apiGeneration=G1", "apiGeneration"),
         ("audit.path=audit.jsonl", "path"),
         ("logLevel=LOUD", "logLevel"),
+        ("outbound.proxy.https=http://user:secret@proxy:3128", "https"),
     ],
 )
 def test_values_that_the_chart_does_not_know_are_refused(helm: Helm, settings: str, complains_of: str) -> None:

@@ -11,7 +11,7 @@ from tunesmith.controllers.ports import Ports
 from tunesmith.planning.catalog_model import ModelObservation, decide, rows_to_apply
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
-from tunesmith.planning.job_observation import names_model
+from tunesmith.planning.model_row import stored_job_names
 from tunesmith.resources.catalog_model import CatalogModel, CatalogModelStatus
 
 Raw = Mapping[str, Any]
@@ -41,9 +41,9 @@ class CatalogModelController:
         raise TypeError(f"{type(action).__name__} is not an action of a CatalogModel")
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
-        """Jobs that name this model."""
+        """Jobs of this model."""
         for job in self._ports.cache.list("FineTuneJob"):
-            if names_model(job, raw):
+            if stored_job_names(job, raw):
                 yield key_of(job)
 
     def forget(self, key: Key) -> None:

@@ -33,6 +33,7 @@ NOT_LOOKED = Unknown("Nobody has looked yet.")
 class JobObservation:
     """One FineTuneJob and the world round it.
 
+    `model` is the row of the catalogue that speaks of the job's model, named by it or not.
     `files` are the ConfigMap keys that the dataset names, by role (`training`, `validation`); None: no such key.
     `answer` is what the job's pool says to its request; None: the pool has not judged it yet.
     `last_words` are the last lines of the log of a pod that failed, without secrets.
@@ -126,15 +127,6 @@ def config_maps_of(job: FineTuneJob) -> Mapping[str, ConfigMapKeyReference]:
     }
 
 
-def names_model(job: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether the job's model is this CatalogModel, by object name or by the provider's id; both as they are stored.
-
-    Not read by their models: when the catalogue changes, each of its rows asks this of every job there is.
-    """
-    named = (((job.get("spec") or {}).get("model") or {}).get("catalog") or {}).get("name")
-    return named is not None and named in {(row.get("metadata") or {}).get("name"), (row.get("spec") or {}).get("id")}
-
-
 def working(seen: JobObservation, state: str, reason: str, message: str, *actions: Action, **more: Any) -> JobDecision:
     """It goes on by itself: not Ready, Reconciling."""
     return _told(seen, state, Summary(Standing.WORKING, reason, message), actions, **more)
@@ -185,8 +177,8 @@ def as_it_was(seen: JobObservation) -> FineTuneJobStatus:
 def model_name(seen: JobObservation) -> str:
     """The base model by the one name that its type uses: what the table of jobs shows."""
     model = seen.spec.model
-    if seen.model is not None:
-        return seen.model.spec.id
     if model.hugging_face is not None:
         return model.hugging_face.repo
+    if seen.model is not None:
+        return seen.model.spec.id
     return model.path or (model.catalog.name if model.catalog is not None else "")

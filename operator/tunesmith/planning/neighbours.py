@@ -104,6 +104,7 @@ def job_uses(raws: Iterable[Raw], cluster_name: str) -> tuple[JobUse, ...]:
         JobUse(
             name=raw["metadata"]["name"],
             nodes=frozenset(pod["node"] for pod in status["admission"].get("pods") or () if pod.get("node")),
+            gpus=sum(pod.get("gpus") or 0 for pod in status["admission"].get("pods") or ()),
             deleting_since=_time(raw["metadata"].get("deletionTimestamp")),
             saved=_time((status.get("checkpoint") or {}).get("time")) or _time(status["admission"].get("time")),
         )

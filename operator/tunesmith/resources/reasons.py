@@ -42,6 +42,10 @@ class Reason(StrEnum):
     )
     PROVIDER_UNREACHABLE = "ProviderUnreachable", "The provider does not answer; it is tried again."
     PROVIDER_REFUSED = "ProviderRefused", "The provider refuses the request, in the words of the message."
+    ORDER_NOT_SENT = (
+        "OrderNotSent",
+        "The order did not leave the operator, so nothing was bought; the message says why. It is tried again.",
+    )
     RATE_LIMITED = "RateLimited", "The provider asks to slow down; it is tried again."
     REGION_UNKNOWN = "RegionUnknown", "The provider has no such region. See `kubectl get gpuregions`."
     GPU_TYPE_UNAVAILABLE = "GPUTypeUnavailable", "The region does not have this GPU type. See `kubectl get gpuregions`."
@@ -334,6 +338,10 @@ class Reason(StrEnum):
         "SourceSecretNotFound",
         "A Secret that opens a source of weights or data, or its key, does not exist; the job waits for it.",
     )
+    OUTBOUND_SETTINGS_MISSING = (
+        "OutboundSettingsMissing",
+        "The Secret or ConfigMap that the chart's `outbound` names is not in the release's namespace; the job waits.",
+    )
     WEIGHTS_GATED = (
         "WeightsGated",
         "The Hub gives the weights only with a token: name the repository by `spec.model.huggingFace` with one.",
@@ -355,6 +363,11 @@ class Reason(StrEnum):
     PROGRESS_UNKNOWN = "ProgressUnknown", "The trainer's log cannot be read."
     SAVING = "Saving", "The trainer writes a checkpoint before it stops."
     RESTARTING = "Restarting", "The attempt failed; the next one goes on from the newest complete checkpoint."
+    MODEL_NOT_FINE_TUNED = (
+        "ModelNotFineTuned",
+        "The catalogue has the model for inference only; the message says what to do.",
+    )
+    TRAINER_NOTE = "TrainerNote", "The trainer wants a person to know something, such as a jump of the loss."
     NODE_LOST = "NodeLost", "A node of the attempt is gone or not Ready."
     POD_FAILED = "PodFailed", "A pod of the attempt failed."
     OUT_OF_MEMORY = "OutOfMemory", "The trainer ran out of memory."
