@@ -1,8 +1,9 @@
 """`tunesmith run`, which writes down its outside effects and kills itself at those that a plan names.
 
 An outside effect is a request that changes something: any but a read, through the operator's only two doors to the
-world, `_send` of the API server's transport and `_exchange` of the provider's (a test holds that there are no others). The Lease and Events are left
-out: nothing follows from them. An effect is named by what the request says, never by a list made by hand.
+world, `_send` of the API server's transport and `_exchange` of the provider's (a test holds that there are no others).
+The Lease and Events are left out: nothing follows from them. An effect is named by what the request says, never by a
+list made by hand.
 
 The process that is started only imports; what works and dies is a child of it, forked anew after each death, because
 importing takes most of the time of a start. It has no thread and no loop that could be left half done in the child.
