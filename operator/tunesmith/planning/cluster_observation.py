@@ -33,6 +33,7 @@ REFUSALS = frozenset(
     {
         Reason.OUT_OF_STOCK,
         Reason.RATE_LIMITED,
+        Reason.ORDER_NOT_SENT,
         Reason.CREDENTIALS_REFUSED,
         Reason.NO_CREDIT,
         Reason.PROVIDER_REFUSED,

@@ -11,7 +11,7 @@ from tunesmith.planning.cluster_changes import components_hash
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit
 from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, NamedVolume
 from tunesmith.planning.cluster_order import cluster_order
-from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, why_this_choice
+from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, unsent, why_this_choice
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.credential_kept import ordered_by_another_account
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
@@ -29,6 +29,7 @@ from tunesmith.planning.purchase import (
     Pause,
     Post,
     PurchaseMemory,
+    Unsent,
     may_have_been_posted,
     next_step,
 )
@@ -206,6 +207,8 @@ def buy(seen: ClusterObservation) -> ClusterDecision | None:
             return record_id(seen, made_id)
         case CloseIntent(refusal):
             return refused(seen, refusal)
+        case Unsent(seconds, why):
+            return unsent(seen, why, again=seconds)
         case Pause(seconds, refusal):
             return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
 

@@ -69,6 +69,16 @@ def refused(seen: ClusterObservation, refusal: Failure, *, again: float | None =
     )
 
 
+def unsent(seen: ClusterObservation, why: Failure, *, again: float) -> ClusterDecision:
+    """The order never left this process: nothing was bought, and the same is tried again."""
+    message = f"{why.message} Nothing was bought. It is tried again."
+    events: tuple[EventNote, ...] = ()
+    if reason_of(seen.status.conditions, "Provisioned") != Reason.ORDER_NOT_SENT:
+        events = (EventNote(EventType.WARNING, Reason.ORDER_NOT_SENT, message),)
+    verdicts = {"Provisioned": Verdict(False, Reason.ORDER_NOT_SENT, message)}
+    return working(seen, Reason.ORDER_NOT_SENT, message, verdicts=verdicts, events=events, again=again)
+
+
 def _explained(seen: ClusterObservation, refusal: Failure) -> tuple[Reason, str]:
     """The reason, and what to do: by the provider's own words where they are understood, else by the kind of error."""
     if refusal.known is KnownMessage.DRIVER_MISSING:

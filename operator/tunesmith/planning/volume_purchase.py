@@ -20,6 +20,7 @@ from tunesmith.planning.purchase import (
     OpenIntent,
     Pause,
     Post,
+    Unsent,
     next_step,
     settled_at,
 )
@@ -91,6 +92,11 @@ def buy(seen: VolumeObservation) -> VolumeDecision | None:
             return record_id(seen, made_id)
         case CloseIntent(refusal):
             return refused(seen, refusal)
+        case Unsent(seconds, why):
+            message = f"{why.message} Nothing was bought. It is tried again."
+            verdicts = {"Provisioned": Verdict(False, Reason.ORDER_NOT_SENT, message)}
+            reason = Reason.ORDER_NOT_SENT
+            return tell(seen, Standing.WORKING, reason, message, verdicts=verdicts, again=seconds)
         case Pause(seconds, refusal):
             return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
 

@@ -112,15 +112,14 @@ class Bench:
 def make_rows_ready(case: Case, document: dict[str, Any]) -> None:
     """Writes the dataset and prepares it by our own stage, for ours and for plain TRL alike."""
     from tunesmith_trainer.contract import Configuration
+    from tunesmith_trainer.job_rows import rows_of_job
     from tunesmith_trainer.model import load_tokenizer
     from tunesmith_trainer.testing import conversations, write_rows
-    from tunesmith_trainer.training import prepared_rows
 
     configuration = Configuration.model_validate(document)
     file = Path(configuration.data.training.path)
     write_rows(file, conversations(case.rows))
-    model = Path(configuration.model.path)
-    prepared_rows(configuration, load_tokenizer(model), model_path=model, training=file, validation=None)
+    rows_of_job(configuration, load_tokenizer(Path(configuration.model.path)))
 
 
 def cpu_cases(work: Path, *, quick: bool) -> list[tuple[Case, int]]:
@@ -129,8 +128,8 @@ def cpu_cases(work: Path, *, quick: bool) -> list[tuple[Case, int]]:
     from tunesmith_trainer.testing import tiny_model
 
     settings = {"microBatch": 4, "gradientAccumulation": 2, "globalBatch": 8, "contextLength": 128}
-    tiny = Case("tiny", tiny_model(work / "tiny"), 256, settings | {"epochs": 4 if quick else 32})
-    real = Case("SmolLM2-135M", bring_smollm2(work / "smollm2", CACHE), 64, settings | {"epochs": 1 if quick else 4})
+    tiny = Case("tiny", tiny_model(work / "tiny"), 256, settings | {"epochs": 4 if quick else 12})
+    real = Case("SmolLM2-135M", bring_smollm2(work / "smollm2", CACHE), 64, settings | {"epochs": 1 if quick else 2})
     return [(tiny, 1 if quick else 5), (real, 1 if quick else 3)]
 
 

@@ -68,6 +68,7 @@ def run_plain(document: dict[str, Any]) -> Measured:
 
     settings, on_gpu = document["training"], bool(document["world"]["gpusPerPod"])
     rows = Dataset.from_file(str(next((Path(document["storage"]["root"]) / "prepared").rglob("*.arrow"))))
+    rows = rows.select_columns([name for name in ("input_ids", "labels", "seq_lengths") if name in rows.column_names])
     steps = settings["maxSteps"] or settings["epochs"] * -(-len(rows) // settings["globalBatch"])
     dtype = torch.float32 if settings["precision"] == "FP32" else torch.bfloat16
     set_seed(settings["seed"])

@@ -142,6 +142,18 @@ def test_an_ambiguous_create_is_looked_up_before_anything_else_is_bought():
     assert found.status.cluster_id == "c-1"
 
 
+def test_an_order_that_never_leaves_the_operator_is_told_and_not_tried_in_haste():
+    unsent = Failure(ErrorClass.NOT_SENT, "Could not buy cluster 'x': the audit log cannot be written.")
+    memory = OWN_MEMORY.with_post_begun("n1").with_post_answered("n1", unsent, 1001.0)
+    decision = decide(seen(a_cluster_resource(status={"createIntent": INTENT}), memory=memory, monotonic=1001.0))
+    assert (reason(decision), decision.actions) == ("OrderNotSent", ())
+    assert "audit log" in find_condition(decision.status.conditions, "Ready").message
+    assert 0 < decision.look_again_seconds < 1
+    status = decision.status.model_dump(by_alias=True, exclude_none=True)
+    again = decide(seen(a_cluster_resource(status=status), a_view(begun=1002.0), memory=memory, monotonic=1002.0))
+    assert (again.status.create_intent.nonce, reason(again)) == ("fresh", "OrderNotSent")
+
+
 @pytest.mark.parametrize(
     ("error", "word", "stalls"),
     [

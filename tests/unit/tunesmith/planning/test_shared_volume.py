@@ -143,6 +143,7 @@ def test_immediate_is_bought_like_a_cluster():
         (ErrorClass.FORBIDDEN, "CredentialsRefused", "right to buy"),
         (ErrorClass.RATE_LIMITED, "RateLimited", "tried again"),
         (ErrorClass.BAD_REQUEST, "ProviderRefused", "Compare `spec`"),
+        (ErrorClass.NOT_SENT, "OrderNotSent", "tried again"),
     ],
 )
 def test_a_refusal_says_what_it_is_and_what_to_do(error, why, said):
