@@ -310,34 +310,25 @@ def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
     )
     if is_over(seen):
         return _ended(seen)
-    events: tuple[EventNote, ...] = ()
-    if not is_lost(seen):
-        events = (EventNote(EventType.WARNING, Reason.GONE, message),)
-    return stalled(
-        seen,
-        Reason.GONE,
-        message,
-        status=without_what_is_gone(seen),
-        verdicts={
-            "Provisioned": Verdict(False, Reason.GONE, message),
-            "Drifted": Verdict(True, Reason.GONE, message),
-            "NodesHealthy": Verdict(None, Reason.GONE, message),
-        },
-        events=events,
-    )
+    return _no_more(seen, Reason.GONE, message, drifted=True, is_news=not is_lost(seen))
 
 
 def _ended(seen: ClusterObservation) -> ClusterDecision:
-    message = over_message(seen)
+    return _no_more(seen, Reason.RESERVATION_ENDED, over_message(seen), drifted=False, is_news=True)
+
+
+def _no_more(
+    seen: ClusterObservation, reason: Reason, message: str, *, drifted: bool, is_news: bool
+) -> ClusterDecision:
     return stalled(
         seen,
-        Reason.RESERVATION_ENDED,
+        reason,
         message,
         status=without_what_is_gone(seen),
         verdicts={
-            "Provisioned": Verdict(False, Reason.RESERVATION_ENDED, message),
-            "Drifted": Verdict(False, Reason.RESERVATION_ENDED, message),
-            "NodesHealthy": Verdict(None, Reason.RESERVATION_ENDED, message),
+            "Provisioned": Verdict(False, reason, message),
+            "Drifted": Verdict(drifted, reason, message),
+            "NodesHealthy": Verdict(None, reason, message),
         },
-        events=(EventNote(EventType.WARNING, Reason.RESERVATION_ENDED, message),),
+        events=(EventNote(EventType.WARNING, reason, message),) if is_news else (),
     )
