@@ -24,6 +24,8 @@ from tunesmith_simulator.server import Simulator
 
 SPEED = 20.0
 """How much faster than a real provider the simulator is."""
+A_MOMENT = 1e-6
+"""Past the time that is moved to, whatever the rounding: what is due then is due."""
 FIRST_MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -45,7 +47,7 @@ class StoryClock:
         return self.exactly().replace(microsecond=0)
 
     def move_to(self, monotonic):
-        self.seconds = max(self.seconds, monotonic - self._begun)
+        self.seconds = max(self.seconds, monotonic - self._begun + A_MOMENT)
 
     async def sleep(self, seconds):
         self.seconds += seconds
