@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tunesmith_trainer.checkpoints import DIRECTORY, MANIFEST, Manifest
 from tunesmith_trainer.contract import Configuration, Result
-from tunesmith_trainer.contract.configuration import LoRA, Tuning
+from tunesmith_trainer.contract.outcome import LoRA, Tuning
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.fingerprint import fingerprint
 from tunesmith_trainer.storage import first_damage

@@ -65,8 +65,8 @@ def fetched_message(configuration: PrepareConfiguration, fetched: FetchedParts) 
 
 
 def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, on_bytes: OnBytes) -> PreparedSaid:
+    from tunesmith_trainer.job_rows import prepared_rows
     from tunesmith_trainer.model import load_tokenizer
-    from tunesmith_trainer.training import prepared_rows
 
     model_path = fetched.model.path if fetched.model else Path(configuration.model.path if configuration.model else "")
     tokenizer = load_tokenizer(model_path)

@@ -15,6 +15,7 @@ from tunesmith.planning.configuration import configuration, travelling_files
 from tunesmith.planning.contract import Retry
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.finish_check import look_for_the_result
+from tunesmith.planning.job_cluster import why_lost
 from tunesmith.planning.job_end import failed, leftovers, succeeded
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
 from tunesmith.planning.kube_facts import IMAGE_TROUBLE, PodFact
@@ -25,7 +26,7 @@ from tunesmith.planning.restarts import GiveUp, counted
 from tunesmith.planning.secret_copies import copies_beside, missing_copy
 from tunesmith.planning.tracking import environment, talks_outside
 from tunesmith.planning.verdict import Verdict
-from tunesmith.planning.written_progress import pods_written, progress_changes, progressing
+from tunesmith.planning.written_progress import last_heard, pods_written, progress_changes, progressing
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
 from tunesmith.resources.fine_tune_job_status import Restarts
@@ -40,13 +41,37 @@ def cannot_be_seen(seen: JobObservation) -> JobDecision | None:
     """Nothing is decided about pods that nobody can see. They go on by themselves."""
     if not isinstance(seen.workload, Unknown):
         return None
-    message = f"The cluster of the job does not answer: {seen.workload.why}. The training goes on unseen."
+    if seen.where is not None and seen.cluster is None:
+        return _without_cluster(seen)
+    message = f"The cluster of the job does not answer: {seen.workload.why}. Its pods are left alone; they may go on."
     verdicts = {
         "ClusterReady": Verdict(None, "ClusterUnreachable", message),
         "PodsReady": Verdict(None, "ClusterUnreachable", "The pods cannot be seen."),
         "Progressing": Verdict(None, "ProgressUnknown", message),
     }
     return working(seen, seen.status.state or "Training", "ClusterUnreachable", message, verdicts=verdicts)
+
+
+def _without_cluster(seen: JobObservation) -> JobDecision:
+    """Its GPUCluster was taken away under it, past the operator. Nothing is bought in its place unasked."""
+    message = (
+        f"There is no GPUCluster '{seen.cluster_name}' any more that can be read, so nothing of attempt {seen.attempt} "
+        "can be seen. Make a GPUCluster of this name, on which the job goes on, or delete the job."
+    )
+    verdicts = {
+        "ClusterReady": Verdict(False, "ClusterNotFound", message),
+        "PodsReady": Verdict(None, "ClusterNotFound", "The pods cannot be seen."),
+        "Progressing": Verdict(None, "ProgressUnknown", message),
+    }
+    return stalled(seen, "Waiting", "ClusterNotFound", message, verdicts=verdicts)
+
+
+def cluster_lost(seen: JobObservation) -> JobDecision | None:
+    """What it ran on is certainly gone: the attempt is over, and what comes after it may be another cluster."""
+    why = why_lost(seen)
+    if why is None or isinstance(end_of(_workload(seen), seen.attempt), Succeeded):
+        return None
+    return _broke(seen, Broke("ClusterLost", Retry.INFRASTRUCTURE, why))
 
 
 def attempt_ended(seen: JobObservation) -> JobDecision | None:
@@ -206,7 +231,8 @@ def begun_anew(
         "Progressing": Verdict(False, broke.error_class, broke.message),
     }
     changes = {
-        **progress_changes(seen, last=True),
+        **last_heard(seen),
+        "stage": None,
         "admission": None,
         "blamed_nodes": blamed,
         "restarts": restarts or seen.status.restarts,

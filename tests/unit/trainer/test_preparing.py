@@ -84,8 +84,8 @@ def test_everything_fetched_and_made_ready_and_told_in_one_message(tmp_path, mon
     assert list(dict.fromkeys(stages)) == ["Starting", "Fetching", "Preparing", "Finished"]
 
     # What training prepares at its beginning is found made: the same key, the same cache.
+    from tunesmith_trainer.job_rows import rows_of_job
     from tunesmith_trainer.model import load_tokenizer
-    from tunesmith_trainer.training import _prepared
 
     cached = sorted(path.name for path in (tmp_path / "storage" / "prepared").iterdir())
     document = tiny_configuration(
@@ -95,7 +95,7 @@ def test_everything_fetched_and_made_ready_and_told_in_one_message(tmp_path, mon
         training={"epochs": 3},
     )
     configuration = Configuration.model_validate(document)
-    rows = _prepared(configuration, load_tokenizer(Path(done.model_path)))
+    rows = rows_of_job(configuration, load_tokenizer(Path(done.model_path)))
     assert rows.total_steps == done.total_steps
     assert sorted(path.name for path in (tmp_path / "storage" / "prepared").iterdir()) == cached
 

@@ -47,6 +47,7 @@ class ProgressLine(Said):
     epoch: float | None = Field(default=None, ge=0)
     loss: float | None = None
     evaluation_loss: float | None = Field(default=None, description="The last one measured.")
+    evaluation_step: int | None = Field(default=None, ge=0, description="The step after which that was measured.")
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens_per_second: float | None = Field(
@@ -171,6 +172,7 @@ class DatasetSaid(Said):
     """What became of the rows of one file."""
 
     format: str | None = Field(default=None, description="How the rows are written, in words.")
+    sha256: SHA256 | None = Field(default=None, description="Of the file's bytes.")
     rows: int = Field(ge=0, description="Rows in the file.")
     trained: int = Field(ge=0, description="Rows that have something to learn from.")
     truncated: int = Field(default=0, ge=0, description="Rows cut at the context length.")

@@ -8,16 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from tunesmith_trainer.contract.configuration import (
-    SFT,
-    AbsolutePath,
-    ContinueFrom,
-    DataFile,
-    Method,
-    Model,
-    Strict,
-    Tuning,
-)
+from tunesmith_trainer.contract.outcome import SFT, ContinueFrom, DataFile, Method, Model, Tuning
+from tunesmith_trainer.contract.strict import AbsolutePath, Strict
 
 # The Hub's own rule: an owner and a name, or a name alone; no two dots or dashes in a row, so never a path upwards.
 Repository = Annotated[

@@ -26,8 +26,10 @@ ROWS_FILE = "rows.arrow"
 SUMMARY_FILE = "summary.json"
 MARK = "USED"
 SECONDS_BETWEEN_MARKS = 3600.0
+# In the rows' file besides what is learnt: the lines of the dataset (rows, of Parquet) that each was made from.
+SOURCE_COLUMN = "source_rows"
 # Raised whenever the same file would be prepared otherwise than before.
-GENERATION = 2
+GENERATION = 3
 TOKENIZER_FILES = ("tokenizer*", "*.jinja", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt")
 
 
@@ -46,10 +48,14 @@ class _Summary(BaseModel):
     files: dict[str, FileSaid]
 
 
-def key_of(source: Path, tokenizer_path: Path, rules: MaskingRules, packing: bool) -> str:
-    """The name of what a file becomes: content, tokenizer, template, rules and this program's way to do it."""
+def key_of(content: str, tokenizer_path: Path, rules: MaskingRules, packing: bool) -> str:
+    """The name of what a file becomes: content, tokenizer, template, rules and this program's way to do it.
+
+    Args:
+        content: hex SHA-256 of the file's bytes.
+    """
     described = {
-        "data": sha256_of(source),
+        "data": content,
         "tokenizer": {
             path.name: sha256_of(path)
             for pattern in TOKENIZER_FILES
