@@ -73,7 +73,7 @@ def test_a_gated_model_of_the_hub_learns_rows_out_of_a_store_and_no_key_is_seen(
         namespace.apply(
             fine_tune_job(model={"type": "HuggingFace", "huggingFace": model}, dataset={"training": source})
         )
-        status = namespace.until_succeeded("job")
+        status = namespace.until_succeeded("job", seconds=600.0)
     assert status["pinned"]["modelRevision"] == COMMIT
     assert status["pinned"]["datasetSHA256"] == [hashlib.sha256(rows).hexdigest()]
     weights = storage / "weights" / "tests--tiny" / COMMIT
