@@ -11,10 +11,11 @@ from tests.unit.trainer.looping import FULL, a_configuration, train
 from transformers import AutoModelForCausalLM
 
 from tunesmith_trainer.attempts import Attempt
-from tunesmith_trainer.contract import Result
+from tunesmith_trainer.contract import Configuration, Result
 from tunesmith_trainer.exit_codes import TrainerError
 from tunesmith_trainer.model import adapted_modules, load_tokenizer, trained_parameters
-from tunesmith_trainer.publishing import ADAPTER, publish
+from tunesmith_trainer.publishing import ADAPTER, forget_unpublished, publish
+from tunesmith_trainer.testing import tiny_configuration
 from tunesmith_trainer.weights import ensure_whole, numbers_of
 
 
@@ -48,6 +49,15 @@ def trained_and_published(model_path, place, **changes):
     configuration = a_configuration(model_path, place, **changes)
     trained = train(configuration, place, steps=2, stop_at=2)
     return trained, published(trained, place / "checkpoints" / "checkpoint-2")
+
+
+def test_what_dead_attempts_were_putting_together_is_removed(tmp_path):
+    configuration = Configuration.model_validate(tiny_configuration(tmp_path, attempt=3))
+    for name in ("job-1-a1.tmp", "job-1-a3.tmp", "job-1-a2", "job-1-a4.tmp", "job-10-a1.tmp", "notes.tmp"):
+        (tmp_path / "output" / name / "merged").mkdir(parents=True)
+    forget_unpublished(configuration)
+    left = {path.name for path in (tmp_path / "output").iterdir()}
+    assert left == {"job-1-a2", "job-1-a4.tmp", "job-10-a1.tmp", "notes.tmp"}
 
 
 @pytest.fixture(scope="module")
