@@ -125,7 +125,7 @@ def found(configuration: Configuration) -> tuple[Published | None, list[str]]:
 
 
 def forget_unpublished(configuration: Configuration) -> None:
-    """Removes what this attempt and earlier ones of the job were putting together when they ended, perhaps whole models.
+    """Removes what this attempt and earlier ones were putting together when they ended: whole models, perhaps.
 
     One that lives on all the same was superseded, and may not publish.
     """
