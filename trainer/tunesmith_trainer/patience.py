@@ -2,8 +2,8 @@
 
 import math
 
-from tunesmith_trainer.contract.configuration import EarlyStopping
 from tunesmith_trainer.contract.messages import Said
+from tunesmith_trainer.contract.surroundings import EarlyStopping
 
 
 class HeldOut(Said):

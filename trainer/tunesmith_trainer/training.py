@@ -11,6 +11,7 @@ from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Checkpoint, Memory
 from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
 from tunesmith_trainer.contract.messages import FileSaid
+from tunesmith_trainer.data.cache import in_use
 from tunesmith_trainer.devices import missing_gpus, wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.fingerprint import fingerprint
@@ -124,7 +125,8 @@ def _attempt(run_: Run) -> TerminationMessage:
     run_.ensure_wanted()
 
     reporter.stage("Training")
-    outcome = _trained(run_, loaded, tokenizer, datasets, resumed)
+    with in_use(datasets.training, *([datasets.validation] if datasets.validation else [])):
+        outcome = _trained(run_, loaded, tokenizer, datasets, resumed)
 
     reporter.stage("Publishing")
     published = run_.world.first(lambda: _published(run_, loaded.model, tokenizer, datasets, outcome))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith_trainer.contract.configuration import EarlyStopping
+from tunesmith_trainer.contract.surroundings import EarlyStopping
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.losses import Losses, SourceRows, ensure_finite
 from tunesmith_trainer.patience import HeldOut

@@ -1,13 +1,16 @@
 """Prepared datasets on the storage, under a key of everything that they were made from; shared by all jobs.
 
 What is there is whole: it was renamed into place when finished, and its bytes are compared with their hash each time.
+Whoever uses it touches a mark beside it, again and again: `clean_up` removes what nobody touched for long.
 """
 
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +24,8 @@ from tunesmith_trainer.storage import first_damage, make_readable, said_files, s
 
 ROWS_FILE = "rows.arrow"
 SUMMARY_FILE = "summary.json"
+MARK = "USED"
+SECONDS_BETWEEN_MARKS = 3600.0
 # In the rows' file besides what is learnt: the lines of the dataset (rows, of Parquet) that each was made from.
 SOURCE_COLUMN = "source_rows"
 # Raised whenever the same file would be prepared otherwise than before.
@@ -75,6 +80,31 @@ def kept(cache: Path, key: str, make: Callable[[Path], DatasetSaid]) -> Prepared
     return once(cache / f"{key}.lock", lambda: _opened(directory), lambda: _made(directory, make))
 
 
+@contextmanager
+def in_use(*prepared: Prepared, every_seconds: float = SECONDS_BETWEEN_MARKS) -> Iterator[None]:
+    """Keeps the marks fresh while the rows are read."""
+    over = threading.Event()
+
+    def mark() -> None:
+        while not over.wait(every_seconds):
+            for one in prepared:
+                _mark(one.rows.parent)
+
+    thread = threading.Thread(target=mark, name="tunesmith-in-use", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _mark(directory: Path) -> None:
+    # Rows that another user made may be readable only; then they are as old as they look.
+    with suppress(OSError):
+        (directory / MARK).touch()
+
+
 def _made(directory: Path, make: Callable[[Path], DatasetSaid]) -> Prepared:
     partial = Path(tempfile.mkdtemp(prefix=f"{directory.name}.partial-", dir=directory.parent))
     try:
@@ -103,6 +133,7 @@ def _opened(directory: Path) -> Prepared | None:
         summary = _Summary.model_validate_json((directory / SUMMARY_FILE).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
+    _mark(directory)  # before its bytes are read: from now on nobody clears it away
     if ROWS_FILE not in summary.files or first_damage(directory, summary.files) is not None:
         return None
     return Prepared(directory / ROWS_FILE, summary.dataset)

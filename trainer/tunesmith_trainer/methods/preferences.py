@@ -14,7 +14,7 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from tunesmith_trainer.contract import Configuration
-from tunesmith_trainer.contract.configuration import Learning
+from tunesmith_trainer.contract.outcome import Learning
 from tunesmith_trainer.methods.loop import Scheduled, balancing_weight
 from tunesmith_trainer.methods.reference_free import KnownReference
 
