@@ -1,4 +1,4 @@
-"""The few facts of a `config.json` that an estimate of memory needs; a preparation, which reads the file, tells them."""
+"""The few facts of a `config.json` that an estimate of memory needs; a preparation, which reads it, tells them."""
 
 import json
 from pathlib import Path

@@ -26,7 +26,7 @@ from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CONFIG_MAP, GPU_CLUSTER, LEASE, SHARED_VOLUME
 from tunesmith.planning.decision import EventNote, EventType
 from tunesmith.planning.name_book import without_what_is_over
-from tunesmith.planning.orphan_report import REPORT_KEY, OrphanReport, report_name, report_of
+from tunesmith.planning.orphan_report import REPORT_KEY, OrphanReport, ReportedOrphan, report_name, report_of
 from tunesmith.planning.orphans import (
     Found,
     Grounds,
@@ -58,10 +58,11 @@ def tell_nobody(raw: Raw, note: EventNote) -> None:
 
 @dataclass
 class _Eyeful:
-    """What the accounts show, and which account shows what."""
+    """What the accounts show, and which account shows what. `blind`: one of them has never answered this process."""
 
     things: dict[str, Found] = field(default_factory=dict)
     shown_by: dict[str, Account] = field(default_factory=dict)
+    blind: bool = False
 
 
 class OrphanSweep:
@@ -73,7 +74,7 @@ class OrphanSweep:
         self._ports = ports
         self._clouds = clouds
         self._tell = tell
-        self._memory: Mapping[str, Seen] = {}
+        self._memory: Mapping[str, Seen] | None = None
         self._orphans: tuple[Orphan, ...] = ()
         self._published: OrphanReport | None = None
         self._has_read_report = False
@@ -103,6 +104,7 @@ class OrphanSweep:
         for account in self._clouds.accounts_in_use(self._ports.clock.monotonic() - IN_USE_SECONDS):
             answers = await _answers(account, not_before)
             view = account.view()
+            eyeful.blind = eyeful.blind or view.begun is None
             for found in own_things(view.seen_clusters(), view.seen_volumes(), self._ports.installation):
                 eyeful.things.setdefault(found.id, found)
                 if answers:
@@ -115,21 +117,23 @@ class OrphanSweep:
 
     async def _judge(self, eyeful: _Eyeful, candidates: tuple[Found, ...]) -> None:
         now = self._ports.clock.now()
+        unseen = await self._unseen(eyeful)
         if not candidates:
-            self._memory = {}
-            await self._publish((), now)
+            self._memory = {} if not unseen else await self._remembered()
+            await self._publish(unseen, now)
             return
         owners = await self._owners()
         book, confirm = await self._clouds.names.read(), await self._clouds.names.confirmation_wanted()
         grounds = Grounds(owners, book, self._ports.installation, now, self._ports.clock.monotonic(), confirm)
-        result = sweep(without_owner(eyeful.things.values(), owners), await self._remembered(), grounds)
-        self._memory = result.memory
+        remembered, hidden = await self._remembered(), {each.found.id for each in unseen}
+        result = sweep(without_owner(eyeful.things.values(), owners), remembered, grounds)
+        self._memory = {**result.memory, **{key: since for key, since in remembered.items() if key in hidden}}
         present = frozenset(found.name for found in eyeful.things.values())
         if without_what_is_over(book, present=present, owned=owners.names, now=now) is not book:
             await self._clouds.names.change(
                 lambda each: without_what_is_over(each, present=present, owned=owners.names, now=now)
             )
-        await self._publish(result.orphans, now)
+        await self._publish((*result.orphans, *unseen), now)
         await self._announce(result, now)
         for orphan in result.delete:
             if orphan.found.id in eyeful.shown_by:
@@ -137,12 +141,20 @@ class OrphanSweep:
 
     async def _remembered(self) -> Mapping[str, Seen]:
         """What this process has seen before; at first, what the process before it had reported."""
-        if self._has_read_report:
+        if self._memory is not None:
             return self._memory
-        await self._read_report()
         now = self._ports.clock.monotonic()
-        reported = self._published.orphans if self._published is not None else ()
-        return {each.id: Seen(now, each.since, reported_before=True) for each in reported}
+        return {each.id: Seen(now, each.since, reported_before=True) for each in await self._reported()}
+
+    async def _unseen(self, eyeful: _Eyeful) -> tuple[Orphan, ...]:
+        """What was reported before and cannot be seen now: no list that was never read says that it is gone."""
+        if not eyeful.blind:
+            return ()
+        return tuple(each.orphan() for each in await self._reported() if each.id not in eyeful.things)
+
+    async def _reported(self) -> tuple[ReportedOrphan, ...]:
+        await self._read_report()
+        return self._published.orphans if self._published is not None else ()
 
     async def _owners(self) -> Owners:
         """As they stand at the API server now, after the provider was listed."""

@@ -17,6 +17,7 @@ from tunesmith.kube.kubeconfig import KubeconfigBroken, KubeconfigRefused, Remot
 from tunesmith.planning.cluster_observation import KubeconfigFacts
 
 RENEWED_AT = 0.8
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 WITHOUT_A_BEGINNING = timedelta(hours=1)
 """How long before its end a token is renewed that does not say when it was made."""
 
@@ -32,7 +33,7 @@ class Life:
     def renew_at(self) -> datetime:
         """At 80 % of it."""
         if self.begins is None or self.begins >= self.ends:
-            return self.ends - WITHOUT_A_BEGINNING
+            return max(self.ends, EARLIEST) - WITHOUT_A_BEGINNING
         return self.begins + (self.ends - self.begins) * RENEWED_AT
 
 
@@ -54,9 +55,9 @@ def certificate_life(access: RemoteAccess) -> Life | None:
         return None
     try:
         certificate = x509.load_pem_x509_certificate(access.client_certificate_pem.encode())
-    except ValueError:
+        return Life(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    except (ValueError, x509.InvalidVersion):
         return None
-    return Life(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 
 def token_life(token: str) -> Life | None:
@@ -66,7 +67,7 @@ def token_life(token: str) -> Life | None:
         return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return None
     if not isinstance(claims, dict):
         return None

@@ -41,10 +41,7 @@ def read_kubeconfig(text: str, *, allow_loopback: bool = False) -> RemoteAccess:
     """The access that a kubeconfig gives. Raises `KubeconfigRefused`."""
     if len(text) > LARGEST_CHARACTERS:
         raise KubeconfigRefused("it is larger than 256 KiB")
-    try:
-        config = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise KubeconfigBroken("it is not YAML") from error
+    config = _loaded(text)
     if not isinstance(config, dict) or not {"clusters", "contexts", "users"} <= config.keys():
         raise KubeconfigBroken("its clusters, users or contexts are missing")
     _only(
@@ -79,6 +76,26 @@ def is_forbidden_address(address: str, *, allow_loopback: bool = False) -> bool:
     if ip.is_loopback:
         return not allow_loopback
     return ip.is_link_local or ip.is_unspecified or ip.is_multicast or ip.is_reserved
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases: a few lines of them stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """As ever, but for an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise KubeconfigRefused("it repeats parts of itself by aliases, which no kubeconfig needs")
+        return super().compose_node(parent, index)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return _PlainLoader(text).get_single_data()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise KubeconfigBroken("it is not YAML") from error
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
+        # What looks like a date or a number and is none ends in one of these.
+        raise KubeconfigBroken("it holds a value that cannot be read") from error
 
 
 def _only(found: Any, what: str, allowed: set[str]) -> None:

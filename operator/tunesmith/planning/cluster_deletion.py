@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tunesmith.planning.actions import SetMetadata
-from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.cluster_account import last_record
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
@@ -14,6 +14,7 @@ from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.credential_secret import left_behind
 from tunesmith.planning.decision import Action, Decision, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import Ending, give_back, target_of
+from tunesmith.planning.incarnation import after_absence
 from tunesmith.planning.name_book import KeepName, Kept, keeping
 from tunesmith.planning.ownership import (
     ABANDON_ANNOTATION,
@@ -24,6 +25,7 @@ from tunesmith.planning.ownership import (
     way_out_of,
     without_finalizer,
 )
+from tunesmith.planning.provider import named_things
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
@@ -87,7 +89,9 @@ def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
         message = f"The cluster is held by the jobs {named}. Delete them, or wait for their end; then it is given back."
         return working(seen, Reason.HELD_BY_JOBS, message, status=_as_it_stands(seen), verdicts=_facts(seen))
     ends = [job.deleting_since + grace for job in seen.jobs if job.deleting_since is not None]
-    if not ends or isinstance(seen.nodes, Unknown) or max(ends) <= seen.around.now:
+    # An operator that has just started knows nothing of the nodes yet: that is no word of a dead cluster.
+    answers = not isinstance(seen.nodes, Unknown) or isinstance(seen.nodes, NotYet)
+    if not ends or not answers or max(ends) <= seen.around.now:
         return None
     message = "Jobs that are being deleted are saving; the cluster is given back when they are done."
     again = (max(ends) - seen.around.now) / timedelta(seconds=1)
@@ -126,6 +130,8 @@ def retained(seen: ClusterObservation) -> ClusterDecision | None:
     if seen.spec.deletion_policy is not DeletionPolicy.RETAIN or seen.status.cluster_id is None:
         return None
     message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) stays at the provider, and bills."
+    if seen.bought_beside:
+        message += f" So do more that were bought for this resource: {named_things(seen.bought_beside)}."
     note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
     return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
@@ -154,7 +160,17 @@ def _ending(seen: ClusterObservation) -> Ending:
 
 
 def _over(seen: ClusterObservation, note: EventNote | None) -> ClusterDecision:
+    if seen.status.cluster_id is not None and seen.bought_beside:
+        return _the_other_next(seen)
     return let_go(seen) if note is None else let_go(seen, note)
+
+
+def _the_other_next(seen: ClusterObservation) -> ClusterDecision:
+    """An order that came later than anybody could wait for has bought another: it is given back like the first."""
+    message = f"Cluster '{seen.status.cluster_id}' is gone. The provider has more of this resource: "
+    message += f"{named_things(seen.bought_beside)}. They are given back as well."
+    note = EventNote(EventType.WARNING, Reason.DUPLICATE_FOUND, message)
+    return working(seen, Reason.DELETING, message, status=after_absence(seen), events=(note,))
 
 
 def _as_it_stands(seen: ClusterObservation) -> GPUClusterStatus | None:

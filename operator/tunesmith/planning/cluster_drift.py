@@ -15,7 +15,7 @@ from tunesmith.planning.cluster_choice import all_choices
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_order import BILLING_WORDS
 from tunesmith.planning.preemption import is_another_size
-from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
+from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster, named_things
 from tunesmith.planning.reservation import moved_end
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition
@@ -28,6 +28,8 @@ from tunesmith.resources.timestamps import format_time
 
 CLUSTER_TYPE_WORDS = {ClusterType.KUBERNETES: "KUBERNETES", ClusterType.SLURM: "SLURM"}
 SIZE = "spec.nodes"
+UNSEEN_AFTER_SECONDS, UNSEEN_AFTER_INTERVALS = 600, 10
+"""How old the newest look must be, at the least, before it counts as none."""
 MOST_NAMED = 8
 
 
@@ -46,10 +48,12 @@ class Difference:
 
 def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     """Condition Drifted: whether somebody changed the cluster, or the provider has more than one."""
-    others = [each for each in seen.provider.own_clusters(seen.name) if each.id != cluster.id]
+    if is_unseen(seen):
+        text = f"The provider could not be looked at for more than {_unseen_seconds(seen)} s, so nobody knows."
+        return Verdict(None, Reason.PROVIDER_UNREACHABLE, text)
+    others = seen.bought_beside
     if others:
-        named = ", ".join(f"'{other.name}' ({other.id})" for other in others)
-        text = f"The provider has more clusters of this resource: {named}. Delete them there: they bill."
+        text = f"The provider has more clusters of this resource: {named_things(others)}. Delete them there: they bill."
         return Verdict(True, Reason.DUPLICATE_FOUND, text)
     found = differences(seen, cluster)
     if not found:
@@ -65,12 +69,19 @@ def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     return Verdict(True, Reason.DRIFTED, f"The provider's cluster is not as wanted: {_listed(drifted)}.{advice}")
 
 
+def is_unseen(seen: ClusterObservation) -> bool:
+    """The newest look is so old that it says nothing of the cluster of now."""
+    begun = seen.provider.begun
+    return begun is not None and seen.around.monotonic - begun > _unseen_seconds(seen)
+
+
 def was_as_wanted(seen: ClusterObservation) -> bool:
     """Under this very spec the cluster was as wanted before, or its drift was told already."""
     before = find_condition(seen.status.conditions, "Drifted")
     if before is None or before.observed_generation != seen.resource.metadata.generation:
         return False
-    return before.reason in {Reason.AS_WANTED, Reason.DRIFTED, Reason.SIZE_CHANGED_OUTSIDE}
+    known = {Reason.AS_WANTED, Reason.DRIFTED, Reason.SIZE_CHANGED_OUTSIDE}
+    return before.reason in {*known, Reason.PROVIDER_UNREACHABLE}
 
 
 def differences(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[Difference, ...]:
@@ -124,6 +135,10 @@ def _changeable(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[
         yield from _end(seen, cluster)
     yield from _components(spec, cluster)
     yield from _add_ons(spec, cluster)
+
+
+def _unseen_seconds(seen: ClusterObservation) -> int:
+    return max(UNSEEN_AFTER_SECONDS, UNSEEN_AFTER_INTERVALS * seen.spec.drift.interval_seconds)
 
 
 def _end(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:

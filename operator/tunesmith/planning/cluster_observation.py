@@ -40,10 +40,13 @@ class NoCredential:
     message: str
 
 
+PREPAID = frozenset({"RESERVED", "SCHEDULED_CAPACITY"})  # provider: billing types that are paid ahead
+
 REFUSALS = frozenset(
     {
         Reason.OUT_OF_STOCK,
         Reason.RATE_LIMITED,
+        Reason.ORDER_NOT_SENT,
         Reason.CREDENTIALS_REFUSED,
         Reason.NO_CREDIT,
         Reason.PROVIDER_REFUSED,
@@ -74,13 +77,14 @@ class NamedVolume:
 
 @dataclass(frozen=True)
 class JobUse:
-    """A FineTuneJob that was admitted to this cluster and has not ended. `nodes` are those it holds.
+    """A FineTuneJob that was admitted to this cluster and has not ended. `nodes` are those it holds `gpus` of.
 
     `saved` is when its newest checkpoint was complete, or when it was admitted: what it did since would be done again.
     """
 
     name: str
     nodes: frozenset[str] = frozenset()
+    gpus: int = 0
     deleting_since: datetime | None = None
     saved: datetime | None = None
 
@@ -199,6 +203,11 @@ class ClusterObservation:
         """The cluster whose id is recorded, when the provider shows it."""
         return None if self.status.cluster_id is None else self.provider.cluster(self.status.cluster_id)
 
+    @property
+    def bought_beside(self) -> tuple[ProviderCluster, ...]:
+        """Clusters of this resource's own name besides the one that is recorded; oldest first."""
+        return tuple(each for each in self.provider.own_clusters(self.name) if each.id != self.status.cluster_id)
+
     @cached_property
     def recorded_nodes(self) -> Mapping[str, ProviderNode]:
         """The provider's records of the cluster's GPU nodes, by their name in the cluster's own Kubernetes."""
@@ -294,7 +303,11 @@ class ClusterObservation:
         if self.spec.billing.type is not BillingType.ON_DEMAND:
             return True
         found = self.bought
-        return found is not None and (found.billing_type != "ON_DEMAND" or found.reserved_gpus > 0)
+        if found is None:
+            return False
+        # A word that is missing or not known: of our own purchase the order tells, of an adopted cluster nothing does.
+        own_order = self.spec.adopt is None and found.billing_type not in PREPAID
+        return found.reserved_gpus > 0 or (found.billing_type != "ON_DEMAND" and not own_order)
 
     @property
     def wanted_nodes(self) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tunesmith.planning.actions import SetFinalizer
+from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_account import bought_now
 from tunesmith.planning.cluster_changes import components_hash
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit
 from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, NamedVolume, quietly, stalled, working
 from tunesmith.planning.cluster_order import cluster_order
-from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, why_this_choice
+from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, unsent, why_this_choice
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
 from tunesmith.planning.name_book import RecordName
@@ -28,6 +29,7 @@ from tunesmith.planning.purchase import (
     Pause,
     Post,
     PurchaseMemory,
+    Unsent,
     may_have_been_posted,
     may_have_lost_its_intent,
     next_step,
@@ -58,6 +60,8 @@ def choice_is_wrong(seen: ClusterObservation) -> ClusterDecision | None:
     """Region, GPU type, driver and the volume's region are compared with what there is before money is spent."""
     if seen.status.cluster_id is not None:
         return None
+    if isinstance(seen.provider.regions, Unknown):
+        return _offer_unseen(seen, seen.provider.regions)
     left_out = seen.unfit_choices
     answer = _no_choice_is_left(seen, left_out) if not seen.fit_choices else quietly(seen)
     if seen.intent is None:
@@ -65,6 +69,13 @@ def choice_is_wrong(seen: ClusterObservation) -> ClusterDecision | None:
     if all(each.choice != seen.choice for each in left_out):
         return None
     return _give_up_the_order(seen, seen.intent, answer)
+
+
+def _offer_unseen(seen: ClusterObservation, regions: Unknown) -> ClusterDecision:
+    """A region, a GPU type or a driver that cannot be looked up cannot be ordered as it was asked for."""
+    message = f"The provider's list of regions could not be read: {regions.why} Nothing is bought before it is."
+    answer = working(seen, Reason.PROVIDER_UNREACHABLE, message)
+    return answer if seen.intent is None else _give_up_the_order(seen, seen.intent, answer)
 
 
 def _no_choice_is_left(seen: ClusterObservation, left_out: tuple[Unfit, ...]) -> ClusterDecision:
@@ -224,6 +235,8 @@ def buy(seen: ClusterObservation) -> ClusterDecision | None:
             return record_id(seen, made_id)
         case CloseIntent(refusal):
             return refused(seen, refusal)
+        case Unsent(seconds, why):
+            return unsent(seen, why, again=seconds)
         case Pause(seconds, refusal):
             return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
 

@@ -31,14 +31,14 @@ ClusterDecision = Decision[GPUClusterStatus]
 WAITS_BY_ITSELF = frozenset({ErrorClass.OUT_OF_STOCK, ErrorClass.RATE_LIMITED})
 """Refusals that pass without anybody's doing; after the others somebody must do something."""
 
-_REASONS = {
+REASONS = {
     ErrorClass.RATE_LIMITED: Reason.RATE_LIMITED,
     ErrorClass.UNAUTHENTICATED: Reason.CREDENTIALS_REFUSED,
     ErrorClass.FORBIDDEN: Reason.CREDENTIALS_REFUSED,
     ErrorClass.NO_CREDIT: Reason.NO_CREDIT,
 }
 
-_WAY_OUT = {
+WAY_OUT = {
     ErrorClass.RATE_LIMITED: "It is tried again after a pause.",
     ErrorClass.UNAUTHENTICATED: "Put a valid API key into the credential's Secret.",
     ErrorClass.FORBIDDEN: "Give the API key the right to buy in this project, or use another key.",
@@ -68,6 +68,16 @@ def refused(seen: ClusterObservation, refusal: Failure, *, again: float | None =
     )
 
 
+def unsent(seen: ClusterObservation, why: Failure, *, again: float) -> ClusterDecision:
+    """The order never left this process: nothing was bought, and the same is tried again."""
+    message = f"{why.message} Nothing was bought. It is tried again."
+    events: tuple[EventNote, ...] = ()
+    if reason_of(seen.status.conditions, "Provisioned") != Reason.ORDER_NOT_SENT:
+        events = (EventNote(EventType.WARNING, Reason.ORDER_NOT_SENT, message),)
+    verdicts = {"Provisioned": Verdict(False, Reason.ORDER_NOT_SENT, message)}
+    return working(seen, Reason.ORDER_NOT_SENT, message, verdicts=verdicts, events=events, again=again)
+
+
 def _explained(seen: ClusterObservation, refusal: Failure) -> tuple[Reason, str]:
     """The reason, and what to do: by the provider's own words where they are understood, else by the kind of error."""
     if refusal.known is KnownMessage.DRIVER_MISSING:
@@ -82,7 +92,7 @@ def _explained(seen: ClusterObservation, refusal: Failure) -> tuple[Reason, str]
             "volume cannot be moved. Name one with `bindingMode` 'WaitForFirstCluster', which is made with the "
             "cluster and so beside it, or try another GPU type."
         )
-    return _REASONS.get(refusal.error, Reason.PROVIDER_REFUSED), _WAY_OUT.get(refusal.error, _CHECK_SPEC)
+    return REASONS.get(refusal.error, Reason.PROVIDER_REFUSED), WAY_OUT.get(refusal.error, _CHECK_SPEC)
 
 
 def resting(seen: ClusterObservation) -> ClusterDecision | None:

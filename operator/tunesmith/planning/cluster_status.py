@@ -136,7 +136,7 @@ def ready_gpus(nodes: tuple[NodeFact, ...]) -> int:
 
 def with_counts(seen: ClusterObservation) -> GPUClusterStatus:
     """The status with the counts of now."""
-    held = sum(len(job.nodes) for job in seen.jobs) * GPUS_PER_NODE
+    held = sum(job.gpus for job in seen.jobs)
     desired = None if seen.spec.nodes is None else seen.wanted_nodes  # nobody asked for a size: none is invented
     if isinstance(seen.nodes, Unknown):
         ready, gpus = _as_last_seen(seen)

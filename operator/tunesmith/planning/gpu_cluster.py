@@ -227,7 +227,12 @@ def key_is_refused(seen: ClusterObservation) -> ClusterDecision | None:
     if refusal is None:
         return None
     message = f"{refusal.message} Put a valid API key into the credential's Secret; it is used at once."
-    return stalled(seen, Reason.CREDENTIALS_REFUSED, message, LookAtProvider(seen.around.monotonic))
+    look = LookAtProvider(seen.around.monotonic)
+    cluster = seen.bought
+    if cluster is None:
+        return stalled(seen, Reason.CREDENTIALS_REFUSED, message, look)
+    status, facts = as_seen(seen, cluster), standing(seen, cluster)
+    return stalled(seen, Reason.CREDENTIALS_REFUSED, message, look, status=status, verdicts=facts)
 
 
 def credential_followed(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
@@ -253,7 +258,7 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
     if cluster_id is None or seen.bought is not None:
         return None
     if is_lost(seen) and not is_recreated(seen):
-        return quietly(seen)  # until it is shown again, which every look asks for
+        return _still_lost(seen, cluster_id)  # until it is shown again, which every look asks for
     if not credential_can_tell(seen):
         return stalled(
             seen,
@@ -360,6 +365,13 @@ def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> fl
 def is_lost(seen: ClusterObservation) -> bool:
     """It was written down before that the cluster vanished."""
     return reason_of(seen.status.conditions, "Provisioned") in {Reason.GONE, Reason.RESERVATION_ENDED}
+
+
+def _still_lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
+    """It was told; another spec is answered with the same words, so that nobody takes it for not yet looked at."""
+    if seen.status.observed_generation == seen.resource.metadata.generation:
+        return quietly(seen)
+    return replace(_lost(seen, cluster_id), events=())
 
 
 def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:

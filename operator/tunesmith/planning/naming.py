@@ -34,11 +34,15 @@ class ProviderName:
 
     def is_same_object(self, other: ProviderName) -> bool:
         """Given by the same installation to the same object, whatever the incarnation."""
-        return (self.installation, self.identity, self.uid) == (other.installation, other.identity, other.uid)
+        return self.is_called_like(other) and (self.installation, self.uid) == (other.installation, other.uid)
 
     def is_predecessor_of(self, other: ProviderName) -> bool:
         """The same kind, namespace and name, but another object or another installation."""
-        return self.identity == other.identity and not self.is_same_object(other)
+        return self.is_called_like(other) and not self.is_same_object(other)
+
+    def is_called_like(self, other: ProviderName) -> bool:
+        """The same kind, namespace and name. Of thousands of resources two may share the short hash, so both count."""
+        return (self.identity, self.text) == (other.identity, other.text)
 
 
 def provider_name(

@@ -58,6 +58,8 @@ class Owners:
     identities: frozenset[str] = frozenset()
     left_behind: frozenset[str] = frozenset()
     """Identities of resources that were told (`BuyNew`) to leave what was bought for them before."""
+    served: frozenset[str] = frozenset()
+    """Identities of resources that have theirs: nobody asks them any more about another of their like."""
 
     def answer_for(self, found: Found) -> bool:
         """Some resource has bought it, means to, has adopted it, or is being asked about it."""
@@ -136,6 +138,7 @@ def owners_of(raws: Iterable[Raw], installation: Installation) -> Owners:
     objects: set[tuple[str, str]] = set()
     identities: set[str] = set()
     left_behind: set[str] = set()
+    served: set[str] = set()
     for raw in raws:
         meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
         adopt = spec.get("adopt") or {}
@@ -150,9 +153,18 @@ def owners_of(raws: Iterable[Raw], installation: Installation) -> Owners:
         )
         own = _own(raw, installation)
         objects.add((own.identity, own.uid))
-        # A resource that may take over what was bought for its like is being asked about it.
-        (left_behind if spec.get("adoptionPolicy") == "BuyNew" else identities).add(own.identity)
-    return Owners(frozenset(ids), frozenset(names), frozenset(objects), frozenset(identities), frozenset(left_behind))
+        # A resource that may take over what was bought for its like is being asked about it, until it has its own.
+        has_its_own = status.get("clusterID") or status.get("volumeID")
+        asked = served if has_its_own else identities
+        (left_behind if spec.get("adoptionPolicy") == "BuyNew" else asked).add(own.identity)
+    return Owners(
+        frozenset(ids),
+        frozenset(names),
+        frozenset(objects),
+        frozenset(identities),
+        frozenset(left_behind),
+        frozenset(served),
+    )
 
 
 def without_owner(found: Iterable[Found], owners: Owners) -> tuple[Found, ...]:
@@ -230,6 +242,8 @@ def _orphan(found: Found, seen: Seen, grounds: Grounds) -> Orphan:
     stays = _brake(found, entry, grounds.installation, grounds.now)
     if not stays and found.parsed is not None and found.parsed.identity in grounds.owners.left_behind:
         stays = "its resource was told to leave it (`adoptionPolicy: BuyNew`)"
+    if not stays and found.parsed is not None and found.parsed.identity in grounds.owners.served:
+        stays = "a resource of the name that it was bought for lives, and has another"
     if not stays and grounds.confirm_book:
         stays = f"the book of names was copied or restored from a backup; {grounds.confirm_book} to believe it"
     return Orphan(found, seen.wall, entry.kept, entry.ordered, hourly, stays)

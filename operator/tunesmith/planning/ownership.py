@@ -66,7 +66,7 @@ def way_out_of(metadata: Metadata) -> str:
 def annotated_name(metadata: Metadata, own: ProviderName) -> ProviderName | None:
     """The annotated name, when it is of our own identity; a name copied from another resource is not believed."""
     parsed = parse_provider_name(metadata.annotations.get(NAME_ANNOTATION, ""))
-    return parsed if parsed is not None and parsed.identity == own.identity else None
+    return parsed if parsed is not None and parsed.is_called_like(own) else None
 
 
 def was_restored(metadata: Metadata, own: ProviderName) -> bool:

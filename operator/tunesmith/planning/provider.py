@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -320,6 +320,11 @@ class ProviderView:
         """Living volumes of the same identity, but of another uid or installation."""
         found = [v for v in self.seen_volumes() if v.parsed_name is not None and v.parsed_name.is_predecessor_of(name)]
         return tuple(sorted((v for v in found if v.status != "deleting"), key=lambda volume: volume.id))
+
+
+def named_things(things: Iterable[ProviderCluster | ProviderVolume]) -> str:
+    """Their names and ids, in words."""
+    return ", ".join(f"'{each.name}' ({each.id})" for each in things)
 
 
 def _age(cluster: ProviderCluster) -> tuple[str, str]:

@@ -33,6 +33,8 @@ DEFINITE_REFUSALS = frozenset(
 
 FIRST_REFUSAL_PAUSE_SECONDS = 15.0
 LONGEST_REFUSAL_PAUSE_SECONDS = 900.0
+FIRST_UNSENT_PAUSE_SECONDS = 1.0
+LONGEST_UNSENT_PAUSE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class IntentMark:
 class PurchaseMemory:
     """What this process remembers of one resource's dealings with the provider; lost with the process, by design.
 
+    `unsent` counts orders in a row that never left this process, `last_unsent` is when the newest was kept back.
     `absent_since` is when the first clean look began that lacked `absent_target`, the id or name that was looked for.
     `named` says that this process itself gave the object its finalizer and name, so before that nothing was bought.
     """
@@ -84,6 +87,8 @@ class PurchaseMemory:
     refusals: int = 0
     last_refused: float | None = None
     last_refusal: Failure | None = None
+    unsent: int = 0
+    last_unsent: float | None = None
     last_write: float | None = None
     delete_sent: float | None = None
     absent_target: str | None = None
@@ -119,13 +124,18 @@ class PurchaseMemory:
                 refusals=0,
                 last_refused=None,
                 last_refusal=None,
+                unsent=0,
+                last_unsent=None,
                 last_write=monotonic,
                 delete_sent=None,
             )
         mark = replace(self.mark, answer=answer)
-        if mark.refused is None or answer.error is ErrorClass.NOT_SENT:
-            return replace(self, mark=mark)
-        return replace(self, mark=mark, refusals=self.refusals + 1, last_refused=monotonic, last_refusal=answer)
+        if answer.error is ErrorClass.NOT_SENT:
+            return replace(self, mark=mark, unsent=self.unsent + 1, last_unsent=monotonic)
+        heard = replace(self, mark=mark, unsent=0, last_unsent=None)
+        if mark.refused is None:
+            return heard
+        return replace(heard, refusals=self.refusals + 1, last_refused=monotonic, last_refusal=answer)
 
     def with_write(self, monotonic: float) -> PurchaseMemory:
         """The memory after a change at the provider: only lists begun later tell what came of it."""
@@ -258,13 +268,21 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Unsent:
+    """The order never left this process, and is not tried again for `seconds`."""
+
+    seconds: float
+    why: Failure
+
+
+@dataclass(frozen=True)
 class Made:
     """This process's POST was answered with the id of what was made."""
 
     id: str
 
 
-Step = OpenIntent | CloseIntent | LookFirst | Post | Pause | Made
+Step = OpenIntent | CloseIntent | LookFirst | Post | Pause | Unsent | Made
 
 
 def next_step(intent: Intent | None, memory: PurchaseMemory, lists_begun: float | None, around: Circumstances) -> Step:
@@ -283,7 +301,7 @@ def next_step(intent: Intent | None, memory: PurchaseMemory, lists_begun: float 
     if mark.refused is not None and mark.refused.error is not ErrorClass.NOT_SENT:
         return CloseIntent(mark.refused)
     if mark.never_posted:
-        return _own_and_unused(mark, lists_begun, around)
+        return _kept_back(mark, memory, around) or _own_and_unused(mark, lists_begun, around)
     return _ambiguous(intent, mark, lists_begun, around)
 
 
@@ -336,6 +354,18 @@ def _without_intent(memory: PurchaseMemory, lists_begun: float | None, around: C
     if lists_begun is None or lists_begun < memory.first_seen:
         return LookFirst(memory.first_seen)
     return OpenIntent("nothing was bought yet")
+
+
+def _kept_back(mark: IntentMark, memory: PurchaseMemory, around: Circumstances) -> Unsent | None:
+    """What kept the order back may last (a full disk, a provider that is left alone): no haste, and it is told."""
+    if mark.refused is None or memory.last_unsent is None:
+        return None
+    interval = FIRST_UNSENT_PAUSE_SECONDS * 2.0 ** min(max(memory.unsent - 1, 0), 10)
+    pause = mark.refused.retry_after_seconds or min(interval, LONGEST_UNSENT_PAUSE_SECONDS) * (
+        0.5 + 0.5 * around.jitter
+    )
+    left = memory.last_unsent + pause - around.monotonic
+    return Unsent(left, mark.refused) if left > 0 else None
 
 
 def _own_and_unused(mark: IntentMark, lists_begun: float | None, around: Circumstances) -> Step:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.cluster_observation import NoCredential
 from tunesmith.planning.credential_secret import following_secret, refusal_of_key
@@ -43,7 +45,14 @@ from tunesmith.planning.volume_purchase import (
     record,
     region_is_wrong,
 )
-from tunesmith.planning.volume_status import as_seen, broken_at_provider, deleted_outside, facts, still_made
+from tunesmith.planning.volume_status import (
+    as_seen,
+    broken_at_provider,
+    deleted_outside,
+    facts,
+    still_made,
+    with_news_of_duplicates,
+)
 from tunesmith.resources.not_implemented import set_but_not_implemented
 from tunesmith.resources.purchase import AdoptionPolicy
 from tunesmith.resources.reasons import Reason
@@ -55,7 +64,7 @@ INTERVAL_SECONDS = 60.0
 def decide(seen: VolumeObservation) -> VolumeDecision:
     """What to do next for one SharedVolume. Pure."""
     decision = with_adoption_words(seen, _managed(seen) if seen.may_change else _observed(seen))
-    decision = seen_lately(seen, credential_followed(seen, decision))
+    decision = seen_lately(seen, credential_followed(seen, with_news_of_duplicates(seen, decision)))
     return without_touching(seen, accounted(seen, decision))
 
 
@@ -218,23 +227,16 @@ def lost_from_provider(seen: VolumeObservation) -> VolumeDecision | None:
     if volume_id is None or seen.bought is not None:
         return None
     if reason_of(seen.status.conditions, "Ready") == Reason.GONE:
-        return quietly(seen)
+        if seen.status.observed_generation == seen.resource.metadata.generation:
+            return quietly(seen)
+        return replace(_gone(seen, volume_id), events=())
     if not credential_can_tell(seen):
         message = f"The API key is not the one that bought volume '{volume_id}', and shows nothing of its project. "
         message += "Nothing is touched. Give the credential of the account that pays for it."
         return tell(seen, Standing.STALLED, Reason.CREDENTIAL_MISMATCH, message)
     begun = seen.provider.not_found.get(volume_id)
     if begun is not None and is_absent_twice(seen.memory, volume_id, begun, seen.around):
-        message = f"Volume '{volume_id}' is gone from the provider with its data; this resource did not delete it. "
-        message += "Delete the resource and create it again for a new one."
-        verdicts = {
-            "Provisioned": Verdict(False, Reason.GONE, message),
-            "InUse": Verdict(False, Reason.GONE, message),
-            "Resizing": Verdict(False, Reason.GONE, message),
-        }
-        status = seen.status.model_copy(update={"provider_status": None, "bound_to": None})
-        events = (EventNote(EventType.WARNING, Reason.GONE, message),)
-        return tell(seen, Standing.STALLED, Reason.GONE, message, status=status, verdicts=verdicts, events=events)
+        return _gone(seen, volume_id)
     due = seen.provider.begun or 0.0
     if seen.memory.absent_target == volume_id and seen.memory.absent_since is not None:
         due = seen.memory.absent_since + seen.around.installation.absence_interval_seconds
@@ -242,6 +244,19 @@ def lost_from_provider(seen: VolumeObservation) -> VolumeDecision | None:
         return quietly(seen, LookAtProvider(due, volume_id=volume_id))
     message = f"The provider does not show volume '{volume_id}'. It is looked for once again."
     return tell(seen, Standing.WORKING, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
+
+
+def _gone(seen: VolumeObservation, volume_id: str) -> VolumeDecision:
+    message = f"Volume '{volume_id}' is gone from the provider with its data; this resource did not delete it. "
+    message += "Delete the resource and create it again for a new one."
+    verdicts = {
+        "Provisioned": Verdict(False, Reason.GONE, message),
+        "InUse": Verdict(False, Reason.GONE, message),
+        "Resizing": Verdict(False, Reason.GONE, message),
+    }
+    status = seen.status.model_copy(update={"provider_status": None, "bound_to": None})
+    events = (EventNote(EventType.WARNING, Reason.GONE, message),)
+    return tell(seen, Standing.STALLED, Reason.GONE, message, status=status, verdicts=verdicts, events=events)
 
 
 def in_order(seen: VolumeObservation) -> VolumeDecision:

@@ -152,8 +152,8 @@ def _batch(seen: JobObservation, allowed: MethodLimits, world: int, done: Estima
     """The batch that is wanted, or the largest. Once the data is prepared it stays, in bites that may be smaller."""
     before = _before(seen)
     if before is not None and before.micro_batch and before.gradient_accumulation:
-        batch = Batch(before.micro_batch, before.gradient_accumulation, world)
-        return batch if seen.attempt > 0 else _batch_that_fits(batch, done)
+        known = Batch(before.micro_batch, before.gradient_accumulation, world)
+        return known if seen.attempt > 0 else _batch_that_fits(known, done)
     if done is not None and not done.fits:
         return Refusal("DoesNotFit", does_not_fit(done))
     wanted, limits = seen.spec.training.batch_size, _batch_limits(allowed)

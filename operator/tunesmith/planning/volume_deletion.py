@@ -6,6 +6,7 @@ from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.claims import volume_owner_elsewhere
 from tunesmith.planning.credential_secret import left_behind
 from tunesmith.planning.decision import Action, EventNote, EventType, first_answer
+from tunesmith.planning.giving_back import FAILURES_BEFORE_TOLD, UNANSWERED_AFTER
 from tunesmith.planning.name_book import KeepName, Kept, keeping
 from tunesmith.planning.orders import DeleteVolume
 from tunesmith.planning.ownership import (
@@ -18,7 +19,7 @@ from tunesmith.planning.ownership import (
     way_out_of,
     without_finalizer,
 )
-from tunesmith.planning.provider import Credential
+from tunesmith.planning.provider import Credential, ProviderVolume, named_things
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
 from tunesmith.planning.verdict import Standing, Verdict
 from tunesmith.planning.volume_account import last_record
@@ -32,6 +33,7 @@ from tunesmith.planning.volume_purchase import (
     record_id,
 )
 from tunesmith.planning.volume_status import users
+from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
 from tunesmith.resources.reasons import Reason
 
@@ -167,6 +169,8 @@ def retained(seen: VolumeObservation) -> VolumeDecision | None:
     if not _is_kept(seen):
         return None
     message = f"Volume '{seen.status.provider_name}' ({seen.status.volume_id}) stays at the provider, and bills."
+    if seen.bought_beside:
+        message += f" So do more that were made for this resource: {named_things(seen.bought_beside)}."
     note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
     return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
 
@@ -181,7 +185,26 @@ def still_there(seen: VolumeObservation) -> VolumeDecision | None:
     status = seen.status.model_copy(update={"provider_status": volume.status, "bound_to": None})
     actions = () if waits else (DeleteVolume(volume.id),)
     verdicts = {"Provisioned": Verdict(False, Reason.DELETING, message)}
+    trouble = _unanswered(seen, volume)
+    if trouble is not None:
+        reason = Reason.NOT_GIVEN_BACK
+        return tell(seen, Standing.STALLED, reason, trouble, *actions, status=status, verdicts=verdicts)
     return tell(seen, Standing.WORKING, Reason.DELETING, message, *actions, status=status, verdicts=verdicts)
+
+
+def _unanswered(seen: VolumeObservation, volume: ProviderVolume) -> str | None:
+    """Why the user must know: the provider refuses the delete, or takes too long over it. It is asked on either way."""
+    way_out = f"Mend that; or {way_out_of(seen.resource.metadata).format(target=volume.id)}"
+    failed = seen.around.failure_of(DeleteVolume(volume.id))
+    if failed is not None and failed.count >= FAILURES_BEFORE_TOLD:
+        return f"The provider does not delete volume '{volume.name}': {failed.failure.message} It bills on. {way_out}"
+    told = find_condition(seen.status.conditions, "Provisioned")
+    if told is None or told.reason != Reason.DELETING:
+        return None
+    since = max(told.last_transition_time, seen.resource.metadata.deletion_timestamp or seen.around.now)
+    if seen.around.now - since < UNANSWERED_AFTER:
+        return None
+    return f"The provider has not taken volume '{volume.name}' away within an hour, and may bill it. {way_out}"
 
 
 def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
@@ -254,6 +277,8 @@ def _absence_of_id(seen: VolumeObservation, volume_id: str) -> VolumeDecision:
 def _second_look(seen: VolumeObservation, target: str, begun: float) -> VolumeDecision:
     if is_absent_twice(seen.memory, target, begun, seen.around):
         message = f"The provider has nothing left of '{target}'."
+        if seen.status.volume_id is not None and seen.bought_beside:
+            return _the_other_next(seen)
         return let_go(seen, EventNote(EventType.NORMAL, Reason.DELETED, message))
     since = seen.memory.absent_since if seen.memory.absent_target == target else None
     due = (since if since is not None else begun) + seen.around.installation.absence_interval_seconds
@@ -271,6 +296,15 @@ def _second_look(seen: VolumeObservation, target: str, begun: float) -> VolumeDe
         verdicts=verdicts,
         again=due - seen.around.monotonic if waits else None,
     )
+
+
+def _the_other_next(seen: VolumeObservation) -> VolumeDecision:
+    """An order that came later than anybody could wait for has made another: it is given back like the first."""
+    message = f"Volume '{seen.status.volume_id}' is gone. The provider has more of this resource: "
+    message += f"{named_things(seen.bought_beside)}. They are deleted with their data as well."
+    note = EventNote(EventType.WARNING, Reason.DUPLICATE_FOUND, message)
+    status = seen.status.model_copy(update={"volume_id": None, "provider_name": None, "provider_status": None})
+    return tell(seen, Standing.WORKING, Reason.DELETING, message, status=status, events=(note,))
 
 
 def _target(seen: VolumeObservation) -> str | None:

@@ -133,6 +133,12 @@ class VolumeObservation:
         return None if self.status.volume_id is None else self.provider.volume(self.status.volume_id)
 
     @property
+    def bought_beside(self) -> tuple[ProviderVolume, ...]:
+        """Volumes of this resource's own name besides the one that is recorded, by id."""
+        own = self.provider.own_volumes(self.name)
+        return tuple(each for each in own if each.id != self.status.volume_id and each.status != "deleting")
+
+    @property
     def holder(self) -> ProviderCluster | None:
         """The provider's cluster that holds the volume. The volume itself does not say."""
         return None if self.status.volume_id is None else self.provider.holder_of(self.status.volume_id)

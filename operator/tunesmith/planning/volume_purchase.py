@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tunesmith.planning.actions import SetFinalizer
 from tunesmith.planning.circumstances import Known
+from tunesmith.planning.cluster_refusal import REASONS, WAITS_BY_ITSELF, WAY_OUT
 from tunesmith.planning.decision import ErrorClass, EventNote, EventType, Failure
 from tunesmith.planning.orders import BuyVolume, VolumeOrder
 from tunesmith.planning.ownership import ABANDON_ANNOTATION, IN_USE_FINALIZER
@@ -19,6 +20,7 @@ from tunesmith.planning.purchase import (
     OpenIntent,
     Pause,
     Post,
+    Unsent,
     may_have_lost_its_intent,
     next_step,
     settled_at,
@@ -29,8 +31,6 @@ from tunesmith.planning.volume_observation import NamingCluster, VolumeDecision,
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolumeStatus, VolumeCreateIntent
 
-WAITS_BY_ITSELF = frozenset({ErrorClass.OUT_OF_STOCK, ErrorClass.RATE_LIMITED})
-
 
 def found_by_name(seen: VolumeObservation) -> VolumeDecision | None:
     """A volume of our own name is ours, whoever's request made it."""
@@ -39,7 +39,7 @@ def found_by_name(seen: VolumeObservation) -> VolumeDecision | None:
     own = [volume for volume in seen.provider.own_volumes(seen.name) if volume.status != "deleting"]
     if not own:
         return None
-    return record(seen, own[0], duplicates=tuple(own[1:]))
+    return record(seen, own[0])  # of further ones the condition tells, as long as they are there
 
 
 def region_is_wrong(seen: VolumeObservation) -> VolumeDecision | None:
@@ -107,6 +107,11 @@ def buy(seen: VolumeObservation) -> VolumeDecision | None:
             return record_id(seen, made_id)
         case CloseIntent(refusal):
             return refused(seen, refusal)
+        case Unsent(seconds, why):
+            message = f"{why.message} Nothing was bought. It is tried again."
+            verdicts = {"Provisioned": Verdict(False, Reason.ORDER_NOT_SENT, message)}
+            reason = Reason.ORDER_NOT_SENT
+            return tell(seen, Standing.WORKING, reason, message, verdicts=verdicts, again=seconds)
         case Pause(seconds, refusal):
             return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
 
@@ -213,9 +218,9 @@ def region_of(seen: VolumeObservation, volume_id: str) -> str | None:
 def refused(seen: VolumeObservation, refusal: Failure, *, again: float = 0.0) -> VolumeDecision:
     """The provider said no for certain: nothing was bought, and the intent is closed."""
     by_itself = refusal.error in WAITS_BY_ITSELF
-    reason = Reason.OUT_OF_STOCK if refusal.error is ErrorClass.OUT_OF_STOCK else Reason.PROVIDER_REFUSED
-    message = f"{refusal.message} Nothing was bought."
-    message += " It is tried again." if by_itself else " Mend the key, the account or `spec`; it is tried again."
+    reason = {**REASONS, ErrorClass.OUT_OF_STOCK: Reason.OUT_OF_STOCK}.get(refusal.error, Reason.PROVIDER_REFUSED)
+    what_to_do = "" if by_itself else f" {WAY_OUT.get(refusal.error, 'Compare `spec` with what the provider offers.')}"
+    message = f"{refusal.message} Nothing was bought.{what_to_do} It is tried again."
     events: tuple[EventNote, ...] = ()
     if reason_of(seen.status.conditions, "Provisioned") != reason:
         events = (EventNote(EventType.WARNING, reason, message),)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.decision import EventNote, EventType
-from tunesmith.planning.provider import Credential, ProviderVolume
+from tunesmith.planning.provider import Credential, ProviderVolume, named_things
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, tell
 from tunesmith.planning.volume_purchase import region_of
 from tunesmith.planning.volume_usage import shown_bytes
+from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolumeStatus
 
@@ -99,10 +102,18 @@ def as_seen(seen: VolumeObservation, volume: ProviderVolume) -> SharedVolumeStat
 
 def facts(seen: VolumeObservation) -> dict[str, Verdict]:
     """That it is made, and who uses it. Every decision about a bought volume begins from this."""
-    return {
-        "Provisioned": Verdict(True, Reason.BOUGHT, "The provider has made the volume."),
-        "InUse": _in_use(seen),
-    }
+    return {"Provisioned": _made(seen), "InUse": _in_use(seen)}
+
+
+def with_news_of_duplicates(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDecision:
+    """The decision, with the one Event of the moment at which the provider is seen to have more than one."""
+    told = find_condition(decision.status.conditions, "Provisioned")
+    if told is None or told.reason != Reason.DUPLICATE_FOUND:
+        return decision
+    if reason_of(seen.status.conditions, "Provisioned") == Reason.DUPLICATE_FOUND:
+        return decision
+    note = EventNote(EventType.WARNING, Reason.DUPLICATE_FOUND, told.message)
+    return replace(decision, events=(*decision.events, note))
 
 
 def users(cluster: str | None, jobs: tuple[str, ...]) -> str:
@@ -113,6 +124,14 @@ def users(cluster: str | None, jobs: tuple[str, ...]) -> str:
         more = f" and {len(jobs) - NAMED_USERS} more" if len(jobs) > NAMED_USERS else ""
         parts.append(f"FineTuneJob{'' if len(jobs) == 1 else 's'} {named}{more}")
     return " and ".join(parts)
+
+
+def _made(seen: VolumeObservation) -> Verdict:
+    message, others = "The provider has made the volume.", seen.bought_beside
+    if not others:
+        return Verdict(True, Reason.BOUGHT, message)
+    message += f" It has more of this resource: {named_things(others)}. They bill: look at what they hold, and delete "
+    return Verdict(True, Reason.DUPLICATE_FOUND, f"{message}there what is not needed.")
 
 
 def _in_use(seen: VolumeObservation) -> Verdict:

@@ -88,6 +88,20 @@ async def test_an_orphan_is_reported_with_its_cost_by_number_event_and_report(pr
     assert at_provider(operator, cluster_id).status != "Deleting"
 
 
+async def test_a_restart_while_the_provider_is_silent_forgets_no_orphan(provider):
+    operator = await an_operator_with_a_cluster(provider, deletes=False)
+    operator.lose(CLUSTER)
+    await swept(operator)
+    await swept(operator, later=DAYS)
+    report = operator.kube.objects[REPORT]["data"]
+
+    blind = Operator("http://127.0.0.1:9", provider.key, kube=operator.kube, clock=operator.clock)
+    assert await swept(blind) == {"GPUCluster": 1}
+    assert operator.kube.objects[REPORT]["data"] == report
+    seeing = Operator(provider.url, provider.key, kube=operator.kube, clock=operator.clock)
+    assert await swept(seeing) == {"GPUCluster": 1}, "what was reported before is not young again"
+
+
 async def test_an_orphan_that_was_recorded_is_deleted_after_a_day_where_the_installation_says_so(provider):
     operator = await an_operator_with_a_cluster(provider, deletes=True)
     cluster_id = operator.status(CLUSTER)["clusterID"]

@@ -74,6 +74,7 @@ def test_a_certificate_is_renewed_at_80_percent_of_its_life() -> None:
         ({"exp": "soon"}, None),
         ({"exp": True}, None),
         ({"exp": 10**30}, None),
+        ({"exp": -62135596800}, datetime(1970, 1, 1, tzinfo=UTC) - timedelta(hours=1)),  # the first second of all
     ],
 )
 def test_a_token_is_renewed_at_80_percent_of_what_it_claims_and_never_for_what_it_does_not(
@@ -87,7 +88,11 @@ def test_of_a_certificate_and_a_token_the_one_that_ages_first_counts() -> None:
     assert renewed(both) == BEGINS + timedelta(days=8)
 
 
-@pytest.mark.parametrize("token", ["abc", "a.b.c", "a.!!.c", f"a.{base64.urlsafe_b64encode(b'[1]').decode()}.c", ""])
+def claiming(text: bytes) -> str:
+    return f"a.{base64.urlsafe_b64encode(text).decode()}.c"
+
+
+@pytest.mark.parametrize("token", ["abc", "a.b.c", "a.!!.c", claiming(b"[1]"), claiming(b"[" * 100_000), ""])
 def test_what_is_no_jwt_has_no_life(token: str) -> None:
     assert token_life(token) is None
 

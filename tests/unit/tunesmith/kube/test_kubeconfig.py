@@ -109,6 +109,22 @@ def test_what_is_no_kubeconfig_is_refused(text: str) -> None:
         read_kubeconfig(text)
 
 
+@pytest.mark.parametrize(
+    "value", ["2001-99-99", "2001-12-14t21:59:43-99:00", "0x_", '!!int ""', '!!bool "x"', '!!timestamp "x"']
+)
+def test_what_looks_like_a_value_and_is_none_is_no_fault_of_ours(value: str) -> None:
+    with pytest.raises(KubeconfigRefused):
+        read_kubeconfig(f"apiVersion: {value}")
+
+
+@pytest.mark.parametrize("link", ["[{}]", "{{<<: [{}]}}"], ids=["lists", "merges"])
+def test_a_few_lines_that_would_fill_all_memory_are_refused_before_they_do(link: str) -> None:
+    levels = (f"l{level}: &l{level} {link.format(', '.join([f'*l{level - 1}'] * 9))}" for level in range(1, 40))
+    lines = ["l0: &l0 {a: 1, b: 2}", *levels]
+    with pytest.raises(KubeconfigRefused, match="aliases"):
+        read_kubeconfig("\n".join(lines))
+
+
 def test_loopback_is_allowed_for_developers_only() -> None:
     config = a_kubeconfig()
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:6443"

@@ -200,3 +200,16 @@ def test_with_preemptible_nodes_the_provider_is_looked_at_every_five_seconds(mon
     decision = decide(seen)
     assert reason(decision) == "InOrder"
     assert 4.5 <= decision.look_again_seconds <= 5.5
+
+
+def test_what_nobody_could_look_at_for_long_is_not_claimed_and_what_changed_meanwhile_is_still_drift():
+    told = decide(a_running_cluster()).status
+    late = decide(a_running_cluster(status=dumped(told), monotonic=1700.0, view=a_view(a_provider_cluster())))
+    assert (reason(late, "Drifted"), reason(late)) == ("ProviderUnreachable", "InOrder")
+    bigger = a_view(a_provider_cluster(gpus=16), begun=1700.0)
+    back = decide(a_running_cluster(status=dumped(late.status), monotonic=1700.0, view=bigger))
+    assert reason(back, "Drifted") == "SizeChangedOutside"
+
+
+def dumped(status):
+    return status.model_dump(by_alias=True, exclude_none=True)

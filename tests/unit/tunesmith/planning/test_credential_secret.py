@@ -108,6 +108,7 @@ def test_a_key_that_is_refused_is_told_on_living_resources_too_and_looked_with_a
     decision = decide(replace(running, around=circumstances(failures=refusing(error))))
     assert (reason(decision, "Stalled"), decision.status.cluster_id) == ("CredentialsRefused", "c-1")
     assert [type(each) for each in decision.actions] == [LookAtProvider]
+    assert reason(decision, "NodesHealthy") == "NodesReady", "what the cluster itself shows is told on"
     volume = a_volume(status=BOUGHT)
     decision = decide_volume(seen_volume(volume, a_view(volumes=(at_provider(),)), failures=refusing(error)))
     assert reason(decision, "Stalled") == "CredentialsRefused"

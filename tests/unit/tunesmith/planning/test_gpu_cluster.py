@@ -20,7 +20,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.actions import SetFinalizer, SetMetadata
-from tunesmith.planning.circumstances import FailureRecord
+from tunesmith.planning.circumstances import FailureRecord, Unknown
 from tunesmith.planning.cluster_observation import NoCredential
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
@@ -142,6 +142,18 @@ def test_an_ambiguous_create_is_looked_up_before_anything_else_is_bought():
     assert found.status.cluster_id == "c-1"
 
 
+def test_an_order_that_never_leaves_the_operator_is_told_and_not_tried_in_haste():
+    unsent = Failure(ErrorClass.NOT_SENT, "Could not buy cluster 'x': the audit log cannot be written.")
+    memory = OWN_MEMORY.with_post_begun("n1").with_post_answered("n1", unsent, 1001.0)
+    decision = decide(seen(a_cluster_resource(status={"createIntent": INTENT}), memory=memory, monotonic=1001.0))
+    assert (reason(decision), decision.actions) == ("OrderNotSent", ())
+    assert "audit log" in find_condition(decision.status.conditions, "Ready").message
+    assert 0 < decision.look_again_seconds < 1
+    status = decision.status.model_dump(by_alias=True, exclude_none=True)
+    again = decide(seen(a_cluster_resource(status=status), a_view(begun=1002.0), memory=memory, monotonic=1002.0))
+    assert (again.status.create_intent.nonce, reason(again)) == ("fresh", "OrderNotSent")
+
+
 @pytest.mark.parametrize(
     ("error", "word", "stalls"),
     [
@@ -186,6 +198,18 @@ def test_what_no_region_offers_is_refused_before_it_is_ordered(spec, expected):
     assert reason(decision, "Stalled") == expected
     assert is_true(decision.status.conditions, "Stalled")
     assert decision.actions == ()
+
+
+def test_nothing_is_bought_while_the_provider_does_not_say_what_it_offers():
+    unread = replace(a_view(), regions=Unknown("Could not list the regions."))
+    decision = decide(seen(view=unread))
+    assert (reason(decision), decision.status.create_intent, decision.actions) == ("ProviderUnreachable", None, ())
+    ordering = a_cluster_resource(status={"createIntent": INTENT})
+    given_up = decide(seen(ordering, unread, memory=OWN_MEMORY))
+    assert (given_up.status.create_intent, given_up.actions) == (None, ())
+    unclear = decide(seen(ordering, unread, memory=OWN_MEMORY.with_post_begun("n1")))
+    assert (unclear.status.create_intent.nonce, reason(unclear)) == ("n1", "LookingBeforeBuying")
+    assert decide(seen(ordering, replace(unread, clusters=a_view(a_provider_cluster()).clusters))).status.cluster_id
 
 
 def test_a_wrong_api_key_stalls_and_says_what_to_do():

@@ -25,6 +25,7 @@ from tunesmith.planning.cluster_observation import InsideFacts, NamedVolume, Sto
 from tunesmith.planning.cluster_setup import NAMESPACE_LABELS
 from tunesmith.planning.decision import Outcome
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.neighbours import job_uses
 from tunesmith.planning.provider import AttachedVolume
 from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
@@ -161,6 +162,16 @@ def test_a_kubeconfig_that_is_not_to_be_trusted_stalls_and_says_what_to_do():
 def test_a_kubeconfig_that_the_provider_shows_no_more_is_still_the_one_that_was_given():
     decision = decide(a_running_cluster(view=a_view(a_provider_cluster(kubeconfig=""))))
     assert is_true(decision.status.conditions, "Ready")
+
+
+def test_gpus_are_counted_as_held_by_what_jobs_were_granted_and_not_by_whole_nodes():
+    def a_job(name, *granted):
+        admission = {"pods": [{"node": node, "gpus": gpus} for node, gpus in granted]}
+        return {"metadata": {"name": name}, "status": {"clusterName": "train", "admission": admission}}
+
+    jobs = job_uses([a_job("a", ("node-0", 4)), a_job("b", ("node-0", 4), ("node-1", 4))], "train")
+    observation = a_running_cluster(gpus=16, ready_nodes=2, spec={"nodes": 2}, jobs=jobs)
+    assert decide(observation).status.gpus.allocated == 12
 
 
 def test_counts_stay_as_last_seen_while_the_cluster_does_not_answer():

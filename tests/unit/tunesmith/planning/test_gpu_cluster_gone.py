@@ -1,14 +1,19 @@
 """A GPUCluster's end: when it is lost, when it is given back, and when its resource may go."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 from tests.unit.tunesmith.planning.cluster_builders import (
     INTENT,
     KUBECONFIG,
     NAME,
+    NOW,
     a_cluster_resource,
     a_provider_cluster,
     a_running_cluster,
     a_view,
     bought_status,
+    decide_with_its_record,
     lets_go,
     only,
     reason,
@@ -16,6 +21,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.cluster_observation import JobUse
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.name_book import KeepName, Kept
@@ -41,6 +47,18 @@ def test_a_cluster_is_lost_only_after_two_looks_apart_in_time():
     decision = decide(missing(1031.0, once, not_found={"c-1": 1030.5}))
     assert reason(decision, "Stalled") == "Gone"
     assert decision.actions == ()
+
+
+def test_another_spec_of_a_lost_cluster_counts_as_looked_at_and_is_no_news():
+    once = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=False)
+    lost = missing(1031.0, once, not_found={"c-1": 1030.5})
+    status = decide(lost).status
+    edited = lost.resource.metadata.model_copy(update={"generation": 2})
+    resource = lost.resource.model_copy(update={"status": status, "metadata": edited})
+    decision = decide(replace(lost, resource=resource))
+    assert (decision.status.observed_generation, reason(decision, "Stalled"), decision.events) == (2, "Gone", ())
+    again = replace(lost, resource=resource.model_copy(update={"status": decision.status}))
+    assert decide(again).status == decision.status
 
 
 def test_a_clean_list_under_another_projects_key_is_not_gone():
@@ -82,12 +100,42 @@ def test_it_goes_only_after_its_cluster_was_absent_twice():
     lets_go(decide(seen(resource, view, memory=memory, monotonic=1031.0)))
 
 
+def test_what_a_late_order_bought_besides_is_given_back_before_the_resource_goes():
+    resource = a_cluster_resource(deleting=True, status=bought_status())
+    memory = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=False)
+    view = a_view(a_provider_cluster("c-2"), not_found={"c-1": 1031.0}, begun=1031.0)
+    first = seen(resource, view, memory=memory, monotonic=1031.0)
+    decision = decide_with_its_record(first)
+    assert (decision.status.cluster_id, decision.events[0].reason) == (None, "DuplicateFound")
+    found = decide(replace(first, resource=resource.model_copy(update={"status": decision.status})))
+    assert found.status.cluster_id == "c-2"
+    deleted = decide(replace(first, resource=resource.model_copy(update={"status": found.status})))
+    assert only(deleted, DeleteCluster).cluster_id == "c-2"
+
+
+def test_retain_names_all_that_stays():
+    resource = a_cluster_resource(deleting=True, status=bought_status(), deletionPolicy="Retain")
+    decision = decide(seen(resource, a_view(a_provider_cluster(), a_provider_cluster("c-2"))))
+    assert "c-2" in decision.events[0].message
+
+
 def test_jobs_that_stay_keep_the_cluster():
     resource = a_cluster_resource(deleting=True, status=bought_status())
     decision = decide(seen(resource, a_view(a_provider_cluster()), jobs=(JobUse("tune"),)))
     assert reason(decision) == "HeldByJobs"
     assert "'tune'" in find_condition(decision.status.conditions, "Ready").message
     assert decision.actions == ()
+
+
+def test_an_operator_that_has_just_started_gives_jobs_that_save_their_time_all_the_same():
+    saving = JobUse("tune", deleting_since=NOW - timedelta(seconds=5))
+    observation = a_running_cluster(
+        resource=a_cluster_resource(deleting=True, status=bought_status()), jobs=(saving,), nodes=NotYet("not looked")
+    )
+    decision = decide(observation)
+    assert (reason(decision), decision.actions) == ("JobsSaving", ())
+    dead = decide(replace(observation, nodes=Unknown("it does not answer")))
+    assert only(dead, DeleteCluster).cluster_id == "c-1"
 
 
 def test_retain_lets_go_and_tells_that_it_bills():

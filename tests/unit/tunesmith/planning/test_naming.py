@@ -1,6 +1,7 @@
 """The names that objects carry at the provider."""
 
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +48,14 @@ def test_another_kind_or_name_has_another_identity():
         for namespace, name in (("a", "b"), ("a-b", "c"), ("a", "b-c"))
     }
     assert len(names) == 6
+
+
+def test_two_resources_that_share_the_short_hash_are_not_taken_for_one():
+    mine = provider_name(installation_id="x", kind="GPUCluster", namespace="a", name="b", uid="u")
+    other = replace(mine, text="tenant-b-train")
+    assert not other.is_same_object(mine)
+    assert not other.is_predecessor_of(mine)
+    assert not replace(other, uid="ffff").is_predecessor_of(mine)
 
 
 def test_an_incarnation_is_of_the_same_object():

@@ -124,6 +124,12 @@ def test_what_was_left_behind_by_its_resources_own_word_is_told_and_not_deleted(
     assert (result.delete, len(result.tell)) == ((), 1)
 
 
+def test_another_of_a_like_that_has_its_own_is_told_and_not_deleted():
+    owners = owners_of([a_raw(name="lost-1", uid="another", status={"clusterID": "c-7"})], DELETING)
+    (orphan,) = swept(*without_owner([an_orphan()], owners), owners=owners).orphans
+    assert orphan.stays == "a resource of the name that it was bought for lives, and has another"
+
+
 def test_the_young_are_left_alone():
     assert swept(an_orphan(created=NOW - timedelta(seconds=599)), installation=REPORTING).orphans == ()
     first = swept(an_orphan(), memory={}, since=0.0)

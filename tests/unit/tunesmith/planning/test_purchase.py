@@ -19,6 +19,7 @@ from tunesmith.planning.purchase import (
     Pause,
     Post,
     PurchaseMemory,
+    Unsent,
     is_absent_twice,
     next_step,
 )
@@ -101,9 +102,17 @@ def test_the_providers_own_wish_for_a_pause_is_followed():
     )
 
 
-def test_a_request_that_was_never_sent_may_be_made_again_at_once():
-    memory = own_memory().with_post_begun("n1").with_post_answered("n1", Failure(ErrorClass.NOT_SENT, "-"), 1001.0)
+def test_a_request_that_was_never_sent_is_made_again_soon_and_then_with_growing_pauses():
+    unsent = Failure(ErrorClass.NOT_SENT, "-")
+    memory = own_memory().with_post_begun("n1").with_post_answered("n1", unsent, 1001.0)
+    assert next_step(INTENT, memory, 1000.5, around(1001.0)) == Unsent(0.75, unsent)
     assert isinstance(next_step(INTENT, memory, 1000.5, around(1002.0)), OpenIntent)
+    for nonce in ("n2", "n3"):
+        memory = memory.with_intent_written(nonce, decided=1002.0, written=1002.0).with_post_begun(nonce)
+        memory = memory.with_post_answered(nonce, unsent, 1003.0)
+    assert next_step(replace(INTENT, nonce="n3"), memory, 1002.5, around(1003.0)) == Unsent(3.0, unsent)
+    sent = memory.with_intent_written("n4", decided=1, written=1).with_post_begun("n4").with_post_answered("n4", "c", 9)
+    assert (sent.unsent, sent.last_unsent) == (0, None)
 
 
 def test_the_answer_to_the_create_is_the_purchase():

@@ -86,6 +86,14 @@ def test_asking_again_changes_nothing():
     assert decision.events == ()
 
 
+@pytest.mark.parametrize("word", ["", "UNSPECIFIED"])
+def test_a_provider_that_does_not_say_how_a_cluster_is_paid_keeps_no_purchase_of_ours_from_its_release(word):
+    view = a_view(a_provider_cluster(billing_type=word))
+    assert release(a_running_cluster(status=bought_status(), view=view), ReleaseReason.IDLE, "It is idle.") is not None
+    adopted = a_cluster_resource(status=bought_status(), adopt={"clusterID": "c-1"})
+    assert release(a_running_cluster(resource=adopted, view=view), ReleaseReason.IDLE, "It is idle.") is None
+
+
 @pytest.mark.parametrize(
     "prepaid",
     [

@@ -19,7 +19,8 @@ from tests.unit.tunesmith.planning.volume_builders import (
 )
 
 from tunesmith.planning.actions import SetMetadata
-from tunesmith.planning.decision import Outcome
+from tunesmith.planning.circumstances import FailureRecord
+from tunesmith.planning.decision import ErrorClass, Failure, Outcome
 from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.neighbours import storing_jobs
@@ -135,6 +136,24 @@ def test_immediate_is_bought_like_a_cluster():
     assert (order.name, order.size_tib) == (str(NAME), 2)
 
 
+@pytest.mark.parametrize(
+    ("error", "why", "said"),
+    [
+        (ErrorClass.NO_CREDIT, "NoCredit", "Settle the account"),
+        (ErrorClass.FORBIDDEN, "CredentialsRefused", "right to buy"),
+        (ErrorClass.RATE_LIMITED, "RateLimited", "tried again"),
+        (ErrorClass.BAD_REQUEST, "ProviderRefused", "Compare `spec`"),
+        (ErrorClass.NOT_SENT, "OrderNotSent", "tried again"),
+    ],
+)
+def test_a_refusal_says_what_it_is_and_what_to_do(error, why, said):
+    resource = a_volume(status={"createIntent": intent()}, bindingMode="Immediate")
+    memory = PurchaseMemory(first_seen=940.0).with_intent_written("n1", decided=MONOTONIC, written=MONOTONIC)
+    memory = memory.with_post_begun("n1").with_post_answered("n1", Failure(error, "No."), MONOTONIC)
+    decision = decide(seen(resource, memory=memory))
+    assert (reason(decision, "Provisioned"), said in message(decision)) == (why, True)
+
+
 def test_in_order_says_who_uses_it():
     holder = a_provider_cluster("c-1", "ts-x", volumes=(AttachedVolume("v-1", str(NAME), 2, "bound"),))
     view = a_view(holder, volumes=(at_provider("bound"),))
@@ -201,6 +220,66 @@ def test_delete_deletes_and_waits_until_it_is_gone():
     assert (waiting.actions, reason(waiting)) == ((), "ConfirmingAbsence")
     gone = decide(seen(resource, a_view(not_found={"v-1": 1031.0}, begun=1031.0), memory=once, monotonic=1031.0))
     lets_go(gone)
+
+
+def test_a_delete_that_the_provider_refuses_or_never_ends_is_told_and_asked_on():
+    to_be_deleted = {"deleting": True, "deletionPolicy": "Delete"}
+    told = decide(seen(a_volume(status=BOUGHT, **to_be_deleted), a_view(volumes=(at_provider(),)))).status
+    resource = a_volume(status=told.model_dump(by_alias=True, exclude_none=True), **to_be_deleted)
+
+    def after(seconds, **more):
+        return decide(
+            seen(
+                resource,
+                a_view(volumes=(at_provider(),), begun=MONOTONIC + seconds),
+                monotonic=MONOTONIC + seconds,
+                **more,
+            )
+        )
+
+    assert reason(after(3500)) == "Deleting"
+    late = after(3700)
+    assert (reason(late, "Stalled"), "abandon" in message(late)) == ("NotGivenBack", True)
+    assert only(late, DeleteVolume).volume_id == "v-1"
+    failure = FailureRecord(5, MONOTONIC, Failure(ErrorClass.CONFLICT, "The provider refused."))
+    refused = after(60, failures={DeleteVolume("v-1").identity: failure})
+    assert (reason(refused, "Stalled"), "refused" in message(refused)) == ("NotGivenBack", True)
+
+
+def test_a_second_volume_of_the_resource_is_told_as_long_as_it_is_there():
+    both = a_view(volumes=(at_provider(), at_provider(volume_id="v-2")))
+    decision = decide(seen(a_volume(status=BOUGHT), both))
+    assert (reason(decision, "Provisioned"), "v-2" in message(decision, "Provisioned")) == ("DuplicateFound", True)
+    assert [note.reason for note in decision.events] == ["DuplicateFound"]
+    told = a_volume(status=decision.status.model_dump(by_alias=True, exclude_none=True))
+    assert decide(seen(told, both)).events == ()
+    assert reason(decide(seen(told, a_view(volumes=(at_provider(),)))), "Provisioned") == "Bought"
+
+
+def test_a_second_volume_of_the_resource_is_deleted_with_it_and_named_when_it_is_kept():
+    beside = at_provider(volume_id="v-2")
+    once = PurchaseMemory(first_seen=940.0).with_look("v-1", begun=1000.0, present=False)
+    view = a_view(volumes=(beside,), not_found={"v-1": 1031.0}, begun=1031.0)
+    resource = a_volume(status=BOUGHT, deleting=True, deletionPolicy="Delete")
+    first = seen(resource, view, memory=once, monotonic=1031.0)
+    recorded = tuple(Outcome(action) for action in decide(first).actions)
+    decision = decide(replace(first, around=replace(first.around, outcomes=recorded)))
+    assert (decision.status.volume_id, decision.events[0].reason) == (None, "DuplicateFound")
+    found = decide(replace(first, resource=resource.model_copy(update={"status": decision.status})))
+    deleted = decide(replace(first, resource=resource.model_copy(update={"status": found.status})))
+    assert only(deleted, DeleteVolume).volume_id == "v-2"
+    kept = decide(seen(a_volume(status=BOUGHT, deleting=True), a_view(volumes=(at_provider(), beside))))
+    assert "v-2" in kept.events[0].message
+
+
+def test_another_spec_of_a_lost_volume_counts_as_looked_at():
+    once = PurchaseMemory(first_seen=940.0).with_look("v-1", begun=1000.0, present=False)
+    view = a_view(not_found={"v-1": 1031.0}, begun=1031.0)
+    lost = seen(a_volume(status=BOUGHT), view, memory=once, monotonic=1031.0)
+    edited = lost.resource.metadata.model_copy(update={"generation": 2})
+    resource = lost.resource.model_copy(update={"status": decide(lost).status, "metadata": edited})
+    decision = decide(replace(lost, resource=resource))
+    assert (decision.status.observed_generation, reason(decision), decision.events) == (2, "Gone", ())
 
 
 def test_an_election_that_may_have_ordered_is_settled_before_the_resource_goes():
