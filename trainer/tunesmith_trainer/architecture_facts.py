@@ -31,7 +31,7 @@ def facts_of(model: Path) -> dict[str, int | bool | str]:
         return {}
     if not isinstance(whole, dict):
         return {}
-    text = next((whole[name] for name in TEXT_PARTS if isinstance(whole.get(name), dict)), {})
+    text: dict[str, object] = next((whole[name] for name in TEXT_PARTS if isinstance(whole.get(name), dict)), {})
     return {name: value for name, value in {**whole, **text}.items() if name in NAMES and _is_short(value)}
 
 
