@@ -81,6 +81,9 @@ def test_everything_fetched_and_made_ready_and_told_in_one_message(tmp_path, mon
     assert done.dropped == {"noTrainableTokens": 1}
     assert done.dataset_sha256.training == hashlib.sha256(ROWS).hexdigest()
     assert done.formats.training == done.formats.validation
+    written = json.loads(Path(done.model_path, "config.json").read_text())
+    assert {"hidden_size", "vocab_size"} <= done.model_facts.keys()
+    assert done.model_facts.items() <= written.items()
     stages = [json.loads(line)["stage"] for line in capsys.readouterr().out.splitlines()]
     assert list(dict.fromkeys(stages)) == ["Starting", "Fetching", "Preparing", "Finished"]
 
