@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from tunesmith_trainer.bar import facts
-from tunesmith_trainer.contract import Configuration, ProgressLine
+from tunesmith_trainer.contract import Configuration, ProgressLine, TerminationMessage
+from tunesmith_trainer.exit_codes import ErrorClass
 from tunesmith_trainer.hardware import Work
 from tunesmith_trainer.pace import Pace
 from tunesmith_trainer.progress import Reporter
@@ -200,6 +205,42 @@ def test_a_stop_that_cannot_be_met_is_told_before_the_process_is_killed(grace, a
         while not told.is_set() and len([1 for line in said(out) if line["tunesmith"] == "heartbeat/v1"]) < beaten:
             told.wait(0.01)
     assert told.is_set() == ends
+
+
+HANGS = """
+import threading
+from pathlib import Path
+from tunesmith_trainer import watchdog
+from tunesmith_trainer.contract import Configuration
+from tunesmith_trainer.progress import Reporter
+from tunesmith_trainer.stopping import StopWish
+from tunesmith_trainer.testing import tiny_configuration
+
+watchdog.LEAST_GRACE_SECONDS = watchdog.SECONDS_FOR_LAST_WORDS = 0
+changes = {"checkpoints": {"everySteps": 5, "graceSeconds": 0.2}, "heartbeatSeconds": 0.1}
+configuration = Configuration.model_validate(tiny_configuration(Path("/storage"), **changes))
+stop = StopWish()
+stop.listen()
+reporter = Reporter(configuration, speaks=True)
+ends = {"stop": stop, "on_unmet_stop": watchdog.end_unstopped_process}
+with watchdog.Watch(reporter, configuration, watchdog.end_stalled_process, **ends):
+    reporter.stage("Training")
+    reporter.computes(0)
+    threading.Event().wait()
+"""
+
+
+def test_a_process_whose_step_outlasts_the_grace_ends_as_preempted_and_says_what_it_was_doing(tmp_path):
+    log = tmp_path / "termination-log"
+    environment = {**os.environ, "TUNESMITH_TERMINATION_LOG": str(log)}
+    environment.pop("TUNESMITH_ENDINGS", None)
+    with subprocess.Popen([sys.executable, "-c", HANGS], env=environment, stdout=subprocess.PIPE) as process:
+        assert b"Training" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 75
+    message = TerminationMessage.model_validate_json(log.read_bytes())
+    assert message.error_class is ErrorClass.PREEMPTED
+    assert "the grace is over before that could be done: it computes in step 1" in message.message
 
 
 def test_a_terminal_shows_what_is_known_and_nothing_else():
