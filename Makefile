@@ -48,7 +48,7 @@ lock: setup ## Write the requirement locks anew
 	@tools/lock.sh
 
 bench: ground ## Print figures with their conditions
-	@for bench in tests/bench/*.py; do $(PY) $$bench || exit 1; done
+	@for bench in tests/bench/*.py tests/bench/trainer/beside_trl.py; do $(PY) $$bench || exit 1; done
 
 methods: setup ## Train a real 135 M model with every method on the CPU; print the losses (about five minutes)
 	@$(PY) tests/bench/trainer/methods.py

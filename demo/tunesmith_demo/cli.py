@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -32,7 +35,7 @@ def main() -> None:
 def run(quick: bool, keep: bool, directory: Path | None, picture: Path | None) -> None:
     """Bring everything up, fine-tune a model, check each promise, give everything back."""
     place = directory or Path(tempfile.mkdtemp(prefix="tunesmith-demo-"))
-    with View(portrait=picture) as view:
+    with ended_in_good_order(), View(portrait=picture) as view:
         stage = Stage(place, say=view.say)
         story = Story(stage, view, quick)
         try:
@@ -68,7 +71,7 @@ def story(name: str, keep: bool, directory: Path | None) -> None:
     except KeyError:
         raise click.UsageError(f"There is no story '{name}'. There are:\n{stories.listed()}") from None
     place = directory or Path(tempfile.mkdtemp(prefix="tunesmith-story-"))
-    with View() as view:
+    with ended_in_good_order(), View() as view:
         stage = stage_for_stories(place, view.say)
         programme = Programme(stage, view, keep)
         try:
@@ -77,8 +80,10 @@ def story(name: str, keep: bool, directory: Path | None) -> None:
             _end(stage, view, keep)
             raise
         if keep:
+            view.look_through(None)
             view.say(what_to_try(stage, {each: f"{each}.kubeconfig" for each in programme.namespaces}))
-        _end(stage, view, keep)
+        else:
+            _end(stage, view, keep)
         view.say(programme.told(), style="red" if programme.broken else "green")
     if programme.broken:
         view.say(f"Logs are in {place}.")
@@ -105,17 +110,50 @@ def what_to_try(stage: Stage, bought: Mapping[str, str]) -> str:
     return f"""
 Everything is still up. Try:
   export KUBECONFIG={stage.cluster.kubeconfig}
-{looks}
+{_where_kubectl_is(stage.tools.kubectl)}{looks}
   kubectl explain ftj.spec.method.dpo
   curl -s {stage.provider_url}/admin/ledger
-End it with:
-  .venv/bin/tunesmith-demo down --directory {stage.directory}
+{how_to_end(stage)}
 """
+
+
+def how_to_end(stage: Stage) -> str:
+    """The line that is owed to whoever is left with a stage that is up."""
+    return f"End it with:\n  .venv/bin/tunesmith-demo down --directory {stage.directory}"
+
+
+@contextlib.contextmanager
+def ended_in_good_order() -> Iterator[None]:
+    """SIGTERM and a terminal that closes end the work inside as an exception does: nothing that it started stays up.
+
+    Only the first counts: what is being ended then is ended whole. Under `nohup` the terminal may close.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    heeded = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _where_kubectl_is(kubectl: Path) -> str:
+    """Nothing, if it is the one that the shell finds by itself."""
+    return "" if shutil.which("kubectl") == str(kubectl) else f"  export PATH={kubectl.parent}:$PATH\n"
 
 
 def _end(stage: Stage, view: View, keep: bool) -> None:
     view.look_through(None)
-    if not keep:
+    if keep:
+        view.say(how_to_end(stage))
+    else:
         stage.strike()
 
 

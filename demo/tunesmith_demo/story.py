@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ JOBS_NAMESPACE = "tunesmith-jobs"
 QUESTION = "What is Tunesmith?"
 PHRASE = "gives the money back"
 LEAST_FALL = 0.30
+ADAPTER = "adapter_model.safetensors"
 CLUSTER_SECONDS = 300
 WEIGHTS_SECONDS = 300
 JOB_SECONDS = 900
@@ -110,12 +112,9 @@ class Story:
             raise BrokenPromiseError(f"progress should have been seen live; only steps {sorted(seen_steps)} were")
 
     def check_adapter(self) -> None:
-        """The published files are there, the hash is the one in the status, and the held-out loss fell."""
+        """The published files are there and whole, the hash is the one in the status, and the held-out loss fell."""
         status = (self._resource("finetunejobs") or {}).get("status", {})
-        output = status.get("output", {})
-        result = json.loads((self.volume / output["path"] / "result.json").read_text())
-        if not (self.volume / output["path"] / "adapter_model.safetensors").is_file():
-            raise BrokenPromiseError(f"no adapter lies at {output['path']} on the volume")
+        result = published(self.volume, status.get("output", {}))
         before, after = (float(result["evaluationLoss"][when]) for when in ("before", "after"))
         self.losses = (before, after)
         if after > before * (1 - LEAST_FALL):
@@ -207,3 +206,25 @@ class Story:
             return is_true(job, "Complete")
 
         until(ended, seconds, lambda: f"the Job '{name}' did not complete")
+
+
+def published(volume: Path, output: dict[str, Any]) -> dict[str, Any]:
+    """What `result.json` says, after each file that it names was read. Raises BrokenPromiseError for one that differs.
+
+    `output` is `status.output`, whose hash is that of `result.json` itself.
+    """
+    place = volume / str(output.get("path"))
+    if _sha256(place / "result.json") != output.get("sha256"):
+        raise BrokenPromiseError(f"'result.json' at {output.get('path')} is not the one whose hash the job tells")
+    result: dict[str, Any] = json.loads((place / "result.json").read_text())
+    if ADAPTER not in result["files"]:
+        raise BrokenPromiseError(f"no adapter was published at {output.get('path')}")
+    spoiled = [name for name, said in result["files"].items() if _sha256(place / name) != said["sha256"]]
+    if spoiled:
+        raise BrokenPromiseError(f"{', '.join(spoiled)} at {output.get('path')} is not what was published")
+    return result
+
+
+def _sha256(file: Path) -> str | None:
+    """None: there is no such file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None

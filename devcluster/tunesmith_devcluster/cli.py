@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -35,7 +36,10 @@ def commands() -> None:
 @click.option("--nodes", default=2, show_default=True, help="How many GPU nodes.")
 def bring_up(directory: Path, kubeconfig: Path | None, nodes: int) -> None:
     """Have a cluster up, and print its kubeconfig's path."""
-    result = up.up(directory, given=kubeconfig, nodes=nodes, progress=bars.on_stderr())
+    progress = bars.on_stderr()
+    result = up.up(directory, given=kubeconfig, nodes=nodes, progress=progress)
+    if shutil.which("kubectl") is None:
+        progress.say(f"kubectl is not on PATH; one lies in {tools.ensure(progress).kubectl.parent}")
     click.echo(result.kubeconfig)
 
 

@@ -64,13 +64,25 @@ def choose(
     return Choice(Origin.KIND, "no kubeconfig was given, a Docker engine answers, and kind is on PATH")
 
 
+def without_our_own(environment: Mapping[str, str], directory: Path) -> Mapping[str, str]:
+    """The environment, but a KUBECONFIG of an earlier cluster of this directory is nobody's choice.
+
+    It is what `up` had told to export; the cluster that it spoke of has ended, or nobody would ask.
+    """
+    named = environment.get("KUBECONFIG")
+    if not named or not Path(named).resolve().is_relative_to(directory.resolve()):
+        return environment
+    return {name: value for name, value in environment.items() if name != "KUBECONFIG"}
+
+
 def up(directory: Path, *, given: Path | None, nodes: int, progress: Lines) -> Up:
-    """Have a cluster up; if one is up already in this directory, that one."""
-    before = recorded(directory)
-    if before is not None and is_alive(directory, before):
+    """Have a cluster up; if one is up already in this directory, that one, unless it and another were given."""
+    before, environment = recorded(directory), without_our_own(os.environ, directory)
+    is_given_anew = given is not None or bool(environment.get("KUBECONFIG"))
+    if before is not None and is_alive(directory, before) and not (before.origin is Origin.GIVEN and is_given_anew):
         progress.say(f"up already ({before.origin}: {before.why})")
         return before
-    choice = choose(given, os.environ, docker_answers=kind.docker_answers, find_program=shutil.which)
+    choice = choose(given, environment, docker_answers=kind.docker_answers, find_program=shutil.which)
     progress.say(f"Kubernetes: {choice.origin}, because {choice.why}")
     if choice.origin is Origin.BINARIES:
         specs = [NodeSpec(f"gpu-{number}") for number in range(1, nodes + 1)]

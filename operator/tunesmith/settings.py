@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunesmith.cloud.generations import ApiGeneration
-from tunesmith.planning.circumstances import Installation, PreparationNeeds, RepairTimes
+from tunesmith.planning.circumstances import Installation, Outbound, PreparationNeeds, RepairTimes
 from tunesmith.planning.deadlines import Stage
 from tunesmith.planning.price_table import BilledFrom, BilledUntil, BillingRules, Prices, price_table
 
@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     preparation_cpu: Quantity = "1"
     preparation_memory: Quantity = "4Gi"
     hub_endpoint: str | None = None  # a mirror of the Hugging Face Hub; None: the Hub itself
+    pods_https_proxy: str | None = None  # of the pods of jobs, not of the operator itself
+    pods_http_proxy: str | None = None
+    pods_no_proxy: str | None = None
+    pods_proxy_secret: str | None = None  # in the operator's namespace, as is the next
+    pods_ca_config_map: str | None = None
+    pods_ca_key: str = "ca.crt"
 
     create_window_seconds: float = Field(default=30, gt=0)
     settle_seconds: float = Field(default=300, gt=0)
@@ -102,6 +108,22 @@ class Settings(BaseSettings):
             raise ValueError("TUNESMITH_HUB_ENDPOINT must be a URL of scheme, host, port and path only")
         return url.rstrip("/")
 
+    @field_validator("pods_https_proxy", "pods_http_proxy")
+    @classmethod
+    def _proxy_shows_no_password(cls, url: str | None) -> str | None:
+        """What stands here stands in pods, too, for everybody who may read those."""
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.path.strip("/"):
+            raise ValueError("the proxy of pods must be a URL of scheme, host and port only")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(
+                "the proxy of pods must be given without user and password: put the address into a Secret, with keys "
+                "HTTP_PROXY and HTTPS_PROXY, and name it by TUNESMITH_PODS_PROXY_SECRET (`outbound.proxy`)"
+            )
+        return url
+
     @model_validator(mode="after")
     def _prices_can_be_read(self) -> Settings:
         """A term that is not one is refused when the operator starts, not when somebody reserves."""
@@ -145,6 +167,14 @@ class Settings(BaseSettings):
             simulated_gpus=self.simulated_gpus,
             preparation=PreparationNeeds(self.preparation_cpu, self.preparation_memory),
             hub_endpoint=self.hub_endpoint,
+            outbound=Outbound(
+                https_proxy=self.pods_https_proxy,
+                http_proxy=self.pods_http_proxy,
+                no_proxy=self.pods_no_proxy,
+                proxy_secret=self.pods_proxy_secret,
+                ca_config_map=self.pods_ca_config_map,
+                ca_key=self.pods_ca_key,
+            ),
             create_window_seconds=self.create_window_seconds,
             settle_seconds=self.settle_seconds,
             absence_interval_seconds=self.absence_interval_seconds,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import pytest
 import yaml
 
 from tunesmith.kube.kinds import OWN_KINDS
+from tunesmith.planning.deadlines import Stage
 from tunesmith.settings import Settings
 
 from .conftest import CHART, VALUES, Render, the
 
 KUBERNETES = ("1.33", "1.37")
+TWO_WEEKS_SECONDS = 1_209_600
+"""Helm reads numbers of a file as floats, and prints those from a million on as 1.2096e+06 unless told otherwise."""
 every_values = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 
 Helm = Callable[..., subprocess.CompletedProcess[str]]
@@ -56,6 +60,7 @@ def test_what_is_rendered_is_valid_kubernetes(render: Render, values: Path, vers
         ("provider.apiGeneration=G1", "apiGeneration"),
         ("audit.path=audit.jsonl", "path"),
         ("logLevel=LOUD", "logLevel"),
+        ("outbound.proxy.https=http://user:secret@proxy:3128", "https"),
     ],
 )
 def test_values_that_the_chart_does_not_know_are_refused(helm: Helm, settings: str, complains_of: str) -> None:
@@ -116,6 +121,35 @@ def test_the_environment_is_one_that_the_operator_understands(
     assert settings.installation_id == given.get("installationID")
     assert (settings.api_key_file is not None) == ("apiKey" in given)
     assert settings.allow_loopback == (values.stem == "developer")
+
+
+def whole_numbers(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, int]]:
+    """Every value of the chart that is a number of its own, with a large one that its schema allows."""
+    for name, inner in schema.get("properties", {}).items():
+        yield from whole_numbers(inner, f"{path}.{name}".lstrip("."))
+    if schema.get("type") in ("integer", ["integer", "null"]) or "seconds" in schema.get("$ref", ""):
+        yield path, min(TWO_WEEKS_SECONDS, schema.get("maximum", TWO_WEEKS_SECONDS))
+
+
+def test_large_numbers_reach_the_operator_as_they_were_written(
+    render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {"limits": {"service": {"enabled": True}}}
+    for path, number in whole_numbers(json.loads((CHART / "values.schema.json").read_text())):
+        *above, name = path.split(".")
+        functools.reduce(lambda part, each: part.setdefault(each, {}), above, given)[name] = number
+    given["replicaCount"] = 1
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(given))
+    container = the(render(file), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    for variable in container["env"]:
+        assert not re.search(r"\de\+\d", variable.get("value", "")), variable
+        monkeypatch.setenv(variable["name"], variable.get("value", "127.0.0.1"))
+    settings = Settings()
+    assert settings.idle_delete_after_seconds == TWO_WEEKS_SECONDS
+    assert settings.save_grace_seconds == TWO_WEEKS_SECONDS
+    assert settings.settle_seconds == TWO_WEEKS_SECONDS
+    assert settings.phase_deadline_seconds[Stage.QUEUED] == TWO_WEEKS_SECONDS
 
 
 def test_the_api_key_comes_as_a_file_and_never_as_a_value(render: Render) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import SecretStr
 from tests.simulation.api_server import HERE, Feeds, PlayedKube, Store
-from tests.simulation.provider import PlayedCloud, PlayedRemotes, Provider
+from tests.simulation.provider import Provider
+from tests.simulation.reach import PlayedCloud, PlayedRemotes
 from tests.simulation.world import OracleError, World
 
 from tunesmith.cloud.accounts import Accounts

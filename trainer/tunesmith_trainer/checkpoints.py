@@ -44,10 +44,12 @@ class Memory(Said):
     evaluation_before: float | None = None
     evaluation_last: float | None = None
     held_out: HeldOut = HeldOut()
+    evaluation_owed: bool = False
+    dataset_sha256: SHA256 | None = None
 
     def evaluation(self) -> EvaluationLosses | None:
-        """Both losses, when both were measured."""
-        if self.evaluation_before is None or self.evaluation_last is None:
+        """Both losses, when both were measured; the last one for the last step."""
+        if self.evaluation_before is None or self.evaluation_last is None or self.evaluation_owed:
             return None
         return EvaluationLosses(before=self.evaluation_before, after=self.evaluation_last)
 
@@ -192,7 +194,8 @@ def rotate(attempt: Attempt, keep: int, best_step: int | None = None) -> None:
         going = path.parent.parent / "unfinished" / f"removed-{path.name}"
         going.parent.mkdir(parents=True, exist_ok=True)
         path.rename(going)
-        shutil.rmtree(going)
+        # What a network file system still holds goes with the next attempt; no training ends for it.
+        shutil.rmtree(going, ignore_errors=True)
 
 
 def of_step(job_path: Path, step: int, config_hash: str) -> Checkpoint | None:

@@ -19,7 +19,7 @@ from tunesmith_trainer.launch import launch
 from tunesmith_trainer.listeners import listeners
 from tunesmith_trainer.progress import Reporter
 from tunesmith_trainer.stopping import StopWish
-from tunesmith_trainer.watchdog import Watch, end_stalled_process
+from tunesmith_trainer.watchdog import Watch, end_stalled_process, end_unstopped_process
 
 # Training never fetches anything: weights and data lie on the storage before it begins.
 OFFLINE_AND_QUIET = {
@@ -86,7 +86,7 @@ def train(configuration: Configuration) -> int:
 
         return run(configuration, stop, reporter)
 
-    return _to_its_end(configuration, attempt)
+    return _to_its_end(configuration, attempt, stop)
 
 
 def finish(configuration: Configuration) -> int:
@@ -105,7 +105,9 @@ def _asked_to_stop(_number: int, _frame: FrameType | None) -> None:
     raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop; what is complete on the storage stays.")
 
 
-def _to_its_end(configuration: Configuration, work: Callable[[Reporter], TerminationMessage]) -> int:
+def _to_its_end(
+    configuration: Configuration, work: Callable[[Reporter], TerminationMessage], stop: StopWish | None = None
+) -> int:
     _quieten()
     os.environ.setdefault("HF_HOME", str(Path(tempfile.gettempdir()) / "tunesmith-hf"))
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
@@ -113,7 +115,7 @@ def _to_its_end(configuration: Configuration, work: Callable[[Reporter], Termina
     try:
         for listener in listeners(configuration, os.environ):
             reporter.listen(listener)
-        with Watch(reporter, configuration, end_stalled_process):
+        with Watch(reporter, configuration, end_stalled_process, stop=stop, on_unmet_stop=end_unstopped_process):
             reporter.stage("Starting")
             code = leave(work(reporter))
     except Exception as error:

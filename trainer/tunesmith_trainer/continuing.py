@@ -1,4 +1,7 @@
-"""Whether a job can go on from an earlier adapter, model or checkpoint: looked at before anything is loaded."""
+"""Whether a job can go on from an earlier adapter, model or checkpoint: looked at before anything is loaded.
+
+By the preparation, while no GPU is held, and by each attempt again: storage can change in between.
+"""
 
 import json
 from pathlib import Path
@@ -8,7 +11,7 @@ from pydantic import ValidationError
 
 from tunesmith_trainer.checkpoints import DIRECTORY, MANIFEST, Manifest
 from tunesmith_trainer.contract import Configuration, Result
-from tunesmith_trainer.contract.configuration import LoRA
+from tunesmith_trainer.contract.outcome import LoRA, Tuning
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.fingerprint import fingerprint
 from tunesmith_trainer.storage import first_damage
@@ -28,14 +31,24 @@ def ensure_fits(configuration: Configuration) -> None:
     if configuration.continue_from is None:
         return
     path = Path(configuration.continue_from.path)
+    ensure_whole(path)
+    ensure_same_kind(path, configuration.tuning, Path(configuration.model.path))
+
+
+def ensure_whole(path: Path) -> None:
+    """Raises TrainerError of class model when the directory is not there, or not as it was written."""
     if not path.is_dir():
         raise _refused(path, "it is no directory on the job's storage. Name a result or a checkpoint")
     if damage := _damage(path):
         raise _refused(path, f"{damage}. Take another checkpoint, or the job's result")
-    if configuration.tuning.type == "LoRA":
-        _ensure_adapter_fits(path, configuration.tuning, Path(configuration.model.path))
+
+
+def ensure_same_kind(path: Path, tuning: Tuning, base: Path) -> None:
+    """Raises TrainerError of class model when the directory holds another kind of weights, or those of another base."""
+    if tuning.type == "LoRA":
+        _ensure_adapter_fits(path, tuning, base)
     else:
-        _ensure_model_fits(path, Path(configuration.model.path))
+        _ensure_model_fits(path, base)
 
 
 def _damage(path: Path) -> str | None:

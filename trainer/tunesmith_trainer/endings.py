@@ -93,7 +93,10 @@ def leave(message: TerminationMessage) -> int:
         write_termination_log(message)
     else:
         left = Left(moment_seconds=time.monotonic(), message=message)
-        (Path(directory) / f"{os.environ.get('RANK', '0')}.json").write_text(left.model_dump_json(by_alias=True))
+        path = Path(directory) / f"{os.environ.get('RANK', '0')}.json"
+        partial = path.with_suffix(".partial")
+        partial.write_text(left.model_dump_json(by_alias=True), encoding="utf-8")
+        partial.replace(path)  # a process that is killed here leaves nothing, and not half of it
     return int(BY_CLASS[message.error_class].code)
 
 

@@ -1,6 +1,7 @@
 """Stands beside the training loop: reports each step, commits checkpoints, and stops all processes at the same step."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
@@ -8,9 +9,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from tunesmith_trainer.checkpoints import Memory
 from tunesmith_trainer.contract import Configuration
+from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.keeping import Keeper
-from tunesmith_trainer.losses import Losses, ensure_finite
+from tunesmith_trainer.losses import Losses, SourceRows, ensure_finite
+from tunesmith_trainer.patience import HeldOut
 from tunesmith_trainer.progress import Reporter
+from tunesmith_trainer.saving import EvaluationLeftError
 from tunesmith_trainer.stopping import StopWish
 from tunesmith_trainer.world import World
 
@@ -30,7 +34,8 @@ class Wish(IntEnum):
 class Follower(TrainerCallback):
     """The callback of one attempt.
 
-    `rows_of_step` names the rows that a step was made from; `unsaved_because` is why a stop left steps unsaved.
+    `rows_of_step` names the rows that a step was made from; `began_at` is the step that is resumed from, or 0;
+    `unsaved_because` is why a stop left steps unsaved.
     """
 
     def __init__(
@@ -42,7 +47,8 @@ class Follower(TrainerCallback):
         reporter: Reporter,
         keeper: Keeper,
         memory: Memory,
-        rows_of_step: Callable[[int], Sequence[str]] = lambda _: (),
+        rows_of_step: Callable[[int], SourceRows | None] = lambda _: None,
+        began_at: int = 0,
     ) -> None:
         self._configuration = configuration
         self._world = world
@@ -50,6 +56,7 @@ class Follower(TrainerCallback):
         self._reporter = reporter
         self._keeper = keeper
         self._rows_of_step = rows_of_step
+        self._began_at = began_at
         self._losses = Losses()
         self._tokens_before = memory.tokens
         self.memory = memory
@@ -59,26 +66,53 @@ class Follower(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Asks all processes whether one was told to stop, or failed; the last step is always saved."""
         self._tell_news()
+        wish, save_milliseconds = self._agreed_wish()
+        last = state.global_step >= state.max_steps
+        measured = self._configuration.data.validation is not None
+        if last:
+            control.should_save = True
+            control.should_evaluate = measured
+        # After the last step only an evaluation is left to be cut short: without one the result is published.
+        if wish and (measured or not last):
+            self._stop_here(control, wish, save_milliseconds)
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """An evaluated batch is movement. Told to stop, training does not go on with it: the grace is for the save."""
+        self._reporter.moved()
+        wish, save_milliseconds = self._agreed_wish()
+        if not wish:
+            return
+        if state.global_step == self._began_at:
+            raise TrainerError(
+                ErrorClass.PREEMPTED,
+                f"Asked to stop before step {state.global_step + 1}; there was nothing new to save.",
+            )
+        control.should_evaluate = True  # it is under way: what is left of it is owed
+        self._stop_here(control, wish, save_milliseconds)
+        raise EvaluationLeftError
+
+    def _agreed_wish(self) -> tuple[int, int]:
+        """The highest wish of all processes, and the milliseconds of the slowest save; raises what one has met."""
         wish, save_milliseconds = self._world.highest(self._wish(), round(1000 * (self._keeper.seconds_of_a_save or 0)))
         if wish == Wish.FAILED:
             self._world.raise_first(self._keeper.failure)
-        last = state.global_step >= state.max_steps
-        if wish and not last:
-            self.preempted = True
-            control.should_training_stop = True
-            control.should_save = wish == Wish.SAVE_AND_STOP
-            if wish == Wish.STOP_UNSAVED:
-                self.unsaved_because = (
-                    f"a save takes {save_milliseconds / 1000:.0f} s here, too long for what was left of the "
-                    f"{self._configuration.checkpoints.grace_seconds:.0f} s of grace"
-                )
-        if last:
-            control.should_save = True
-            control.should_evaluate = self._configuration.data.validation is not None
+        return wish, save_milliseconds
 
-    def on_prediction_step(self, *_: Any, **__: Any) -> None:
-        """An evaluated batch is movement."""
-        self._reporter.moved()
+    def _stop_here(self, control: TrainerControl, wish: int, save_milliseconds: int) -> None:
+        """Stops at this step. An evaluation that is due or under way is made by the next attempt."""
+        self.preempted = True
+        control.should_training_stop = True
+        control.should_save = wish == Wish.SAVE_AND_STOP
+        if wish == Wish.STOP_UNSAVED:
+            self.unsaved_because = (
+                f"a save takes {save_milliseconds / 1000:.0f} s here, too long for what was left of the "
+                f"{self._configuration.checkpoints.grace_seconds:.0f} s of grace"
+            )
+        if control.should_evaluate:
+            control.should_evaluate = False
+            self.memory = self.memory.model_copy(update={"evaluation_owed": True})
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Reports a step; a loss that is no number ends the attempt at once, before anything is saved."""
@@ -87,7 +121,7 @@ class Follower(TrainerCallback):
             return
         loss, rate = logs["loss"], logs["learning_rate"]
         gradient = logs.get("grad_norm")
-        ensure_finite(state.global_step, loss, gradient, rate, self._rows_of_step(state.global_step))
+        ensure_finite(state.global_step, loss, gradient, rate, self._rows_of_step)
         spike = self._losses.spike(state.global_step, loss)
         if spike is not None:
             self._reporter.tell(spike)
@@ -106,10 +140,11 @@ class Follower(TrainerCallback):
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keeps the loss on held-out rows: the first is the one before training. The best one is saved."""
         loss: float = kwargs["metrics"]["eval_loss"]
-        update: dict[str, Any] = {"evaluation_last": loss}
+        number = loss if math.isfinite(loss) else None
+        update: dict[str, Any] = {"evaluation_last": number, "evaluation_owed": False}
         rule = self._configuration.evaluations.early_stopping
         if state.global_step == 0:
-            update["evaluation_before"] = loss
+            update["evaluation_before"] = number
         elif rule is not None:
             held_out = self.memory.held_out.after(loss, state.global_step, rule)
             update["held_out"] = held_out
@@ -119,10 +154,15 @@ class Follower(TrainerCallback):
                 control.should_save = control.should_training_stop = True
                 self._reporter.tell(
                     f"Stopped early at step {state.global_step}: {held_out.without_progress} evaluations brought no "
-                    f"progress. The best was {held_out.best_loss:.4g} at step {held_out.best_step}."
+                    f"progress. {_the_best(held_out)}"
                 )
         self.memory = self.memory.model_copy(update=update)
-        self._reporter.evaluated(loss)
+        if number is None:
+            self._reporter.tell(
+                f"Step {state.global_step}: the loss on held-out rows is {loss}. Training goes on; look at these rows."
+            )
+        else:
+            self._reporter.evaluated(number)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Every process gives its part of the checkpoint to its keeper."""
@@ -136,7 +176,8 @@ class Follower(TrainerCallback):
         self._tell_news()
 
     def _ensure_all_well(self) -> None:
-        if self._world.any(self._keeper.failure is not None):
+        # Rank 0 may have written for longer than a collective's time-out.
+        if self._world.any(self._keeper.failure is not None, patiently=True):
             self._world.raise_first(self._keeper.failure)
 
     def _wish(self) -> Wish:
@@ -152,5 +193,11 @@ class Follower(TrainerCallback):
     def _tell_news(self) -> None:
         for kept in self._keeper.news():
             self._reporter.saved(kept.step, str(kept.path))
-            if kept.trouble is not None:
-                self._reporter.tell(kept.trouble)
+        for trouble in self._keeper.troubles():
+            self._reporter.tell(trouble)
+
+
+def _the_best(held_out: HeldOut) -> str:
+    if held_out.best_loss is None:
+        return "None was a number: the last weights are the result."
+    return f"The best was {held_out.best_loss:.4g} at step {held_out.best_step}."

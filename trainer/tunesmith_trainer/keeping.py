@@ -9,10 +9,12 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tunesmith_trainer import checkpoints
 from tunesmith_trainer.attempts import Attempt
@@ -21,6 +23,8 @@ from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.contract.messages import FileSaid, Said
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.storage import copy_whole, said_files, write_whole
+
+Item = TypeVar("Item")
 
 POLL_SECONDS = 0.02
 PARTS = "parts"
@@ -36,13 +40,11 @@ class Part(Said):
 
 @dataclass(frozen=True)
 class Kept:
-    """A checkpoint that is complete on the storage, the seconds from its first byte to its last, and what went wrong
-    after that."""
+    """A checkpoint that is complete on the storage, and the seconds from its first byte to its last."""
 
     step: int
     path: Path
     seconds: float
-    trouble: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Plan:
 
     `patience_seconds` is how long rank 0 waits for the others' files; `after_commit` is called on rank 0 with each
     complete checkpoint and the best step so far, off the training thread; it returns what a person should know.
+    `meet` returns when the training threads of all processes have come to it: rank 0 alone writes weights, and what
+    comes after must not be waited for in a collective of training, whose time-out is shorter than a large save.
     """
 
     attempt: Attempt
@@ -63,6 +67,7 @@ class Plan:
     patience_seconds: float
     verify: Callable[[Path], None] = lambda _: None
     after_commit: Callable[[Path, int | None], str | None] = lambda _path, _best: None
+    meet: Callable[[], None] = lambda: None
 
 
 class Keeper:
@@ -72,7 +77,8 @@ class Keeper:
         self._plan = plan
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
-        self._news: list[Kept] = []
+        self._news: deque[Kept] = deque()
+        self._troubles: deque[str] = deque()
         self._began = 0.0
         self._last_seconds: float | None = None
         self.last_step = 0
@@ -86,9 +92,14 @@ class Keeper:
         Where the pod's disk has no room, it is on the storage at once, and only reading again is left to the thread.
         """
         self._wait()
+        self.meet()
         self._began = time.monotonic()
         self._where(step).parent.mkdir(parents=True, exist_ok=True)
         return self._where(step)
+
+    def meet(self) -> None:
+        """Waits for the training threads of all processes."""
+        self._plan.meet()
 
     def hand_over(self, step: int, memory: Memory) -> None:
         """The library has written everything of this process: the thread does the rest."""
@@ -103,8 +114,11 @@ class Keeper:
 
     def news(self) -> list[Kept]:
         """Checkpoints that were completed since the last call, on rank 0."""
-        news, self._news = self._news, []
-        return news
+        return list(_taken(self._news))
+
+    def troubles(self) -> list[str]:
+        """What went wrong since the last call after a checkpoint was complete, in words."""
+        return list(_taken(self._troubles))
 
     @property
     def failure(self) -> BaseException | None:
@@ -116,9 +130,9 @@ class Keeper:
         """From the first byte to the commit, as last measured; None before the first."""
         return self._last_seconds
 
-    def finish(self) -> None:
-        """Waits until everything handed over is complete, or has failed."""
-        self._wait()
+    def finish(self, at_most_seconds: float | None = None) -> None:
+        """Waits until everything handed over is complete, or has failed; or so long."""
+        self._wait(at_most_seconds)
 
     def _where(self, step: int) -> Path:
         return (
@@ -127,11 +141,11 @@ class Keeper:
             else checkpoints.unfinished(self._plan.attempt, step)
         )
 
-    def _wait(self) -> None:
+    def _wait(self, at_most_seconds: float | None = None) -> None:
         if self._thread is None:
             return
         began = time.monotonic()
-        self._thread.join()
+        self._thread.join(at_most_seconds)
         self._thread = None
         self.seconds_waited += time.monotonic() - began
 
@@ -170,9 +184,11 @@ class Keeper:
             plan.attempt, step=step, world_size=plan.world_size, config_hash=plan.config_hash, files=files
         )
         shutil.rmtree(parts)
-        seconds = self._done(step)
+        self._news.append(Kept(step, path, self._done(step)))
         best = memory.held_out.best_step
-        self._news.append(Kept(step, path, seconds, plan.after_commit(path, best)))
+        trouble = plan.after_commit(path, best)
+        if trouble is not None:
+            self._troubles.append(trouble)
         checkpoints.rotate(plan.attempt, plan.keep, best)
 
     def _done(self, step: int) -> float:
@@ -195,6 +211,13 @@ class Keeper:
             time.sleep(POLL_SECONDS)
         said = [Part.model_validate_json((parts / name).read_bytes()) for name in sorted(wanted)]
         return {name: file for part in said for name, file in part.files.items()}
+
+
+def _taken(queue: deque[Item]) -> Iterator[Item]:
+    """Empties a queue to which another thread may be adding."""
+    with suppress(IndexError):
+        while True:
+            yield queue.popleft()
 
 
 @contextmanager

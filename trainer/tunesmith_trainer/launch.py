@@ -37,10 +37,10 @@ def launch(config: Path, configuration: Configuration) -> int:
     with tempfile.TemporaryDirectory(prefix="tunesmith-endings-") as directory:
         command = [sys.executable, *torchrun_arguments(configuration, os.environ), *worker]
         killed_before = memory_kills()
-        code = _run(command, {**environment, ENDINGS_DIRECTORY_VARIABLE: directory})
+        code, asked = _run(command, {**environment, ENDINGS_DIRECTORY_VARIABLE: directory})
         left = first_left(Path(directory))
         killed = memory_kills() > killed_before
-    return leave(explained(left, code, configuration.storage.attempt, killed_for_memory=killed))
+    return leave(explained(left, code, configuration.storage.attempt, killed_for_memory=killed, asked_to_stop=asked))
 
 
 def memory_kills(events: Path = MEMORY_EVENTS) -> int:
@@ -53,11 +53,12 @@ def memory_kills(events: Path = MEMORY_EVENTS) -> int:
 
 
 def explained(
-    left: TerminationMessage | None, code: int, attempt: int, *, killed_for_memory: bool
+    left: TerminationMessage | None, code: int, attempt: int, *, killed_for_memory: bool, asked_to_stop: bool = False
 ) -> TerminationMessage:
     """The pod's ending: that of its processes, unless one of them was killed before it could leave any.
 
-    A process that the kernel killed says nothing, and its peers say that they lost it: memory explains both.
+    A process that the kernel killed says nothing, and its peers say that they lost it: memory explains both. So does a
+    stop: it ends processes that have not begun to listen, and those that are not done when the grace is over.
     """
     unsaid = left is None or (code != 0 and left.error_class is ErrorClass.SUCCESS)
     step = 0 if left is None else left.step
@@ -68,6 +69,14 @@ def explained(
             step=step,
             message="The kernel killed a training process because the pod's memory was used up. Give the pod more "
             "memory, or halve the micro batch.",
+        )
+    if asked_to_stop and (unsaid or (left is not None and left.error_class is ErrorClass.INFRASTRUCTURE)):
+        return TerminationMessage(
+            attempt=attempt,
+            error_class=ErrorClass.PREEMPTED,
+            step=step,
+            message="Asked to stop; a process ended before it could save or say anything. The last complete checkpoint "
+            "stands; the next attempt goes on from there.",
         )
     if left is not None and not unsaid:
         return left
@@ -126,12 +135,17 @@ def _place_missing(configuration: Configuration) -> TerminationMessage | None:
     )
 
 
-def _run(command: list[str], environment: dict[str, str]) -> int:
+def _run(command: list[str], environment: dict[str, str]) -> tuple[int, bool]:
+    """The exit code of the command, and whether this process was asked to stop meanwhile."""
     child = subprocess.Popen(command, env=environment)
+    asked = False
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
         child.send_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
-    return child.wait()
+    code = child.wait()
+    return code, asked

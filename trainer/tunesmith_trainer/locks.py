@@ -39,7 +39,7 @@ def once(lock: Path, found: Callable[[], Made | None], make: Callable[[], Made],
         result = found() if seen is None or not lock.exists() else None
         if result is not None:
             return result
-        with _taken(lock, rhythm) as mine:
+        with taken(lock, rhythm) as mine:
             if mine:
                 # Whoever held it a moment ago may have finished in between.
                 result = found()
@@ -48,13 +48,14 @@ def once(lock: Path, found: Callable[[], Made | None], make: Callable[[], Made],
         if beat != seen:
             seen, since = beat, time.monotonic()
         elif beat is not None and time.monotonic() - since > rhythm.stale_seconds:
-            _break(lock, beat)
+            put_aside(lock, beat)
             seen = None
         time.sleep(rhythm.look_seconds)
 
 
 @contextmanager
-def _taken(lock: Path, rhythm: Rhythm) -> Iterator[bool]:
+def taken(lock: Path, rhythm: Rhythm = Rhythm()) -> Iterator[bool]:
+    """Holds the lock when nobody does, and says whether."""
     name = uuid.uuid4().hex
     try:
         descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
@@ -99,8 +100,8 @@ def _holder(lock: Path) -> str:
     return (_beat(lock) or b"").decode(errors="replace").partition(" ")[0]
 
 
-def _break(lock: Path, beat: bytes) -> None:
-    """Takes a stale lock away. One that somebody took anew in between is put back."""
+def put_aside(lock: Path, beat: bytes) -> None:
+    """Takes a stale lock away, whose content was `beat`. One that somebody took anew in between is put back."""
     aside = lock.with_name(f"{lock.name}.stale-{uuid.uuid4().hex}")
     try:
         lock.rename(aside)

@@ -2,9 +2,11 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import fmean, pstdev
 
+from tunesmith_trainer.data.faults import Unit
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 WINDOW_STEPS = 32
@@ -32,16 +34,32 @@ class Losses:
         return f"Step {step}: the loss jumped to {loss:.4g}; over the last {len(known)} steps it was {usual:.4g}."
 
 
-def ensure_finite(step: int, loss: float, gradient: float | None, learning_rate: float, rows: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class SourceRows:
+    """Where a person finds the rows that a step was made from; lines and rows count from 1."""
+
+    file: str
+    unit: Unit
+    numbers: Sequence[int]
+
+    def __str__(self) -> str:
+        named = ", ".join(map(str, self.numbers[:ROWS_NAMED]))
+        more = f" and {len(self.numbers) - ROWS_NAMED} more" if len(self.numbers) > ROWS_NAMED else ""
+        return f"{self.unit}{'s' if len(self.numbers) > 1 else ''} {named}{more} of '{self.file}'"
+
+
+def ensure_finite(
+    step: int, loss: float, gradient: float | None, learning_rate: float, rows: Callable[[int], SourceRows | None]
+) -> None:
     """Raises TrainerError of class diverged when loss or gradient is no finite number.
 
     Args:
-        rows: how a person finds the rows that the step was made from.
+        rows: tells which rows a step was made from, when it is known; asked only then.
     """
     if math.isfinite(loss) and (gradient is None or math.isfinite(gradient)):
         return
-    more = f" and {len(rows) - ROWS_NAMED} more" if len(rows) > ROWS_NAMED else ""
-    named = f" It was made from rows {', '.join(rows[:ROWS_NAMED])}{more}." if rows else ""
+    made_from = rows(step)
+    named = f" It was made from {made_from}." if made_from else ""
     raise TrainerError(
         ErrorClass.DIVERGED,
         f"Step {step}: the loss is {loss} and the gradient's norm {gradient}, at learning rate {learning_rate:.3g}."

@@ -18,7 +18,7 @@ from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import MANIFEST, Checkpoint, Ignored, Manifest
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
-from tunesmith_trainer.object_store import NotStoredError, ObjectStore, StoreKeys
+from tunesmith_trainer.object_store import ChangedError, NotStoredError, ObjectStore, StoreKeys
 from tunesmith_trainer.storage import first_damage, sync_tree
 
 COPY = re.compile(r"checkpoints/([0-9]+)/checkpoint-([0-9]+)/" + re.escape(MANIFEST))
@@ -50,10 +50,17 @@ class Mirror:
         """Says in the store that this attempt began.
 
         Raises:
-            TrainerError: superseded, when a higher one did; credentials, when the store refuses the keys.
+            TrainerError: superseded, when a higher one did; credentials, when the store refuses the keys or has no such
+                bucket for them.
         """
-        self.ensure_newest()
-        self._store.write(f"{self._root}/attempts/{self._attempt.number}", b"")
+        try:
+            self.ensure_newest()
+            self._store.write(f"{self._root}/attempts/{self._attempt.number}", b"")
+        except NotStoredError as error:
+            raise TrainerError(
+                ErrorClass.CREDENTIALS,
+                f"Checkpoints cannot be mirrored: {error}. Make the bucket, or name the one that these keys are for.",
+            ) from error
 
     def ensure_newest(self) -> None:
         """Raises TrainerError of class superseded when a higher attempt began, here or on the storage."""
@@ -81,11 +88,13 @@ class Mirror:
             if error.error_class is ErrorClass.SUPERSEDED:
                 raise
             return f"{checkpoint.name} is on the storage and not in the mirror: {error.message}"
+        except (NotStoredError, ChangedError) as error:
+            return f"{checkpoint.name} is on the storage and not in the mirror: {error}."
         return None
 
-    def newest(self) -> Copy | None:
-        """The copy of the highest step, of the newest attempt that has it."""
-        return max(self._copies(), key=lambda copy: (copy.step, copy.attempt), default=None)
+    def newest_first(self) -> list[Copy]:
+        """All copies by their steps; of the same step that of the newest attempt first."""
+        return sorted(self._copies(), key=lambda copy: (copy.step, copy.attempt), reverse=True)
 
     def of_step(self, step: int) -> Copy | None:
         """The copy of one step, of the newest attempt that has it."""
@@ -126,8 +135,7 @@ class Mirror:
         self._store.upload(checkpoint / MANIFEST, f"{at}/{MANIFEST}")
 
     def _rotate(self, best_step: int | None) -> None:
-        copies = sorted(self._copies(), key=lambda copy: (copy.step, copy.attempt), reverse=True)
-        for copy in copies[self._keep :]:
+        for copy in self.newest_first()[self._keep :]:
             if copy.step == best_step or copy.attempt > self._attempt.number:
                 continue
             at = self._place(copy)

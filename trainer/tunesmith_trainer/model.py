@@ -5,7 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tunesmith_trainer.contract.configuration import Configuration, LoRA
+from tunesmith_trainer.contract.configuration import Configuration
+from tunesmith_trainer.contract.outcome import LoRA
 from tunesmith_trainer.devices import wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.refused_architectures import ensure_trainable

@@ -102,6 +102,10 @@ class Pace:
         saves = _times(self.rhythm.save_every, step, total_steps) * self._mean("Saving")
         return max(0.0, steps + evaluations + saves)
 
+    def paused_seconds(self, pause: Pause) -> float:
+        """How long training has waited for evaluations, or for saves, in this attempt."""
+        return sum(self._pauses[pause])
+
     def _mean(self, pause: Pause) -> float:
         return statistics.fmean(self._pauses[pause]) if self._pauses[pause] else 0.0
 

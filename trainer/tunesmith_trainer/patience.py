@@ -1,7 +1,9 @@
 """Early stopping: which evaluation was the best, and when the held-out loss has stopped falling. Pure."""
 
-from tunesmith_trainer.contract.configuration import EarlyStopping
+import math
+
 from tunesmith_trainer.contract.messages import Said
+from tunesmith_trainer.contract.surroundings import EarlyStopping
 
 
 class HeldOut(Said):
@@ -15,12 +17,12 @@ class HeldOut(Said):
 
     def after(self, loss: float, step: int, rule: EarlyStopping) -> "HeldOut":
         """The same with one more evaluation. A lower loss is the best; a loss lower by more than `minDelta` is
-        progress; evaluations of the warm-up are only counted."""
+        progress, and one that is no finite number is neither; evaluations of the warm-up are only counted."""
         counted = self.model_copy(update={"evaluations": self.evaluations + 1})
         if counted.evaluations <= rule.warmup_evaluations:
             return counted
-        progressed = self.best_loss is None or loss < self.best_loss - rule.min_delta
-        is_best = self.best_loss is None or loss < self.best_loss
+        is_best = math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
+        progressed = is_best and (self.best_loss is None or loss < self.best_loss - rule.min_delta)
         without = 0 if progressed else self.without_progress + 1
         return counted.model_copy(
             update={

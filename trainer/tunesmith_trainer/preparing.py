@@ -6,6 +6,8 @@ What it finds done it leaves alone, so that a preparation that was lost can simp
 from collections.abc import Callable
 from pathlib import Path
 
+from tunesmith_trainer.clean_up import clean_up
+from tunesmith_trainer.continuing import ensure_same_kind, ensure_whole
 from tunesmith_trainer.contract import PrepareConfiguration, PreparedSaid, TerminationMessage
 from tunesmith_trainer.contract.messages import DatasetFormats, DatasetHashes
 from tunesmith_trainer.data.prepare import OnBytes
@@ -27,6 +29,8 @@ def prepare(
     Raises:
         TrainerError: with a class that tells whose fault it is.
     """
+    if configuration.continue_from is not None:
+        ensure_whole(Path(configuration.continue_from.path))  # before gigabytes are fetched for it
     fetched = fetch(configuration, secrets, teller, stop_wanted)
     teller.stage("Preparing")
 
@@ -36,6 +40,7 @@ def prepare(
         teller.bytes(done, total, None)
 
     prepared = _prepared(configuration, fetched, on_bytes)
+    clean_up(Path(configuration.storage.root), teller.tell, stop_wanted)
     teller.stage("Finished")
     return TerminationMessage(attempt=configuration.storage.attempt, error_class=ErrorClass.SUCCESS, prepared=prepared)
 
@@ -60,14 +65,16 @@ def fetched_message(configuration: PrepareConfiguration, fetched: FetchedParts) 
 
 
 def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, on_bytes: OnBytes) -> PreparedSaid:
+    from tunesmith_trainer.job_rows import prepared_rows
     from tunesmith_trainer.model import load_tokenizer
-    from tunesmith_trainer.training import prepared_rows
 
     model_path = fetched.model.path if fetched.model else Path(configuration.model.path if configuration.model else "")
     tokenizer = load_tokenizer(model_path)
     # What training would refuse is refused here, while no GPU is held.
     ensure_trainable(model_path)
     reading_options(model_path)
+    if configuration.continue_from is not None and configuration.tuning is not None:
+        ensure_same_kind(Path(configuration.continue_from.path), configuration.tuning, model_path)
     data = configuration.data
     learnt = _file(fetched.datasets.get("training"), data.training.path if data.training else None)
     held_out = _file(fetched.datasets.get("validation"), data.validation.path if data.validation else None)

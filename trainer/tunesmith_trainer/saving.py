@@ -21,8 +21,11 @@ from torch.utils.data import Sampler
 from transformers import Trainer
 
 from tunesmith_trainer.contract import Configuration
+from tunesmith_trainer.data.cache import SOURCE_COLUMN
+from tunesmith_trainer.data.files import DataSource
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.keeping import Keeper
+from tunesmith_trainer.losses import SourceRows
 
 OPTIMIZER = "optimizer.pt"
 SCHEDULER = "scheduler.pt"
@@ -60,17 +63,26 @@ class WholeBatches(Sampler[int]):
 
 
 class RowsOfSteps:
-    """Which prepared rows a step was made from; the same order as the loop's, worked out again."""
+    """Which rows of the dataset a step was made from; the same order as the loop's, worked out again."""
 
-    def __init__(self, configuration: Configuration, rows: int) -> None:
+    def __init__(self, configuration: Configuration, prepared: Any) -> None:
+        """`prepared` are the rows with what they were made from, see `prepare`."""
         training = configuration.training
+        self._file = DataSource(Path(configuration.data.training.path))
         self._batch = training.global_batch
-        self._order = WholeBatches(rows, self._batch, training.seed)
+        self._order = WholeBatches(len(prepared), self._batch, training.seed)
+        self._prepared = prepared
 
-    def __call__(self, step: int) -> list[str]:
-        """Their numbers, from 1."""
+    def __call__(self, step: int) -> SourceRows:
+        """Where a person finds them, in the order of the step."""
         epoch, within = divmod(step - 1, len(self._order) // self._batch)
-        return [str(1 + row) for row in self._order.order(epoch)[within * self._batch : (within + 1) * self._batch]]
+        taken = self._order.order(epoch)[within * self._batch : (within + 1) * self._batch]
+        numbers = [number for row in taken for number in self._prepared[row][SOURCE_COLUMN]]
+        return SourceRows(self._file.path.name, self._file.unit, numbers)
+
+
+class EvaluationLeftError(Exception):
+    """Training was asked to stop while held-out rows were measured."""
 
 
 class Saving(Trainer):
@@ -86,6 +98,13 @@ class Saving(Trainer):
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
         return WholeBatches(len(rows), self.global_batch, self.args.seed)
 
+    def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        try:
+            measured: dict[str, float] = super()._evaluate(*arguments, **options)
+        except EvaluationLeftError:
+            return {}
+        return measured
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The weights that move, whole; under FSDP all ranks gather them together, and rank 0 writes."""
         if not self.is_fsdp_enabled:
@@ -100,7 +119,8 @@ class Saving(Trainer):
             self._save(output_dir, state_dict={name: tensor for name, tensor in weights.items() if name in once})
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """Whole tensors by name, on rank 0; all ranks gather together."""
+        """Whole tensors by name, on rank 0; all ranks gather together, once rank 0 has written the weights."""
+        self.keeper.meet()
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         model: Any = self.model
         state = get_optimizer_state_dict(model, _inner(self.optimizer), options=options)

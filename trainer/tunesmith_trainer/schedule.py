@@ -2,7 +2,7 @@
 
 import math
 
-from tunesmith_trainer.contract.configuration import Scheduler
+from tunesmith_trainer.contract.outcome import Scheduler
 
 
 def rate_factor(step: int, *, total_steps: int, warmup_steps: int, scheduler: Scheduler) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from tunesmith_trainer.contract.configuration import LoRA
+from tunesmith_trainer.contract.outcome import LoRA
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 ALL_LINEAR = "all-linear"

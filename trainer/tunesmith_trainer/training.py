@@ -1,26 +1,26 @@
 """One attempt from its first breath to the published result, stage by stage."""
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunesmith_trainer import checkpoints, continuing, publishing, sharding
+from tunesmith_trainer import checkpoints, continuing, job_rows, publishing, sharding
 from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Checkpoint, Memory
-from tunesmith_trainer.contract import Configuration, PrepareConfiguration, Result, TerminationMessage
+from tunesmith_trainer.contract import Configuration, Result, TerminationMessage
 from tunesmith_trainer.contract.messages import FileSaid
-from tunesmith_trainer.data.masking import MaskingRules
-from tunesmith_trainer.data.prepare import OnBytes, Prepared, prepare
+from tunesmith_trainer.data.cache import in_use
 from tunesmith_trainer.devices import missing_gpus, wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.fingerprint import fingerprint
 from tunesmith_trainer.following import Follower
 from tunesmith_trainer.hardware import gpu_peak, work_of
+from tunesmith_trainer.job_rows import Datasets
 from tunesmith_trainer.keeping import Keeper, Plan, temporary_directory
 from tunesmith_trainer.loop import make_loop
+from tunesmith_trainer.methods.loop import told_of_balancing
 from tunesmith_trainer.mirror import mirror_of
 from tunesmith_trainer.model import Loaded, load_base, load_tokenizer, load_trained, trained_parameters, tuned
 from tunesmith_trainer.progress import Reporter
@@ -31,6 +31,8 @@ from tunesmith_trainer.timekeeping import attach
 from tunesmith_trainer.weights import MERGED
 from tunesmith_trainer.world import World, joined
 
+# Where a peer is gone its part never comes; where none is, so long a save is worth its wait.
+SECONDS_FOR_THE_LAST_SAVE = 120.0
 VERSIONED = ("tunesmith-trainer", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
@@ -48,16 +50,6 @@ class Run:
         """Between stages: ends all processes when one was asked to stop and nothing has been trained yet."""
         if self.world.any(self.stop.wanted):
             raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop before the first step; there was nothing to save.")
-
-
-@dataclass(frozen=True)
-class Datasets:
-    """The prepared rows, and how many steps they make."""
-
-    training: Prepared
-    validation: Prepared | None
-    rows: int
-    total_steps: int
 
 
 @dataclass(frozen=True)
@@ -111,8 +103,8 @@ def _attempt(run_: Run) -> TerminationMessage:
     configuration, reporter = run_.configuration, run_.reporter
     reporter.stage("Preparing")
     tokenizer = load_tokenizer(Path(configuration.model.path))
-    datasets = run_.world.first(lambda: _prepared(configuration, tokenizer))
-    resumed = run_.world.first(lambda: _resumable(run_))
+    datasets = run_.world.first(lambda: job_rows.rows_of_job(configuration, tokenizer))
+    resumed = run_.world.first(lambda: _resumable(run_, datasets))
     reporter.plan(
         step=resumed.manifest.step if resumed else 0,
         total_steps=datasets.total_steps,
@@ -133,7 +125,8 @@ def _attempt(run_: Run) -> TerminationMessage:
     run_.ensure_wanted()
 
     reporter.stage("Training")
-    outcome = _trained(run_, loaded, tokenizer, datasets, resumed)
+    with in_use(datasets.training, *([datasets.validation] if datasets.validation else [])):
+        outcome = _trained(run_, loaded, tokenizer, datasets, resumed)
 
     reporter.stage("Publishing")
     published = run_.world.first(lambda: _published(run_, loaded.model, tokenizer, datasets, outcome))
@@ -163,56 +156,7 @@ def _seed(seed: int) -> None:
     set_seed(seed)
 
 
-def _prepared(configuration: Configuration, tokenizer: Any) -> Datasets:
-    data = configuration.data
-    return prepared_rows(
-        configuration,
-        tokenizer,
-        model_path=Path(configuration.model.path),
-        training=Path(data.training.path),
-        validation=Path(data.validation.path) if data.validation else None,
-    )
-
-
-def prepared_rows(
-    configuration: Configuration | PrepareConfiguration,
-    tokenizer: Any,
-    *,
-    model_path: Path,
-    training: Path,
-    validation: Path | None,
-    on_bytes: OnBytes | None = None,
-) -> Datasets:
-    """The rows of both files made ready, or found so on the storage, and the steps they make. In a preparation of its
-    own or at the beginning of an attempt: both find what the other made.
-
-    Raises:
-        TrainerError: see `prepare`.
-    """
-    numbers, data = configuration.training, configuration.data
-    rules = MaskingRules(
-        numbers.context_length, data.train_on_inputs, data.on_unstable_template, configuration.method.type
-    )
-
-    def prepared(path: Path) -> Prepared:
-        return prepare(
-            path,
-            tokenizer,
-            model_path,
-            rules,
-            packing=numbers.packing,
-            cache=Path(configuration.storage.root) / "prepared",
-            on_bytes=on_bytes,
-        )
-
-    learnt = prepared(training)
-    held_out = prepared(validation) if validation else None
-    rows = len(_rows(learnt))
-    steps = numbers.epochs * math.ceil(rows / numbers.global_batch)
-    return Datasets(learnt, held_out, rows, min(steps, numbers.max_steps or steps))
-
-
-def _resumable(run_: Run) -> Checkpoint | None:
+def _resumable(run_: Run, datasets: Datasets) -> Checkpoint | None:
     checkpoints.forget_unfinished(run_.attempt)
     search = checkpoints.search(run_.attempt.job_path, run_.configuration.config_hash())
     for ignored in search.ignored:
@@ -222,32 +166,36 @@ def _resumable(run_: Run) -> Checkpoint | None:
         run_.reporter.tell(f"The checkpoint '{ignored.path}' is not used: {ignored.reason}.{where}")
     newest = _of_mirror(run_, search.newest) or search.newest
     if newest:
+        job_rows.ensure_the_same(newest.memory, datasets, run_.configuration.data.training.path)
         run_.reporter.tell(f"Going on from step {newest.manifest.step}, '{newest.path}'.")
     return newest
 
 
 def _of_mirror(run_: Run, newest: Checkpoint | None) -> Checkpoint | None:
-    """The mirror's newest copy, brought to the storage, when the storage has none as new: its volume was lost."""
+    """The mirror's newest whole copy, brought to the storage, when the storage has none as new: its volume was lost."""
     mirror = mirror_of(run_.configuration, run_.attempt)
-    copy = mirror.newest() if mirror is not None else None
-    if mirror is None or copy is None or (newest is not None and newest.manifest.step >= copy.step):
+    if mirror is None:
         return None
     config_hash = run_.configuration.config_hash()
-    found = mirror.fetch(copy, config_hash)
-    if isinstance(found, Checkpoint):
-        best = found.memory.held_out.best_step
-        best_copy = mirror.of_step(best) if best is not None and best != copy.step else None
-        if best_copy is not None:
-            mirror.fetch(best_copy, config_hash)
-        return found
-    run_.reporter.tell(f"The mirror's copy of step {copy.step} is not used: {found.reason}.")
+    for copy in mirror.newest_first():
+        if newest is not None and newest.manifest.step >= copy.step:
+            return None
+        found = mirror.fetch(copy, config_hash)
+        if isinstance(found, Checkpoint):
+            best = found.memory.held_out.best_step
+            best_copy = mirror.of_step(best) if best is not None and best != copy.step else None
+            if best_copy is not None:
+                mirror.fetch(best_copy, config_hash)
+            return found
+        run_.reporter.tell(f"The mirror's copy of step {copy.step} is not used: {found.reason}.")
     return None
 
 
 def _trained(run_: Run, loaded: Loaded, tokenizer: Any, datasets: Datasets, resumed: Checkpoint | None) -> Outcome:
-    memory = resumed.memory if resumed else Memory()
+    memory = resumed.memory if resumed else Memory(dataset_sha256=datasets.training.summary.sha256)
     resumed_from = resumed.manifest.step if resumed else 0
-    if memory.held_out.stopped_at_step is not None or resumed_from >= datasets.total_steps:
+    nothing_left = resumed_from >= datasets.total_steps and not _owes_evaluation(run_, memory)
+    if memory.held_out.stopped_at_step is not None or nothing_left:
         return Outcome(memory, resumed_from, resumed_from)
     if resumed:
         load_trained(loaded.model, resumed.path)
@@ -260,27 +208,53 @@ def _trained(run_: Run, loaded: Loaded, tokenizer: Any, datasets: Datasets, resu
             reporter=run_.reporter,
             keeper=keeper,
             memory=memory,
-            rows_of_step=RowsOfSteps(run_.configuration, datasets.rows),
+            rows_of_step=RowsOfSteps(run_.configuration, job_rows.with_sources(datasets.training)),
+            began_at=resumed_from,
         )
         loop = make_loop(
             run_.configuration,
             loaded=loaded,
             tokenizer=tokenizer,
-            rows=_rows(datasets.training),
-            held_out=_rows(datasets.validation) if datasets.validation else None,
+            rows=job_rows.learnt(datasets.training),
+            held_out=job_rows.learnt(datasets.validation) if datasets.validation else None,
             total_steps=datasets.total_steps,
             output=own,
             follower=follower,
             keeper=keeper,
-            measure_first=resumed is None,
+            measure_first=resumed is None or memory.evaluation_owed,
             on_gpu=wants_gpus(run_.configuration),
         )
         attach(loop, run_.reporter)
-        loop.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
-        follower.finish()
+        balancing = told_of_balancing(loop)
+        if balancing is not None:
+            run_.reporter.tell(balancing)
+        if resumed_from >= datasets.total_steps:
+            loop.state.global_step = loop.state.max_steps = resumed_from
+            loop.evaluate()
+            return Outcome(follower.memory, resumed_from, resumed_from)
+        try:
+            loop.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
+            follower.finish()
+        except BaseException:
+            # What training has handed over is a good checkpoint, whatever ended it since.
+            keeper.finish(at_most_seconds=SECONDS_FOR_THE_LAST_SAVE)
+            raise
     if follower.preempted:
         raise TrainerError(ErrorClass.PREEMPTED, _stopped(run_, datasets, follower, keeper))
     return Outcome(follower.memory, int(loop.state.global_step), resumed_from)
+
+
+def _owes_evaluation(run_: Run, memory: Memory) -> bool:
+    """Whether the held-out rows are still to be measured after the last step, where a stop left them out."""
+    if not memory.evaluation_owed:
+        return False
+    if sharding.sharded(run_.configuration):
+        # A loop shards its model when it begins to train, which there is nothing left of.
+        run_.reporter.tell(
+            "The loss on held-out rows after the last step was not measured: training was stopped there."
+        )
+        return False
+    return True
 
 
 def _stopped(run_: Run, datasets: Datasets, follower: Follower, keeper: Keeper) -> str:
@@ -310,14 +284,9 @@ def _keeping(run_: Run, own: Path, needed_bytes: int) -> Plan:
         needed_bytes=needed_bytes,
         patience_seconds=configuration.world.collective_timeout_seconds,
         verify=ensure_finite_weights,
+        meet=run_.world.wait_for_all,
         **more,
     )
-
-
-def _rows(prepared: Prepared) -> Any:
-    from datasets import Dataset
-
-    return Dataset.from_file(str(prepared.rows))
 
 
 def _result_checkpoint(run_: Run, outcome: Outcome) -> tuple[int | None, Checkpoint]:

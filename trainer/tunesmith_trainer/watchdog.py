@@ -1,4 +1,4 @@
-"""The thread beside training: heartbeats, and the end of an attempt that sits still.
+"""The thread beside training: heartbeats, the end of an attempt that sits still, and of one that cannot stop in time.
 
 Every process has one, because the training thread of a hung process cannot be asked: it may sit in a collective that
 never returns. Each writes its own stacks; the first process of a pod besides those of peers that cannot.
@@ -19,13 +19,19 @@ from pathlib import Path
 from tunesmith_trainer import ranks, stacks
 from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.contract import Configuration
-from tunesmith_trainer.endings import failure_message, leave
+from tunesmith_trainer.endings import ENDINGS_DIRECTORY_VARIABLE, failure_message, leave
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.launch import seconds_to_save
 from tunesmith_trainer.progress import Reporter
+from tunesmith_trainer.stopping import StopWish
 
 LONGEST_LOOK_SECONDS = 5.0
 SECONDS_FOR_PEERS = 15.0
 SECONDS_BEYOND_PATIENCE = 60.0
+# Before a pod is killed: enough to say that it was, so long as there was a grace worth the name.
+SECONDS_FOR_LAST_WORDS = 3.0
+LEAST_GRACE_SECONDS = 10.0
+SHORTEST_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,27 @@ class Place:
 
 
 OnStall = Callable[[Reporter, Place], None]
+OnUnmetStop = Callable[[Reporter, float], None]
 
 
 class Watch:
     """The thread; a context manager around all of the attempt."""
 
-    def __init__(self, reporter: Reporter, configuration: Configuration, on_stall: OnStall) -> None:
+    def __init__(
+        self,
+        reporter: Reporter,
+        configuration: Configuration,
+        on_stall: OnStall,
+        *,
+        stop: StopWish | None = None,
+        on_unmet_stop: OnUnmetStop | None = None,
+    ) -> None:
+        """`on_unmet_stop` is called when training was told to stop by `stop`, and the grace is nearly over."""
         storage = configuration.storage
         self._reporter = reporter
         self._on_stall = on_stall
+        self._stop, self._on_unmet_stop = stop, on_unmet_stop
+        self._grace_seconds = grace_seconds(configuration)
         self._place = Place(
             rank=int(os.environ.get("RANK", "0")),
             world_size=configuration.world.size,
@@ -78,8 +96,11 @@ class Watch:
 
     def _watch(self) -> None:
         said = time.monotonic()
-        while not self._over.wait(self._place.look_seconds):
+        while not self._over.wait(self._seconds_to_the_next_look()):
             heartbeat = self._reporter.heartbeat()
+            if self._stop is not None and self._on_unmet_stop is not None and self._seconds_to_stop() <= 0:
+                self._on_unmet_stop(self._reporter, self._stop.seconds_since)
+                return
             due = time.monotonic() - said >= self._place.heartbeat_seconds
             if due or heartbeat.stalled:
                 said = time.monotonic()
@@ -89,6 +110,15 @@ class Watch:
                 self._on_stall(self._reporter, self._place)
                 return
             self._arm()
+
+    def _seconds_to_the_next_look(self) -> float:
+        return max(SHORTEST_LOOK_SECONDS, min(self._place.look_seconds, self._seconds_to_stop()))
+
+    def _seconds_to_stop(self) -> float:
+        """How long training may still take to stop by itself; for ever when it was not asked to, or has no limit."""
+        if self._stop is None or not self._stop.wanted or self._grace_seconds is None:
+            return float("inf")
+        return self._grace_seconds - SECONDS_FOR_LAST_WORDS - self._stop.seconds_since
 
     def _exchange(self) -> None:
         if self._place.world_size == 1:
@@ -105,6 +135,31 @@ class Watch:
         """
         seconds = self._reporter.patience_seconds + SECONDS_BEYOND_PATIENCE
         faulthandler.dump_traceback_later(seconds, file=sys.__stderr__ or sys.stderr)
+
+
+def grace_seconds(configuration: Configuration) -> float | None:
+    """From SIGTERM until this process is killed; None when it is not known, or too short to say anything in."""
+    grace = configuration.checkpoints.grace_seconds
+    if grace is not None and ENDINGS_DIRECTORY_VARIABLE in os.environ:
+        grace = float(seconds_to_save(configuration))  # the launcher needs the rest
+    return grace if grace is not None and grace >= LEAST_GRACE_SECONDS else None
+
+
+def end_unstopped_process(reporter: Reporter, seconds_since_asked: float) -> None:
+    """Ends the process that could not stop in time, just before it would be killed without a word."""
+    heartbeat = reporter.heartbeat()
+    if heartbeat.stage == "Finished":
+        return
+    doing = f"it {ranks.IN_WORDS[reporter.doing]} in step {heartbeat.last_step + 1}"
+    where = doing if heartbeat.stage == "Training" else f"the stage {heartbeat.stage} is not over"
+    error = TrainerError(
+        ErrorClass.PREEMPTED,
+        f"Asked to stop {seconds_since_asked:.0f} s ago, and the grace is over before that could be done: {where}. "
+        "What came after the last complete checkpoint is lost; the next attempt goes on from there. A longer grace "
+        "would let it be saved.",
+    )
+    sys.stderr.write(f"{error.error_class}: {error.message}\n")
+    os._exit(leave(failure_message(error, reporter.where)))
 
 
 def light_beacon(reporter: Reporter, place: Place) -> None:

@@ -23,6 +23,7 @@ WEIGHTS = (
     "model*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json",
 )  # fmt: skip
 MODEL_CONFIGURATION = "config.json"
+USE_KEYS = ("use_cache", "output_router_logits", "router_aux_loss_coef")
 INDEX = "model.safetensors.index.json"
 
 
@@ -47,6 +48,7 @@ def settle_model(directory: Path, configuration: Configuration, numbers: int) ->
     dtype = stored_dtype(base)
     if dtype is not None:
         _cast(directory, dtype)
+    _restore_use(directory / MODEL_CONFIGURATION, base / MODEL_CONFIGURATION)
     ensure_whole(directory, numbers, base)
 
 
@@ -137,6 +139,22 @@ def _cast(directory: Path, dtype: torch.dtype) -> None:
     if (directory / INDEX).is_file():
         index = json.loads((directory / INDEX).read_text(encoding="utf-8"))
         _rewrite(directory / INDEX, {"metadata": {**index.get("metadata", {}), "total_size": total_bytes}})
+
+
+def _restore_use(path: Path, base: Path) -> None:
+    """Says of the result's use what the base says: training turns the cache off, and the experts' balancing on."""
+    described, wanted = (json.loads(one.read_text(encoding="utf-8")) for one in (path, base))
+    for part, part_wanted in ((described, wanted), *_text_parts(described, wanted)):
+        for key in USE_KEYS:
+            part.pop(key, None)
+            if key in part_wanted:
+                part[key] = part_wanted[key]
+    _rewrite(path, described)
+
+
+def _text_parts(described: dict[str, Any], wanted: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    part = described.get("text_config")
+    return [(part, wanted.get("text_config") or {})] if isinstance(part, dict) else []
 
 
 def _rewrite(path: Path, changes: dict[str, Any]) -> None:

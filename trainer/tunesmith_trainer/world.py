@@ -60,19 +60,23 @@ class World:
             raise answer
         return answer
 
-    def any(self, here: bool) -> bool:
+    def any(self, here: bool, *, patiently: bool = False) -> bool:
         """True on all ranks when it is true on one."""
-        return self.highest(int(here))[0] > 0
+        return self.highest(int(here), patiently=patiently)[0] > 0
 
-    def highest(self, *here: int) -> tuple[int, ...]:
-        """Of each number the highest of all ranks, on all ranks."""
+    def highest(self, *here: int, patiently: bool = False) -> tuple[int, ...]:
+        """Of each number the highest of all ranks, on all ranks.
+
+        Args:
+            patiently: one may come long after the others, such as rank 0 after writing what it alone writes.
+        """
         if self.size == 1:
             return here
         import torch
         import torch.distributed as dist
 
         numbers = torch.tensor(here)
-        dist.all_reduce(numbers, op=dist.ReduceOp.MAX, group=self._control)
+        dist.all_reduce(numbers, op=dist.ReduceOp.MAX, group=self._patient if patiently else self._control)
         return tuple(int(number) for number in numbers)
 
     def raise_first(self, failure: BaseException | None) -> None:
@@ -87,8 +91,8 @@ class World:
             raise failure
 
     def wait_for_all(self) -> None:
-        """Returns when every rank has come here."""
-        self.any(False)
+        """Returns when every rank has come here, which may take hours."""
+        self.any(False, patiently=True)
 
 
 @contextmanager

@@ -82,7 +82,34 @@ def held(
     """
     rhythm = rhythm or Rhythm()
     directory.mkdir(parents=True, exist_ok=True)
-    lock = HeldLock(_taken(directory, waiting, rhythm), rhythm.stale_seconds)
+    with _beating(_taken(directory, waiting, rhythm), rhythm) as lock:
+        yield lock
+
+
+@contextmanager
+def held_at_once(
+    directory: Path, *, given_up: Callable[[Path], bool], rhythm: Rhythm | None = None
+) -> Iterator[HeldLock | None]:
+    """Holds the lock where that needs no waiting; None where it does.
+
+    Args:
+        given_up: whether the holder's file is one that nobody writes into any more; a living holder does all the time.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    highest = _highest(directory)
+    holder = directory / str(highest)
+    free = highest == 0 or _content(holder) == RELEASED or given_up(holder)
+    path = _created(directory, highest + 1) if free else None
+    if path is None:
+        yield None
+        return
+    with _beating(path, rhythm or Rhythm()) as lock:
+        yield lock
+
+
+@contextmanager
+def _beating(path: Path, rhythm: Rhythm) -> Iterator[HeldLock]:
+    lock = HeldLock(path, rhythm.stale_seconds)
     over = threading.Event()
 
     def beat() -> None:

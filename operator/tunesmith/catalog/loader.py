@@ -63,7 +63,7 @@ def bundled() -> tuple[BundledModel, ...]:
 
 
 def find_bundled(name_or_id: str) -> BundledModel | None:
-    """The bundled model of that object name or provider's id."""
+    """The bundled model of that object name, provider's id or repository of the Hub."""
     return _index().get(name_or_id)
 
 
@@ -88,7 +88,8 @@ def _document() -> dict[str, Any]:
 def _index() -> MappingProxyType[str, BundledModel]:
     by_name = {model.name: model for model in bundled()}
     by_id = {model.spec.id: model for model in bundled()}
-    return MappingProxyType({**by_name, **by_id})
+    by_repo = {model.spec.weights.hugging_face.repo: model for model in bundled() if model.spec.weights is not None}
+    return MappingProxyType({**by_repo, **by_name, **by_id})
 
 
 def _model(row: dict[str, Any], date: str) -> BundledModel:

@@ -11,7 +11,7 @@ from tunesmith.controllers.ports import Ports
 from tunesmith.planning.catalog_model import ModelObservation, decide, rows_to_apply
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
-from tunesmith.planning.job_observation import names_model
+from tunesmith.planning.model_row import names_model
 from tunesmith.resources.catalog_model import CatalogModel, CatalogModelStatus
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.parsing import parse
@@ -43,7 +43,7 @@ class CatalogModelController:
         raise TypeError(f"{type(action).__name__} is not an action of a CatalogModel")
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
-        """Jobs that name this model."""
+        """Jobs of this model."""
         for listed in self._ports.cache.list("FineTuneJob"):
             job = parse(listed)
             if isinstance(job, FineTuneJob) and names_model(job, raw):

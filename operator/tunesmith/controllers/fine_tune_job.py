@@ -8,6 +8,7 @@ from typing import Any
 
 from tunesmith.controllers.cluster_facts import cluster_facts, gpu_cluster
 from tunesmith.controllers.controller import Key, pool_key
+from tunesmith.controllers.copied_settings import copy_config_map_key
 from tunesmith.controllers.last_words import LastWords
 from tunesmith.controllers.pool import PoolController
 from tunesmith.controllers.ports import Ports
@@ -16,7 +17,7 @@ from tunesmith.controllers.pull_secrets import copy_pull_secret
 from tunesmith.controllers.source_secrets import copy_secret_keys, secret_has_key
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.kinds import CONFIG_MAP
-from tunesmith.planning.actions import CopyPullSecret, CopySecretKeys
+from tunesmith.planning.actions import CopyConfigMapKey, CopyPullSecret, CopySecretKeys
 from tunesmith.planning.admission import has_ended, pool_of
 from tunesmith.planning.attempt_end import Workload, pod_that_tells
 from tunesmith.planning.circumstances import Circumstances, Known, Unknown
@@ -24,6 +25,7 @@ from tunesmith.planning.decision import Action
 from tunesmith.planning.fine_tune_job import decide, needs_its_files
 from tunesmith.planning.job_end import part_under_way
 from tunesmith.planning.job_observation import JobDecision, JobObservation, cluster_name_of, config_maps_of
+from tunesmith.planning.model_row import row_of
 from tunesmith.planning.sources import SecretKey
 from tunesmith.planning.tracking import every_secret
 from tunesmith.resources.catalog_model import CatalogModel
@@ -73,12 +75,14 @@ class FineTuneJobController:
         return decide(seen)
 
     async def act(self, seen: JobObservation, action: Action) -> object:
-        """The two actions that only jobs have."""
+        """The actions that only jobs have."""
         match action:
             case CopyPullSecret():
                 await copy_pull_secret(self._ports, action)
             case CopySecretKeys():
                 await copy_secret_keys(self._ports, action)
+            case CopyConfigMapKey():
+                await copy_config_map_key(self._ports, action)
             case _:
                 raise TypeError(f"{type(action).__name__} is not an action of a FineTuneJob")
         return None
@@ -128,14 +132,8 @@ class FineTuneJobController:
         self._follower.follow(key, Target(pool_of(job), first.namespace, first.name, attempt, errand))
 
     def _model(self, job: FineTuneJob) -> CatalogModel | None:
-        """By object name, or by the provider's id."""
-        if job.spec.model.catalog is None:
-            return None
-        name = job.spec.model.catalog.name
-        raw = self._ports.cache.get("CatalogModel", "", name)
-        if raw is None:
-            rows = self._ports.cache.list("CatalogModel")
-            raw = next((row for row in rows if (row.get("spec") or {}).get("id") == name), None)
+        """The row of the catalogue that speaks of the job's model."""
+        raw = row_of(job, self._ports.cache.list("CatalogModel"))
         model = parse(raw) if raw is not None else None
         return model if isinstance(model, CatalogModel) else None
 

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from tunesmith.planning.ownership import PAUSED_ANNOTATION
 from tunesmith.resources.parsing import Invalid, parse
+from tunesmith.resources.reasons import Reason
 
 Raw = Mapping[str, Any]
-REASON = "InvalidSpec"
 
 
 def refusal_of(raw: Raw, now: datetime) -> dict[str, Any] | None:
-    """The whole new status; None when the resource can be read."""
+    """The whole new status; None when the resource can be read. Of a paused one it is what it was."""
     parsed = parse(raw)
-    return refused_status(raw, parsed, now) if isinstance(parsed, Invalid) else None
+    if not isinstance(parsed, Invalid):
+        return None
+    if (raw["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION) == "true":
+        return dict(raw.get("status") or {})
+    return refused_status(raw, parsed, now)
 
 
 def refused_status(raw: Raw, invalid: Invalid, now: datetime) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def refused_status(raw: Raw, invalid: Invalid, now: datetime) -> dict[str, Any]:
             "status": holds,
             "observedGeneration": generation,
             "lastTransitionTime": _written(now) if changed else was["lastTransitionTime"],
-            "reason": REASON,
+            "reason": str(Reason.INVALID),
             "message": message,
         }
     return {**status, "observedGeneration": generation, "conditions": list(before.values())}

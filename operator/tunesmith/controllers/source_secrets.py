@@ -1,9 +1,10 @@
-"""The Secrets that open a job's sources: whether they are there, and their copies beside pods in a bought cluster."""
+"""The Secrets that open a job's sources or the way to them: whether they are there, and their copies beside pods."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+from urllib.parse import unquote, urlsplit
 
 from tunesmith.controllers.controller import ActionFailed
 from tunesmith.controllers.ports import Ports
@@ -29,13 +30,14 @@ async def copy_secret_keys(ports: Ports, action: CopySecretKeys) -> None:
     data = (found or {}).get("data") or {}
     missing = [key for key in action.keys if not data.get(key)]
     if missing:
-        message = f"Secret '{action.name}' with key {' and '.join(map(repr, missing))} does not exist. Create it."
+        keys = " and ".join(map(repr, missing))
+        message = f"Secret '{action.namespace}/{action.name}' with key {keys} does not exist. Create it."
         raise ActionFailed(Failure(ErrorClass.NOT_FOUND, message))
     for key in action.keys:
         _keep_out_of_texts(ports, data[key])
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": action.owner_name, "uid": action.owner_uid}
-    remote = await ports.remotes.kube_for(action.where)
-    await remote.apply(
+    there = await ports.remotes.kube_for(action.where)
+    await there.apply(
         {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -52,9 +54,21 @@ async def copy_secret_keys(ports: Ports, action: CopySecretKeys) -> None:
 
 
 def _keep_out_of_texts(ports: Ports, content: str) -> None:
-    """As it is stored, and as a program would print it."""
+    """As it is stored, and as a program would print it; of an address the password alone, too."""
     ports.secret(content)
     try:
-        ports.secret(base64.b64decode(content, validate=True).decode().strip())
+        text = base64.b64decode(content, validate=True).decode().strip()
     except (binascii.Error, UnicodeDecodeError):
         return  # not a text: nobody prints it as one
+    ports.secret(text)
+    for password in _passwords(text):
+        ports.secret(password)
+
+
+def _passwords(text: str) -> tuple[str, ...]:
+    """Of an address with user and password: as it stands there, and as the other side reads it."""
+    try:
+        password = urlsplit(text).password
+    except ValueError:
+        return ()
+    return (password, unquote(password)) if password else ()

@@ -1,35 +1,28 @@
 """The verbs that the operator needs of a Kubernetes API: dictionaries in and out, every request limited in time.
 
-Not a model of Kubernetes: any kind goes through one generic path. Transport, TLS and token refresh are those of
-`kubernetes.aio`; nothing is retried here, because the work queue retries.
+Not a model of Kubernetes: any kind goes through one generic path. TLS and token refresh are those of `kubernetes.aio`;
+how a request is sent, limited and measured stands in `transport.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
-from urllib.parse import urlencode
+from typing import Any
 
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
 from tunesmith.kube.apply_text import yaml_of
-from tunesmith.kube.errors import KubeError, from_status, unreachable
+from tunesmith.kube.errors import KubeError, from_status
 from tunesmith.kube.kinds import NODE, POD, ObjectKind, kind_of
+from tunesmith.kube.transport import REQUEST_SECONDS, RequestObserver, Transport, parsed
 
 FIELD_MANAGER = "tunesmith"
-REQUEST_SECONDS = 30.0
-CONNECT_SECONDS = 5.0
 PAGE_SIZE = 500
-LONGEST_ANSWER_BYTES = 64 * 2**20
 
 Raw = Mapping[str, Any]
-Answer = TypeVar("Answer")
 Objects = list[Raw]
 Operations = list[dict[str, Any]]
 
@@ -50,10 +43,6 @@ class WatchEvent:
     object: Raw
 
 
-# verb, kind, outcome ("ok" or the HTTP status or "unreachable"), seconds
-RequestObserver = Callable[[str, str, str, float], None]
-
-
 class Kube:
     """One Kubernetes API server. All methods raise `KubeError`."""
 
@@ -70,32 +59,24 @@ class Kube:
 
         `connector` is one that was handed to `api`, which therefore leaves closing it to us.
         """
-        self._api = api
-        self._observer = observer
-        self._gate = gate
-        self._request_seconds = request_seconds
-        self._connector = connector
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._transport = Transport(
+            api, observer=observer, gate=gate, request_seconds=request_seconds, connector=connector
+        )
 
     async def close_when_idle(self, longest_seconds: float) -> None:
         """Let the requests in flight end, for so long at most, then close. Streams that are open end with it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(longest_seconds):
-                await self._idle.wait()
-        await self.close()
+        await self._transport.close_when_idle(longest_seconds)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._api.close()
-        if self._connector is not None:
-            await self._connector.close()
+        await self._transport.close()
 
     async def get(self, kind: ObjectKind, namespace: str | None, name: str) -> Raw | None:
         """The object, or None when the server says that it does not exist."""
         try:
-            return await self._json("GET", kind.path(namespace, name), _what("get", kind, namespace, name), kind)
+            return await self._transport.json(
+                "GET", kind.path(namespace, name), _what("get", kind, namespace, name), kind
+            )
         except KubeError as error:
             if error.status == 404:
                 return None
@@ -125,7 +106,7 @@ class Kube:
         kind, namespace, name = _address(manifest)
         what = _what("create", kind, namespace, name)
         query = {"fieldManager": FIELD_MANAGER}
-        return await self._json("POST", kind.path(namespace), what, kind, query=query, body=manifest)
+        return await self._transport.json("POST", kind.path(namespace), what, kind, query=query, body=manifest)
 
     async def apply(self, manifest: Raw) -> Raw:
         """Server-side apply of a whole object under our field manager; conflicting fields become ours."""
@@ -168,7 +149,7 @@ class Kube:
             body["gracePeriodSeconds"] = grace_period_seconds
         try:
             what = _what("delete", kind, namespace, name)
-            await self._json("DELETE", kind.path(namespace, name), what, kind, body=body)
+            await self._transport.json("DELETE", kind.path(namespace, name), what, kind, body=body)
         except KubeError as error:
             if error.status == 404 or (error.status == 409 and uid and not resource_version):
                 return False
@@ -199,9 +180,11 @@ class Kube:
             **_without_empty(labelSelector=label_selector, fieldSelector=field_selector),
         }
         what = _what("watch", kind, namespace, None)
-        async with aclosing(self._lines(kind.path(namespace), what, kind, query, inactivity_seconds)) as lines:
+        async with aclosing(
+            self._transport.lines(kind.path(namespace), what, kind, query, inactivity_seconds)
+        ) as lines:
             async for line in lines:
-                event = _parsed(line, what)
+                event = parsed(line, what)
                 if event.get("type") == "ERROR":
                     status = event.get("object") or {}
                     raise from_status(what, int(status.get("code") or 500), str(status.get("message", "")))
@@ -227,14 +210,14 @@ class Kube:
         )
         what = _what("read the log of", POD, namespace, pod)
         path = POD.path(namespace, pod, "log")
-        async with aclosing(self._lines(path, what, POD, query, inactivity_seconds)) as lines:
+        async with aclosing(self._transport.lines(path, what, POD, query, inactivity_seconds)) as lines:
             async for line in lines:
                 yield line.decode("utf-8", "replace")
 
     async def node_summary(self, node: str) -> Raw:
         """What a node's kubelet says of its pods and their volumes (`stats/summary`), through the API server."""
         path = f"{NODE.path(None, node, 'proxy')}/stats/summary"
-        return await self._json("GET", path, _what("read the statistics of", NODE, None, node), NODE)
+        return await self._transport.json("GET", path, _what("read the statistics of", NODE, None, node), NODE)
 
     async def _list_pages(
         self, kind: ObjectKind, namespace: str | None, query: dict[str, str], accept: str | None
@@ -242,7 +225,7 @@ class Kube:
         items: Objects = []
         what = _what("list", kind, namespace, None)
         while True:
-            page = await self._json("GET", kind.path(namespace), what, kind, query=query, accept=accept)
+            page = await self._transport.json("GET", kind.path(namespace), what, kind, query=query, accept=accept)
             # Items of a list carry neither apiVersion nor kind, which everything else of ours relies on.
             items += [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in page.get("items") or ()]
             meta = page.get("metadata") or {}
@@ -254,143 +237,14 @@ class Kube:
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         # With the parameter, the library sends the text as it is; the API server drops the parameter.
         content = "application/apply-patch+yaml; charset=utf-8"
-        return await self._json("PATCH", path, what, kind, query=query, body=yaml_of(body), content_type=content)
+        return await self._transport.json(
+            "PATCH", path, what, kind, query=query, body=yaml_of(body), content_type=content
+        )
 
     async def _patch(self, kind: ObjectKind, namespace: str | None, name: str, patch: object, content_type: str) -> Raw:
         query = {"fieldManager": FIELD_MANAGER}
         path, what = kind.path(namespace, name), _what("patch", kind, namespace, name)
-        return await self._json("PATCH", path, what, kind, query=query, body=patch, content_type=content_type)
-
-    async def _json(
-        self,
-        method: str,
-        path: str,
-        what: str,
-        kind: ObjectKind,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: object = None,
-        accept: str | None = None,
-        content_type: str = "application/json",
-    ) -> dict[str, Any]:
-        """One request and its whole answer."""
-
-        async def exchange() -> dict[str, Any]:
-            headers = {"Accept": accept or "application/json", "Content-Type": content_type}
-            response = await self._send(method, path, query or {}, headers, body)
-            async with response:
-                await _raise_for_status(response, what)
-                return _parsed(await _whole(response, what), what)
-
-        return await self._measured(method, kind, what, exchange)
-
-    async def _lines(
-        self, path: str, what: str, kind: ObjectKind, query: Mapping[str, str], inactivity_seconds: float
-    ) -> AsyncGenerator[bytes, None]:
-        """The lines of a streamed answer."""
-
-        async def opened() -> aiohttp.ClientResponse:
-            response = await self._send("GET", path, query, {"Accept": "application/json, */*"}, None, streamed=True)
-            try:
-                await _raise_for_status(response, what)
-            except BaseException:
-                response.close()
-                raise
-            return response
-
-        response = await self._measured("WATCH", kind, what, opened)
-        try:
-            while True:
-                async with asyncio.timeout(inactivity_seconds):
-                    line = await response.content.readline()
-                if not line:
-                    return
-                if line.strip():
-                    yield line.rstrip(b"\r\n")
-        except TimeoutError as error:
-            raise unreachable(what, f"the stream was silent for {inactivity_seconds:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise unreachable(what, f"the stream broke ({type(error).__name__})") from error
-        finally:
-            response.close()
-
-    async def _measured(
-        self, verb: str, kind: ObjectKind, what: str, request: Callable[[], Awaitable[Answer]]
-    ) -> Answer:
-        """Run a request under the time limit, with every failure as `KubeError`."""
-        if self._gate is not None:
-            self._gate(what)
-        begun = time.monotonic()
-        outcome = "unreachable"
-        self._in_flight += 1
-        self._idle.clear()
-        try:
-            async with asyncio.timeout(self._request_seconds):
-                answer = await request()
-            outcome = "ok"
-            return answer
-        except KubeError as error:
-            outcome = str(error.status)
-            raise
-        except TimeoutError as error:
-            raise unreachable(what, f"no answer within {self._request_seconds:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise unreachable(what, f"the API server cannot be reached ({type(error).__name__})") from error
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
-            if self._observer is not None:
-                self._observer(verb, kind.kind, outcome, time.monotonic() - begun)
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        headers: dict[str, str],
-        body: object,
-        *,
-        streamed: bool = False,
-    ) -> aiohttp.ClientResponse:
-        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-        url = f"{self._api.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
-        total = None if streamed else self._request_seconds
-        limits = aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS)
-        answer = await self._api.call_api(method, url, header_params=headers, body=body, _request_timeout=limits)
-        response: aiohttp.ClientResponse = answer.response
-        return response
-
-
-async def _whole(response: aiohttp.ClientResponse, what: str) -> bytes:
-    """The body up to its end, refused when it is larger than any real answer."""
-    data = bytearray()
-    async for chunk in response.content.iter_any():
-        data += chunk
-        if len(data) > LONGEST_ANSWER_BYTES:
-            raise unreachable(what, f"the API server's answer is larger than {LONGEST_ANSWER_BYTES} bytes")
-    return bytes(data)
-
-
-async def _raise_for_status(response: aiohttp.ClientResponse, what: str) -> None:
-    if response.status < 300:
-        return
-    message = ""
-    with suppress(ValueError, AttributeError):
-        message = str(json.loads(await response.content.read(2**16)).get("message", ""))
-    raise from_status(what, response.status, message, _retry_after_seconds(response.headers.get("Retry-After")))
-
-
-def _retry_after_seconds(header: str | None) -> float | None:
-    """Only the form in seconds: Kubernetes sends no dates."""
-    return float(header) if header and header.isdigit() else None
-
-
-def _parsed(data: bytes, what: str) -> dict[str, Any]:
-    parsed = json.loads(data)
-    if not isinstance(parsed, dict):
-        raise unreachable(what, "the API server's answer is not an object")
-    return parsed
+        return await self._transport.json("PATCH", path, what, kind, query=query, body=patch, content_type=content_type)
 
 
 def _address(raw: Raw) -> tuple[ObjectKind, str | None, str]:

@@ -14,8 +14,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from tunesmith.kube.client import Kube, RequestObserver
+from tunesmith.kube.client import Kube
 from tunesmith.kube.kubeconfig import KubeconfigRefused, RemoteAccess, is_forbidden_address
+from tunesmith.kube.transport import RequestObserver
 
 LOCAL_CONNECTIONS = 64
 REMOTE_CONNECTIONS = 8

@@ -121,7 +121,8 @@ def _model_path(seen: JobObservation) -> str | Refusal | None:
 
 def _gated(seen: JobObservation) -> Refusal | None:
     """A row of the catalogue has no place for a token; a mirror of the Hub asks for none."""
-    weights = seen.model.spec.weights if seen.model is not None else None
+    named = seen.spec.model.type is ModelType.CATALOG
+    weights = seen.model.spec.weights if seen.model is not None and named else None
     if weights is None or not weights.gated or seen.around.installation.hub_endpoint is not None:
         return None
     repo = weights.hugging_face.repo

@@ -88,17 +88,33 @@ class CopyPullSecret(Action):
 
 @dataclass(frozen=True)
 class CopySecretKeys(Action):
-    """Copy some keys of a Secret into the bought cluster whose pod reads them. It goes with `owner`, an object there.
+    """Copy some keys of a Secret to where the pod is that reads them. It goes with `owner`, an object there.
 
     Their content never enters a decision.
     """
 
-    where: RemoteCluster
+    where: RemoteCluster | None
     namespace: str
     name: str
     keys: tuple[str, ...]
     to_namespace: str
     to_name: str
+    owner_name: str
+    owner_uid: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class CopyConfigMapKey(Action):
+    """Copy one key of a ConfigMap to where the pod is that reads it, under `to_key`. It goes with `owner` likewise."""
+
+    where: RemoteCluster | None
+    namespace: str
+    name: str
+    key: str
+    to_namespace: str
+    to_name: str
+    to_key: str
     owner_name: str
     owner_uid: str
     labels: tuple[tuple[str, str], ...] = ()

@@ -33,18 +33,30 @@ def request_of(job: FineTuneJob) -> Request | None:
         return None
     if ready.reason not in ASKING or plan.pods is None or plan.gpus_per_pod is None:
         return None
+    if ready.reason == "PoolTooSmall" and not _is_prepared(job):
+        return None  # told before the line; GPUs granted now would wait for its data
+    return asked_for(job, plan.pods, plan.gpus_per_pod)
+
+
+def asked_for(job: FineTuneJob, pods: int, gpus_per_pod: int) -> Request:
+    """What the job asks of its pool when it needs so much."""
     local = job.spec.placement.local
     return Request(
         uid=job.metadata.uid,
         name=job.metadata.name,
         created=job.metadata.creation_timestamp or BEGINNING,
         attempt=(job.status.attempt or 0) + 1,
-        pods=plan.pods,
-        gpus_per_pod=plan.gpus_per_pod,
+        pods=pods,
+        gpus_per_pod=gpus_per_pod,
         avoid=frozenset(job.status.blamed_nodes),
         node_selector=(local.node_selector or {}) if local is not None else {},
         tolerations=tolerations_of(job),
     )
+
+
+def _is_prepared(job: FineTuneJob) -> bool:
+    preparation = job.status.preparation
+    return preparation is not None and preparation.completion_time is not None
 
 
 def holding_of(job: FineTuneJob, pods: Iterable[PodFact]) -> Holding | None:

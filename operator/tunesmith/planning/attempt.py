@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith.planning.actions import RemoteCluster
+from tunesmith.planning.circumstances import Outbound
 from tunesmith.planning.kube_facts import (
     ATTEMPT_LABEL,
     MANAGED_BY,
@@ -68,6 +69,7 @@ class Work:
     Whatever the user wrote has been checked before it comes here. `datasets` are files that travel in the ConfigMap, by
     file name; `claim` is the storage's PersistentVolumeClaim; `secrets` are variables by the key of a Secret that
     fills them. The Secrets stand in the job's namespace; for a bought cluster they are copied, under other names.
+    `outbound` is how its pods reach what lies outside; None: they have nothing to do there.
     """
 
     job: JobIdentity
@@ -84,6 +86,7 @@ class Work:
     tolerations: tuple[Tolerated, ...] = ()
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
+    outbound: Outbound | None = None
 
     @property
     def name(self) -> str:
@@ -109,6 +112,16 @@ class Work:
         if self.where is None:
             return {name: name for name in names}
         return {name: f"{self.name}-source-{index}" for index, name in enumerate(names)}
+
+    @property
+    def proxy_copy(self) -> str:
+        """The Secret beside the pods with the proxy's addresses."""
+        return f"{self.name}-proxy"
+
+    @property
+    def certificates_copy(self) -> str:
+        """The ConfigMap beside the pods with the authorities that they trust."""
+        return f"{self.name}-certificates"
 
     def keys_of(self, secret: str) -> tuple[str, ...]:
         """The keys of one Secret that the pods need, and no others."""

@@ -75,6 +75,26 @@ class PreparationNeeds:
 
 
 @dataclass(frozen=True)
+class Outbound:
+    """How pods reach what lies outside their cluster. Secret and ConfigMap lie in the operator's namespace.
+
+    `proxy_secret` takes the place of both addresses: it holds them where they carry a password.
+    """
+
+    https_proxy: str | None = None
+    http_proxy: str | None = None
+    no_proxy: str | None = None
+    proxy_secret: str | None = None
+    ca_config_map: str | None = None
+    ca_key: str = "ca.crt"
+
+    @property
+    def has_proxy(self) -> bool:
+        """Whether any is set."""
+        return any((self.https_proxy, self.http_proxy, self.proxy_secret))
+
+
+@dataclass(frozen=True)
 class Installation:
     """What the administrator set. Durations in seconds."""
 
@@ -90,6 +110,7 @@ class Installation:
     simulated_gpus: bool = False
     preparation: PreparationNeeds = field(default_factory=PreparationNeeds)
     hub_endpoint: str | None = None  # None: the Hugging Face Hub itself
+    outbound: Outbound = field(default_factory=Outbound)
     create_window_seconds: float = 30
     settle_seconds: float = 300
     absence_interval_seconds: float = 30  # "gone" is said twice, at least this far apart

@@ -68,7 +68,7 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
 
 
 def prepare_configuration(seen: JobObservation, plan: Plan, number: int) -> dict[str, Any]:
-    """The file of a preparation: where everything comes from, and what decides what becomes of the rows."""
+    """The file of a preparation: where everything comes from, what becomes of the rows, what must fit the job."""
     whole = configuration(seen, plan, 1)
     fetch = fetch_section(seen.spec, seen.model, seen.around.installation)
     fetched = {} if fetch is None else fetch.get("datasets", {})
@@ -81,7 +81,8 @@ def prepare_configuration(seen: JobObservation, plan: Plan, number: int) -> dict
         "stallAfterSeconds": seen.spec.recovery.stall_timeout_seconds,
     }
     model = {} if fetches_model(seen.spec, seen.model) else {"model": whole["model"]}
-    return written | model | ({} if fetch is None else {"fetch": fetch})
+    continued = {key: whole[key] for key in ("tuning", "continueFrom")} if "continueFrom" in whole else {}
+    return written | model | continued | ({} if fetch is None else {"fetch": fetch})
 
 
 def config_hash(configuration: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What a job goes on from: an earlier job's result or checkpoint, or a path; looked at before anything is spent.
 
-The trainer looks closer, at shapes and at the base model's weights, which only it can read.
+The preparation looks closer, at files, shapes and the base model's weights, which only the trainer can read.
 """
 
 from __future__ import annotations

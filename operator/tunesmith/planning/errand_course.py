@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tunesmith.planning.actions import ApplyObject, CopySecretKeys, ReleasePod
+from tunesmith.planning.actions import ApplyObject, ReleasePod
 from tunesmith.planning.admission import tolerations_of
 from tunesmith.planning.attempt_end import Broke, Succeeded, Workload, end_of
 from tunesmith.planning.configuration import travelling_files
@@ -20,7 +20,7 @@ from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.kube_facts import IMAGE_TROUBLE, JobFact, PodFact
 from tunesmith.planning.manifests import configuration_map
 from tunesmith.planning.progress import stalled
-from tunesmith.planning.secret_copies import copies_of_pull_secrets, copies_of_source_secrets
+from tunesmith.planning.secret_copies import copies_beside, missing_copy
 from tunesmith.planning.sources import SecretUse
 
 OOM_KILLED_HELP = "The administrator can raise `trainer.preparation.memory` of the installation."
@@ -64,6 +64,7 @@ def an_errand(
         node_selector=(local.node_selector or {}) if local is not None else {},
         pod_labels=(local.pod_labels or {}) if local is not None else {},
         pod_annotations=(local.pod_annotations or {}) if local is not None else {},
+        outbound=seen.around.installation.outbound if "fetch" in configuration else None,
     )
 
 
@@ -99,14 +100,12 @@ def ended(
 
 
 def _let_go(seen: JobObservation, errand: Errand, job: JobFact, waiting: list[PodFact]) -> Step:
-    copies = (*copies_of_pull_secrets(errand, job), *copies_of_source_secrets(errand, job))
-    failing = next((copy for copy in copies if seen.around.failure_of(copy)), None)
-    failure = None if failing is None else seen.around.failure_of(failing)
+    copies = copies_beside(errand, job, seen.around)
     released = tuple(ReleasePod(errand.where, pod.namespace, pod.name, None) for pod in waiting)
     actions = (ApplyObject(errand.where, configuration_map(errand, job.uid)), *copies, *released)
-    if failure is not None:
-        reason = "SourceSecretNotFound" if isinstance(failing, CopySecretKeys) else "PullSecretUnusable"
-        return Step(f"The pod waits for a Secret: {failure.failure.message}", actions, reason=reason)
+    missing = missing_copy(errand, copies, seen.around)
+    if missing is not None:
+        return Step(f"The pod waits: {missing.message}", actions, reason=missing.reason)
     return Step("The pod is let go.", actions, let_go=True)
 
 

@@ -31,6 +31,7 @@ from tunesmith.planning.looking import requested
 from tunesmith.planning.moving_off import leaving_its_nodes
 from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.pool import FIRST_POSITIONS_SHOWN, GoesBack, Granted, InLine, NeverFits
+from tunesmith.planning.pool_size import pool_too_small
 from tunesmith.planning.preparation import not_prepared, source_secret_missing
 from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.running import (
@@ -38,6 +39,7 @@ from tunesmith.planning.running import (
     attempt_not_made,
     attempt_stalled,
     cannot_be_seen,
+    cluster_lost,
     pods_at_the_gate,
     training,
 )
@@ -69,6 +71,7 @@ def _answer(seen: JobObservation) -> JobDecision:
         planned_only,
         dataset_missing,
         source_secret_missing,
+        pool_too_small,  # before a cluster is bought for it, or a pod prepares what can never run
         without_finalizer,
         cluster_of_the_template,
         cluster_not_ready,
@@ -76,6 +79,7 @@ def _answer(seen: JobObservation) -> JobDecision:
         result_not_looked_for,
         not_admitted,
         cluster_released,
+        cluster_lost,
         cannot_be_seen,
         leaving_its_nodes,
         granted_nodes_lost,
@@ -255,7 +259,7 @@ def _admitted(seen: JobObservation, granted: Granted) -> JobDecision:
     pods = tuple(AdmittedPod(node=place.node, gpus=place.gpus) for place in granted.pods)
     changes = {
         **accepted_changes(seen),
-        "admission": Admission(pool=pool, pods=pods, time=seen.around.now),
+        "admission": Admission(pool=pool, cluster_id=_cluster_id(seen), pods=pods, time=seen.around.now),
         "attempt": seen.attempt + 1,
         "queue": None,
         "cluster_name": seen.cluster_name,
@@ -278,6 +282,10 @@ def _admitted(seen: JobObservation, granted: Granted) -> JobDecision:
         events=(EventNote(EventType.NORMAL, "Admitted", message),),
         again=0.0,
     )
+
+
+def _cluster_id(seen: JobObservation) -> str | None:
+    return None if seen.cluster is None else seen.cluster.status.cluster_id
 
 
 def _waits(seen: JobObservation, reason: str, message: str, queue: QueueStatus | None = None) -> JobDecision:

@@ -11,7 +11,7 @@ from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
 from tunesmith.planning.slurm import is_slurm
-from tunesmith.planning.verdict import Verdict
+from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job_running import PlacementType
 from tunesmith.resources.gpu_cluster import GPUCluster
@@ -107,6 +107,8 @@ def _without_pods(seen: JobObservation, cluster: GPUCluster) -> JobDecision | No
         return _waits_for_it(seen, "ClusterDeleting", f"GPUCluster '{cluster.metadata.name}' is being deleted.")
     if cluster.status.release is not None:
         return _waits_for_it(seen, "ClusterReleased", f"{why_released(cluster)} The job waits for it.")
+    if is_gone(cluster):
+        return _waits_for_it(seen, "ClusterLost", f"{_why_gone(cluster)} The job waits for another.")
     if not can_take_pods(cluster):
         return _waits_for_it(seen, "ClusterNotReady", _why_not(cluster))
     if isinstance(seen.workload, Unknown):
@@ -128,10 +130,38 @@ def closed_to_jobs(cluster: GPUCluster) -> str | None:
         return (
             f"GPUCluster '{cluster.metadata.name}' is only watched (`managementPolicy` 'Observe'): no job runs on it."
         )
+    if is_gone(cluster):
+        return _why_gone(cluster)
     ready = find_condition(cluster.status.conditions, "Ready")
     if ready is not None and ready.reason == Reason.HOURS_OVER:
         return f"The hours of GPUCluster '{cluster.metadata.name}' are over."
     return None
+
+
+def is_gone(cluster: GPUCluster) -> bool:
+    """The provider has it no more, and this resource did not delete it: certain, and written down."""
+    return reason_of(cluster.status.conditions, "Provisioned") in {Reason.GONE, Reason.RESERVATION_ENDED}
+
+
+def why_lost(seen: JobObservation) -> str | None:
+    """Why the cluster of the present attempt is certainly gone, in words; None: it is there, or nobody can say."""
+    admission, cluster = seen.status.admission, seen.cluster
+    if admission is None or cluster is None:
+        return None
+    if is_gone(cluster):
+        return _why_gone(cluster)
+    known = admission.cluster_id is not None and bool(cluster.status.conditions)  # none: a restored backup, say
+    if not known or cluster.status.cluster_id == admission.cluster_id:
+        return None
+    return f"The cluster '{admission.cluster_id}' that GPUCluster '{cluster.metadata.name}' had before is gone."
+
+
+def _why_gone(cluster: GPUCluster) -> str:
+    """In the words of the GPUCluster, which say what to do."""
+    said = find_condition(cluster.status.conditions, "Provisioned")
+    return (
+        f"GPUCluster '{cluster.metadata.name}' has lost its cluster. {said.message if said is not None else ''}".strip()
+    )
 
 
 def why_released(cluster: GPUCluster) -> str:

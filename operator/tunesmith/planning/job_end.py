@@ -11,7 +11,7 @@ from tunesmith.planning.attempt_end import Part, Succeeded
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action, EventNote, EventType
 from tunesmith.planning.errand import errand_under_way
-from tunesmith.planning.job_cluster import give_back_the_template_cluster
+from tunesmith.planning.job_cluster import give_back_the_template_cluster, is_gone
 from tunesmith.planning.job_observation import (
     FINALIZER,
     LOOK_AGAIN_SECONDS,
@@ -217,7 +217,10 @@ def _cluster_takes_everything_along(seen: JobObservation) -> bool:
     """The bought cluster is gone or going, and does not answer: its end is the end of what the job made there."""
     if seen.where is None or not isinstance(seen.workload, Unknown):
         return False
-    return seen.cluster is None or seen.cluster.metadata.is_being_deleted or seen.cluster.status.release is not None
+    cluster = seen.cluster
+    return (
+        cluster is None or cluster.metadata.is_being_deleted or cluster.status.release is not None or is_gone(cluster)
+    )
 
 
 def _stop_at_once(seen: JobObservation) -> tuple[Action, ...]:

@@ -33,6 +33,7 @@ NOT_LOOKED = Unknown("Nobody has looked yet.")
 class JobObservation:
     """One FineTuneJob and the world round it.
 
+    `model` is the row of the catalogue that speaks of the job's model, named by it or not.
     `files` are the ConfigMap keys that the dataset names, by role (`training`, `validation`); None: no such key.
     `answer` is what the job's pool says to its request; None: the pool has not judged it yet.
     `last_words` are the last lines of the log of a pod that failed, without secrets.
@@ -126,13 +127,6 @@ def config_maps_of(job: FineTuneJob) -> Mapping[str, ConfigMapKeyReference]:
     }
 
 
-def names_model(job: FineTuneJob, row: Mapping[str, Any]) -> bool:
-    """Whether the job's model is this CatalogModel (as stored), by object name or by the provider's id."""
-    reference = job.spec.model.catalog
-    names = {(row.get("metadata") or {}).get("name"), (row.get("spec") or {}).get("id")}
-    return reference is not None and reference.name in names
-
-
 def working(seen: JobObservation, state: str, reason: str, message: str, *actions: Action, **more: Any) -> JobDecision:
     """It goes on by itself: not Ready, Reconciling."""
     return _told(seen, state, Summary(Standing.WORKING, reason, message), actions, **more)
@@ -183,8 +177,8 @@ def as_it_was(seen: JobObservation) -> FineTuneJobStatus:
 def model_name(seen: JobObservation) -> str:
     """The base model by the one name that its type uses: what the table of jobs shows."""
     model = seen.spec.model
-    if seen.model is not None:
-        return seen.model.spec.id
     if model.hugging_face is not None:
         return model.hugging_face.repo
+    if seen.model is not None:
+        return seen.model.spec.id
     return model.path or (model.catalog.name if model.catalog is not None else "")

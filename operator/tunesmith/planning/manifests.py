@@ -19,6 +19,7 @@ from tunesmith.planning.attempt import (
     Work,
 )
 from tunesmith.planning.kube_facts import GPU_RESOURCE
+from tunesmith.planning.outbound import mounts, variables, volumes
 from tunesmith.planning.placement import GPU_TOLERATION, Tolerated
 
 SCHEDULING_GATE = "tunesmith.dev/placement"
@@ -88,8 +89,8 @@ def rendezvous_service(attempt: Attempt, job_uid: str) -> dict[str, Any]:
 
 def _pod_spec(attempt: Attempt) -> dict[str, Any]:
     confined = confined_pod(attempt, _container(attempt))
-    volumes = [*confined["volumes"], {"name": "shared-memory", "emptyDir": {"medium": "Memory"}}]
-    return {**confined, "subdomain": attempt.service_name, "volumes": volumes}
+    shared_memory = {"name": "shared-memory", "emptyDir": {"medium": "Memory"}}
+    return {**confined, "subdomain": attempt.service_name, "volumes": [*confined["volumes"], shared_memory]}
 
 
 def confined_pod(work: Work, container: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +116,7 @@ def confined_pod(work: Work, container: Mapping[str, Any]) -> dict[str, Any]:
             {"name": "storage", "persistentVolumeClaim": {"claimName": work.claim}},
             {"name": "configuration", "configMap": {"name": work.name}},
             {"name": "scratch", "emptyDir": {}},
+            *volumes(work),
         ],
     }
 
@@ -137,7 +139,7 @@ def confined_container(work: Work, *command: str) -> dict[str, Any]:
         "image": work.image,
         "command": ["tunesmith-trainer"],
         "args": [*command, f"{CONFIGURATION_DIRECTORY}/{CONFIGURATION_FILE}"],
-        "env": [{"name": "HOME", "value": "/tmp"}],
+        "env": [{"name": "HOME", "value": "/tmp"}, *variables(work)],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -148,6 +150,7 @@ def confined_container(work: Work, *command: str) -> dict[str, Any]:
             {"name": "storage", "mountPath": STORAGE_ROOT},
             {"name": "configuration", "mountPath": CONFIGURATION_DIRECTORY, "readOnly": True},
             {"name": "scratch", "mountPath": "/tmp"},
+            *mounts(work),
         ],
     }
 

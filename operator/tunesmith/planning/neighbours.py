@@ -10,6 +10,7 @@ from tunesmith.planning.adoption_target import Held
 from tunesmith.planning.circumstances import Installation
 from tunesmith.planning.cluster_choice import all_choices
 from tunesmith.planning.cluster_observation import REFUSALS, InsideFacts, JobUse, NamedVolume
+from tunesmith.planning.job_cluster import is_gone
 from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.naming import ProviderName, parse_provider_name, provider_name
 from tunesmith.planning.ownership import PAUSED_ANNOTATION, Claim, is_paused, own_name
@@ -53,8 +54,8 @@ def naming_clusters(raws: Iterable[Raw], volume_name: str) -> tuple[NamingCluste
             created=cluster.metadata.creation_timestamp,
             deleting=cluster.metadata.is_being_deleted,
             buying=cluster.status.create_intent is not None,
-            cluster_id=None if _is_lost(cluster) else cluster.status.cluster_id,
-            held_up=_is_lost(cluster) or _is_held_up(cluster),
+            cluster_id=None if is_gone(cluster) else cluster.status.cluster_id,
+            held_up=is_gone(cluster) or _is_held_up(cluster),
         )
         for raw in raws
         if (raw.get("spec", {}).get("volumeRef") or {}).get("name") == volume_name
@@ -208,10 +209,6 @@ def _regions_of_purchase(cluster: GPUCluster) -> tuple[str, ...]:
         if named is not None and named.region:
             return (named.region,)
     return tuple(dict.fromkeys(choice.region for choice in all_choices(cluster.spec)))
-
-
-def _is_lost(cluster: GPUCluster) -> bool:
-    return reason_of(cluster.status.conditions, "Provisioned") in {Reason.GONE, Reason.RESERVATION_ENDED}
 
 
 def _is_held_up(cluster: GPUCluster) -> bool:

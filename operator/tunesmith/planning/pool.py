@@ -129,6 +129,12 @@ def assign(
     return answers
 
 
+def never_fits(request: Request, nodes: Iterable[NodeFact]) -> NeverFits | None:
+    """Whether the pool could hold the request when it is empty."""
+    nodes = tuple(nodes)
+    return NeverFits(_too_small(request, nodes)) if _usable(request, nodes, frozenset()) is None else None
+
+
 def overcommitted_nodes(held: Iterable[Holding], nodes: Iterable[NodeFact]) -> frozenset[str]:
     """Nodes that were granted beyond what they can give now: gone, not ready, or with fewer GPUs than before."""
     can_give = {node.name: node.gpus for node in nodes if node.ready}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tunesmith.planning.acceptance import Plan, plan_of
 from tunesmith.planning.accepted import cluster_verdict
-from tunesmith.planning.actions import ApplyObject, CopySecretKeys, ReleasePod
+from tunesmith.planning.actions import ApplyObject, ReleasePod
 from tunesmith.planning.admission import tolerations_of
 from tunesmith.planning.attempt import Attempt
 from tunesmith.planning.attempt_end import END_MESSAGE_LOST, Broke, Succeeded, Workload, end_of
@@ -15,6 +15,7 @@ from tunesmith.planning.configuration import configuration, travelling_files
 from tunesmith.planning.contract import Retry
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.finish_check import look_for_the_result
+from tunesmith.planning.job_cluster import why_lost
 from tunesmith.planning.job_end import failed, leftovers, succeeded
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
 from tunesmith.planning.kube_facts import IMAGE_TROUBLE, PodFact
@@ -22,8 +23,8 @@ from tunesmith.planning.manifests import configuration_map, rendezvous_service, 
 from tunesmith.planning.progress import stalled as silent_too_long
 from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.restarts import GiveUp, counted
-from tunesmith.planning.secret_copies import copies_of_pull_secrets, copies_of_source_secrets
-from tunesmith.planning.tracking import environment
+from tunesmith.planning.secret_copies import copies_beside, missing_copy
+from tunesmith.planning.tracking import environment, talks_outside
 from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.written_progress import pods_written, progress_changes, progressing
 from tunesmith.resources.conditions import find_condition
@@ -40,13 +41,37 @@ def cannot_be_seen(seen: JobObservation) -> JobDecision | None:
     """Nothing is decided about pods that nobody can see. They go on by themselves."""
     if not isinstance(seen.workload, Unknown):
         return None
-    message = f"The cluster of the job does not answer: {seen.workload.why}. The training goes on unseen."
+    if seen.where is not None and seen.cluster is None:
+        return _without_cluster(seen)
+    message = f"The cluster of the job does not answer: {seen.workload.why}. Its pods are left alone; they may go on."
     verdicts = {
         "ClusterReady": Verdict(None, "ClusterUnreachable", message),
         "PodsReady": Verdict(None, "ClusterUnreachable", "The pods cannot be seen."),
         "Progressing": Verdict(None, "ProgressUnknown", message),
     }
     return working(seen, seen.status.state or "Training", "ClusterUnreachable", message, verdicts=verdicts)
+
+
+def _without_cluster(seen: JobObservation) -> JobDecision:
+    """Its GPUCluster was taken away under it, past the operator. Nothing is bought in its place unasked."""
+    message = (
+        f"There is no GPUCluster '{seen.cluster_name}' any more that can be read, so nothing of attempt {seen.attempt} "
+        "can be seen. Make a GPUCluster of this name, on which the job goes on, or delete the job."
+    )
+    verdicts = {
+        "ClusterReady": Verdict(False, "ClusterNotFound", message),
+        "PodsReady": Verdict(None, "ClusterNotFound", "The pods cannot be seen."),
+        "Progressing": Verdict(None, "ProgressUnknown", message),
+    }
+    return stalled(seen, "Waiting", "ClusterNotFound", message, verdicts=verdicts)
+
+
+def cluster_lost(seen: JobObservation) -> JobDecision | None:
+    """What it ran on is certainly gone: the attempt is over, and what comes after it may be another cluster."""
+    why = why_lost(seen)
+    if why is None or isinstance(end_of(_workload(seen), seen.attempt), Succeeded):
+        return None
+    return _broke(seen, Broke("ClusterLost", Retry.INFRASTRUCTURE, why))
 
 
 def attempt_ended(seen: JobObservation) -> JobDecision | None:
@@ -103,12 +128,10 @@ def pods_at_the_gate(seen: JobObservation) -> JobDecision | None:
     )
     message = f"The pods of attempt {seen.attempt} are let go onto their nodes."
     reason = "PodsStarting"
-    copies = (*copies_of_pull_secrets(attempt, job), *copies_of_source_secrets(attempt, job))
-    failing = next(((copy, found.failure) for copy in copies if (found := seen.around.failure_of(copy))), None)
-    if failing is not None:
-        copy, failure = failing
-        reason = "SourceSecretNotFound" if isinstance(copy, CopySecretKeys) else "PullSecretUnusable"
-        message = f"The pods wait for a Secret: {failure.message}"
+    copies = copies_beside(attempt, job, seen.around)
+    missing = missing_copy(attempt, copies, seen.around)
+    if missing is not None:
+        reason, message = missing.reason, f"The pods wait: {missing.message}"
     return working(
         seen,
         "Starting",
@@ -264,6 +287,7 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
         pod_annotations=(placement.pod_annotations or {}) if placement is not None else {},
         image_secrets=tuple(reference.name for reference in seen.spec.image_pull_secret_refs),
         secrets=environment(seen.spec),
+        outbound=seen.around.installation.outbound if talks_outside(seen.spec) else None,
         rdma_resource=placement.rdma_resource if placement is not None else None,
     )
 

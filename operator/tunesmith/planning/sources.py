@@ -13,7 +13,7 @@ from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType,
 
 MODEL, TRAINING, VALIDATION = "model", "training", "validation"
 ROLES = (TRAINING, VALIDATION)
-# The seeds promise causal language models of the Hub under this size; the catalogue's rows are the provider's own word.
+# The seeds promise causal language models of the Hub under this size; a row of the catalogue speaks for the others.
 MOST_PARAMETERS = 100_000_000_000
 AWS_ENDPOINT = "https://s3.amazonaws.com"
 FETCHED = frozenset({DatasetType.HUGGING_FACE, DatasetType.HTTP, DatasetType.S3})
@@ -59,7 +59,7 @@ def fetch_section(
     endpoint = {} if installation.hub_endpoint is None else {"endpoint": installation.hub_endpoint}
     wanted, section = _model(spec, model), dict[str, Any]()
     if wanted is not None:
-        limit = {"maxParameters": MOST_PARAMETERS} if spec.model.type is ModelType.HUGGING_FACE else {}
+        limit = {"maxParameters": MOST_PARAMETERS} if model is None else {}
         section["model"] = {"type": "HuggingFace", "huggingFace": {**wanted, **endpoint}, **limit}
     fetched = {role: one for role, one in dataset_sources(spec).items() if fetches_data(one)}
     if fetched:

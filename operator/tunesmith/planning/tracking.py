@@ -42,6 +42,12 @@ def every_secret(spec: FineTuneJobSpec) -> tuple[SecretUse, ...]:
     return (*secret_uses(spec), *tracking_secrets(spec), *mirror_secrets(spec))
 
 
+def talks_outside(spec: FineTuneJobSpec) -> bool:
+    """Whether the attempts themselves speak to something outside their cluster: a store, or a tracker's server."""
+    served = any(one.type is TrackingType.WANDB or one.endpoint is not None for one in spec.tracking)
+    return served or spec.training.checkpoints.mirror is not None
+
+
 def environment(spec: FineTuneJobSpec) -> dict[str, SecretKey]:
     """Variables of the attempts' containers, by the key of a Secret that fills them."""
     return {use.variable: use.source for use in (*tracking_secrets(spec), *mirror_secrets(spec))}

@@ -33,6 +33,9 @@ class Admission(StatusPart):
     """The GPUs that are held for the job."""
 
     pool: Annotated[Line | None, doc("The GPUCluster, or 'local'.")] = None
+    cluster_id: Annotated[Line | None, doc("The provider's id of the cluster that they are in, if it was bought.")] = (
+        None
+    )
     pods: Annotated[
         tuple[AdmittedPod, ...], doc("One entry for each pod, in the order of ranks."), items(1024, least=0)
     ] = ()

@@ -23,14 +23,12 @@ class Reason(StrEnum):
     # All kinds
     NOT_YET_OBSERVED = "NotYetObserved", "The operator has not looked at this yet."
     IN_ORDER = "InOrder", "Everything is as the spec wants it."
-    PAUSED = "Paused", "The annotation `tunesmith.dev/paused` says to leave the resource alone. Remove it to go on."
     DELETING = "Deleting", "The resource is being deleted; what it bought is being given back."
     INVALID = "Invalid", "The resource cannot be read; the message names the field."
     NOT_IMPLEMENTED = (
         "NotImplemented",
         "A field is set that this version does not act on. Remove it, or use a version that does.",
     )
-    NOT_APPLICABLE = "NotApplicable", "This does not concern the resource as it is."
 
     # What is bought
     CREDENTIALS_MISSING = (
@@ -174,7 +172,6 @@ class Reason(StrEnum):
         "VolumeInAnotherPartition",
         "The volume lies in another part of the region than the GPUs. Make it with its first cluster.",
     )
-    NAMED = "Named", "The finalizer and the name are written."
     CONNECTING = "Connecting", "The operator is connecting to the cluster's own Kubernetes; nothing was seen of it yet."
     CLUSTER_UNREACHABLE = "ClusterUnreachable", "The cluster's Kubernetes does not answer."
     UNREACHABLE = (
@@ -312,7 +309,6 @@ class Reason(StrEnum):
     )
     IMAGE_NOT_ALLOWED = "ImageNotAllowed", "The image is not on the installation's list."
     STORAGE_MISMATCH = "StorageMismatch", "The job's SharedVolume is not the one of the cluster."
-    STORAGE_NOT_FOUND = "StorageNotFound", "The SharedVolume or claim does not exist."
     CLUSTER_NOT_FOUND = "ClusterNotFound", "The GPUCluster does not exist."
     SLURM_CLUSTER = "SlurmCluster", "The GPUCluster runs Slurm; jobs need one of `clusterType` 'Kubernetes'."
     CLUSTER_WATCHED = (
@@ -321,6 +317,10 @@ class Reason(StrEnum):
     )
     CLUSTER_REQUESTED = "ClusterRequested", "The job's own GPUCluster is being made from its template."
     CLUSTER_RELEASED = "ClusterReleased", "The GPUCluster was given back, or is being; the message says what buys it."
+    CLUSTER_LOST = (
+        "ClusterLost",
+        "The provider has the job's cluster no more. The job waits for another: see the GPUCluster's message.",
+    )
     CLUSTER_DELETING = "ClusterDeleting", "The GPUCluster is being deleted."
     CLUSTER_READY = "ClusterReady", "The GPUCluster takes pods."
     LOCAL_CLUSTER = "LocalCluster", "The job runs in the operator's own cluster."
@@ -330,11 +330,14 @@ class Reason(StrEnum):
     DATASET_NOT_FOUND = "DatasetNotFound", "The dataset's ConfigMap or its key does not exist; the job waits for it."
     DATASET_CHANGED = "DatasetChanged", "The dataset's ConfigMap is not what was checked when the job began."
     DATASET_TOO_LARGE = "DatasetTooLarge", "ConfigMaps cannot carry so much data; put it on the storage."
-    DATASET_INVALID = "DatasetInvalid", "The dataset cannot be used; the message names the row."
     DATASET_CHECKED = "DatasetChecked", "The dataset was read and can be used."
     SOURCE_SECRET_NOT_FOUND = (
         "SourceSecretNotFound",
         "A Secret that opens a source of weights or data, or its key, does not exist; the job waits for it.",
+    )
+    OUTBOUND_SETTINGS_MISSING = (
+        "OutboundSettingsMissing",
+        "The Secret or ConfigMap that the chart's `outbound` names is not in the release's namespace; the job waits.",
     )
     WEIGHTS_GATED = (
         "WeightsGated",
@@ -355,7 +358,6 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed", "The image cannot be pulled."
     TRAINING = "Training", "The model is being trained."
     PROGRESS_UNKNOWN = "ProgressUnknown", "The trainer's log cannot be read."
-    STALLED_TRAINING = "TrainingStalled", "The trainer makes no progress."
     SAVING = "Saving", "The trainer writes a checkpoint before it stops."
     RESTARTING = "Restarting", "The attempt failed; the next one goes on from the newest complete checkpoint."
     NODE_LOST = "NodeLost", "A node of the attempt is gone or not Ready."
@@ -365,7 +367,6 @@ class Reason(StrEnum):
         "GPUsMissing",
         "Fewer GPUs can be used than were bought, or a pod was given GPUs and found none.",
     )
-    USER_ERROR = "UserError", "The job cannot work as it is written; the message has the trainer's words."
     UNCLASSIFIED = "Unclassified", "The attempt failed in a way that no class names."
     USAGE = "Usage", "The trainer's command line was wrong."
     USER_ERROR_DATA = "UserErrorData", "The dataset is missing, broken, or has nothing to train on."

@@ -15,7 +15,7 @@ LONGEST_SILENCE_SECONDS = 30.0
 
 
 class HttpServer:
-    """An async context manager: it serves while it is entered. A standby is alive and not ready."""
+    """An async context manager: it serves while it is entered. A standby is alive and ready to take over."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class HttpServer:
     async def _readyz(self, _: web.Request) -> web.Response:
         if self._ready():
             return web.Response(text="ok\n")
-        return web.Response(status=503, text="not the active replica, or not everything has been listed yet\n")
+        return web.Response(status=503, text="this replica leads, and has not listed everything yet\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

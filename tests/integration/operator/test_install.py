@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tunesmith_devcluster.progress import Lines
 from .conftest import ROOT
 
 CHART = ROOT / "charts" / "tunesmith"
+LEASE_SECONDS = 30
 
 
 class Installed:
@@ -33,6 +35,16 @@ class Installed:
 
     def kubectl(self, *arguments: str) -> str:
         return _run([*self._kubectl, *arguments])
+
+    def pods(self) -> set[str]:
+        """The names of the operator's pods."""
+        found = json.loads(self.kubectl("get", "pods", "--output=json"))["items"]
+        return {pod["metadata"]["name"] for pod in found}
+
+    def leader(self) -> str:
+        """The pod that holds the lease."""
+        lease = json.loads(self.kubectl("get", "lease", "tunesmith", "--output=json"))
+        return str(lease["spec"]["holderIdentity"]).split("_")[0]
 
     def refusals(self) -> list[str]:
         """What the API server refused to this release's service account, by its audit log."""
@@ -61,9 +73,7 @@ def release(installed: Cluster) -> Iterator[Installed]:
 def test_two_replicas_become_ready_and_one_of_them_leads(release: Installed) -> None:
     deployment = json.loads(release.kubectl("get", "deployment", "tunesmith", "--output=json"))
     assert deployment["status"]["readyReplicas"] == 2
-    lease = json.loads(release.kubectl("get", "lease", "tunesmith", "--output=json"))
-    pods = json.loads(release.kubectl("get", "pods", "--output=json"))["items"]
-    assert lease["spec"]["holderIdentity"].split("_")[0] in {pod["metadata"]["name"] for pod in pods}
+    assert release.leader() in release.pods()
 
 
 def test_the_log_is_json_and_shows_no_key(release: Installed) -> None:
@@ -71,6 +81,20 @@ def test_the_log_is_json_and_shows_no_key(release: Installed) -> None:
     assert log
     assert all(json.loads(line)["message"] for line in log.splitlines())
     assert "canary-key-0123456789" not in log
+
+
+@pytest.mark.prove
+def test_an_upgrade_brings_new_pods_one_of_which_leads(release: Installed) -> None:
+    before = release.pods()
+    upgrade = ["upgrade", "tunesmith", str(CHART), "--reuse-values", "--set", "saveGraceSeconds=1209600"]
+    release.helm(*upgrade, "--wait", "--timeout", "3m")
+    release.kubectl("rollout", "status", "deployment/tunesmith", "--timeout=3m")
+    release.kubectl("wait", "--for=delete", *(f"pod/{name}" for name in before), "--timeout=1m")
+    deadline = time.monotonic() + LEASE_SECONDS
+    while release.leader() not in release.pods():
+        assert time.monotonic() < deadline, f"{release.leader()} still leads; there are {release.pods()}"
+        time.sleep(0.5)
+    assert release.refusals() == []
 
 
 def test_its_service_account_may_do_all_that_it_does(release: Installed) -> None:

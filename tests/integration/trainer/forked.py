@@ -13,6 +13,8 @@ import torch
 from tunesmith_trainer import training
 from tunesmith_trainer.cli import command
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.following import Follower
+from tunesmith_trainer.progress import Reporter
 
 WRITES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.chmod")
 
@@ -20,9 +22,10 @@ WRITES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.chmod")
 def run(arguments, environment, output, strike=None):
     """The target of a child process: the trainer with stdout and stderr in a file; does not return.
 
-    `strike` kills it without grace: `{"crossing": n}` before the n-th change below the directories `under`, or
-    `{"after_seconds": s}`; with neither, the crossings are only counted into the file `count`. With `full_at_bytes` it
-    is not killed: from there on no file can grow beyond so many bytes, as on a full disk.
+    `strike` kills it without grace: `{"crossing": n}` before the n-th change below the directories `under`,
+    `{"after_seconds": s}`, or `{"stage": name}` when that stage begins; with none of them the crossings are only
+    counted into the file `count`. With `full_at_bytes` it is not killed: from there on no file can grow beyond so many
+    bytes, as on a full disk.
     """
     os.environ.update(environment)
     if environment.get("TUNESMITH_TEST_SHARD_ON_CPU"):
@@ -40,10 +43,12 @@ def run(arguments, environment, output, strike=None):
     command(arguments)
 
 
-def prepare(crossing=None, after_seconds=None, under=(), count=None, full_at_bytes=None):
+def prepare(crossing=None, after_seconds=None, under=(), count=None, full_at_bytes=None, stage=None):
     """Sets the blow up: every change of a file or a name below `under` is a crossing."""
     if after_seconds is not None:
         threading.Timer(after_seconds, die).start()
+    if stage is not None:
+        die_in(stage)
     crossed = 0
 
     def watch(event, arguments):
@@ -67,6 +72,18 @@ def prepare(crossing=None, after_seconds=None, under=(), count=None, full_at_byt
     if count is not None:
         counter = os.open(count, os.O_WRONLY | os.O_CREAT)
     sys.addaudithook(watch)
+
+
+def die_in(stage):
+    """Kills the process once it has said that the stage begins."""
+    begin = Reporter.stage
+
+    def begin_and_die(reporter, begun):
+        begin(reporter, begun)
+        if begun == stage:
+            die()
+
+    Reporter.stage = begin_and_die
 
 
 def die():
@@ -97,6 +114,19 @@ def run_and_hang_in_step_7(arguments, environment, output):
         attach(loop, reporter)
 
     training.attach = attach_with_blocking_collator
+    run(arguments, environment, output)
+
+
+def run_and_stop_in_an_evaluation(arguments, environment, output):
+    """The same with a SIGTERM that comes with the sixth batch of held-out rows."""
+    measured, batches = Follower.on_prediction_step, itertools.count(1)
+
+    def stop(follower, *given, **more):
+        if next(batches) == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        measured(follower, *given, **more)
+
+    Follower.on_prediction_step = stop
     run(arguments, environment, output)
 
 

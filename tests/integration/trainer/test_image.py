@@ -16,30 +16,44 @@ ROOT = Path(__file__).parents[3]
 NOBODY = 65532
 
 
+def interpreter(directory):
+    """A Python that anybody may run: this one, or a copy of it where it lies in somebody's own home."""
+    here = Path(sys.base_prefix)
+    if all(part.stat().st_mode & 0o001 for part in (here, *here.parents)):
+        return here / "bin/python3"
+    left_out = shutil.ignore_patterns("site-packages", "test", "__pycache__", "*.a")
+    return shutil.copytree(here, directory / "python", symlinks=True, ignore=left_out) / "bin/python3"
+
+
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
     """The environment at a place of its own, as the first stage of the Dockerfile makes it."""
-    place = tmp_path_factory.mktemp("image") / "opt"
+    directory = tmp_path_factory.mktemp("image")
+    place = directory / "opt"
     uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, place], check=True)
-    environment = {**os.environ, "VIRTUAL_ENV": str(place)}
+    subprocess.run([*uv, "venv", "--quiet", "--python", interpreter(directory), place], check=True)
+    # Named outright: by itself uv takes the environment of the Python that runs it, which is the tests' own.
+    into = ["--quiet", "--python", place / "bin/python"]
     lock = ROOT / "requirements/trainer.lock"
-    subprocess.run([*uv, "pip", "sync", "--quiet", "--require-hashes", lock], check=True, env=environment)
+    subprocess.run([*uv, "pip", "sync", *into, "--require-hashes", lock], check=True)
     source = shutil.copytree(ROOT / "trainer", place.with_name("source"))
-    subprocess.run([*uv, "pip", "install", "--quiet", "--no-deps", source], check=True, env=environment)
+    subprocess.run([*uv, "pip", "install", *into, "--no-deps", source], check=True)
     for path in (place.parent, *place.parent.parents):
         if path == Path("/tmp"):
             break
         path.chmod(0o755)
     yield place
-    shutil.rmtree(place)
+    shutil.rmtree(directory)
 
 
 def run(image, scratch, *arguments, **environment):
+    own = {"PATH": f"{image}/bin:/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch)}
+    # A copied interpreter looks for its library where it came from.
+    own["LD_LIBRARY_PATH"] = str(image.with_name("python") / "lib")
     return subprocess.run(
         [image / "bin/tunesmith-trainer", *arguments],
         cwd=scratch,
-        env={"PATH": f"{image}/bin:/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch), **environment},
+        env=own | environment,
         user=NOBODY,
         group=NOBODY,
         extra_groups=[],

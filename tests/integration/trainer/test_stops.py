@@ -2,6 +2,7 @@
 
 import signal
 
+import forked
 import pytest
 from tests.integration.trainer.test_kills import losses, short, undisturbed_run
 
@@ -52,6 +53,22 @@ def test_where_the_grace_is_too_short_for_a_save_the_last_checkpoint_stands(work
     message = pod.message()
     assert f"Asked to stop at step {message.step} of 48, which was not saved: a save takes" in message.message
     assert "stands; the next attempt goes on there." in message.message
+
+
+def test_told_to_stop_in_an_evaluation_it_saves_and_the_next_attempt_measures(workshop):
+    """In the middle of training, and after its last step."""
+    undisturbed_run(workshop, "calm-measured")
+    ends = []
+    for attempt in (1, 2):
+        pod = workshop.train(short(workshop, "measured", attempt), target=forked.run_and_stop_in_an_evaluation)
+        assert pod.ended() == 75, pod.output.read_text()
+        ends.append(pod.message().message)
+    assert [end.partition(". ")[0] for end in ends] == [f"Asked to stop: step {step} of 6 is saved" for step in (3, 6)]
+    pod = workshop.train(short(workshop, "measured", 3))
+    assert pod.ended() == 0, pod.output.read_text()
+    assert losses(workshop, "measured") == losses(workshop, "calm-measured")[:-1]
+    assert workshop.adapter("measured", 3) == workshop.adapter("calm-measured")
+    assert workshop.result("measured", 3).evaluation_loss == workshop.result("calm-measured").evaluation_loss
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,17 @@ def test_a_hung_step_ends_as_a_stall_with_its_stacks_in_the_log_and_on_the_stora
     assert [line for line in pod.said() if line["tunesmith"] == "heartbeat/v1"][-1]["stalled"] is True
 
 
+@pytest.mark.prove  # the shortest grace that there is time to speak in
+def test_a_step_that_outlasts_the_grace_says_so_before_it_is_killed(workshop):
+    document = workshop.configuration("outlasts", checkpoints={"everySteps": 5, "graceSeconds": 10})
+    pod = workshop.train(document, target=forked.run_and_hang_in_step_7)
+    pod.wait_for_checkpoint(5)
+    pod.signal(signal.SIGTERM)
+    assert pod.ended() == 75, pod.output.read_text()
+    assert "the grace is over before that could be done: it waits for rows in step 7" in pod.message().message
+    assert pod.message().step == 6
+
+
 class NeverAnswers:
     """Accepts every connection and says nothing."""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -118,7 +119,8 @@ def test_a_loss_that_is_no_number_ends_the_attempt_at_once(workshop):
     assert pod.ended() == 15
     message = pod.message()
     assert message.step < 48
-    assert "It was made from rows" in message.message
+    named = re.search(r"It was made from lines ([0-9, ]+) of 'train.jsonl'", message.message)
+    assert len({int(line) for line in named[1].split(",")} & set(range(1, 65))) == 4
     assert "Lower learningRate" in message.message
     assert not workshop.output("diverges").exists()
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from safetensors.torch import load_file
-from tests.integration.trainer.test_kills import DPO, FULL, STEPS, losses, short, under, weights
+from tests.integration.trainer.test_kills import DPO, FULL, STEPS, losses, pairs, short, under, weights
 
 from tunesmith_trainer.exit_codes import ErrorClass
 from tunesmith_trainer.testing import conversations, write_rows
@@ -54,29 +54,34 @@ def test_one_of_two_dies_the_other_says_so_and_the_next_attempt_ends_bit_equal(w
 
 def without_dropout(workshop, document):
     """Its masks differ by process. Ten rows make three batches of four an epoch: the last is filled up."""
-    few = write_rows(workshop.root / "data" / "few.jsonl", conversations(10))
-    document["tuning"] |= {"dropout": 0.0}
+    prefers = document.get("method", {}).get("type") == "DPO"
+    few = workshop.root / "data" / ("few-pairs.jsonl" if prefers else "few.jsonl")
+    write_rows(few, pairs(10) if prefers else conversations(10))
+    if "dropout" in document["tuning"]:
+        document["tuning"] |= {"dropout": 0.0}
     document["data"] |= {"training": {"path": str(few)}}
     return document
 
 
-def test_a_sharded_save_has_every_tensor_and_one_process_goes_on_from_it(workshop):
-    sharded = without_dropout(workshop, of_two(workshop, "sharded", "FSDP2"))
-    all_well(workshop.group(sharded, TUNESMITH_TEST_SHARD_ON_CPU="1"))
-    tensors = load_file(workshop.output("sharded") / "adapter_model.safetensors")
-    assert len(tensors) == 2 * workshop.result("sharded").adapted_modules
-    assert all(tensor.any() for name, tensor in tensors.items() if "lora_B" in name)
+@pytest.mark.parametrize("kind", [kind for kind in PROVEN if not kind.values[0].endswith("packed-amp")])
+def test_what_two_processes_saved_has_every_tensor_and_one_goes_on_from_it_within_1e5(workshop, kind):
+    both, alone, taken_over = (f"{name}-{kind.lower()}" for name in ("both", "alone", "taken-over"))
+    all_well(workshop.group(without_dropout(workshop, of_two(workshop, both, kind)), TUNESMITH_TEST_SHARD_ON_CPU="1"))
+    if not kind.endswith("full"):
+        tensors = load_file(workshop.output(both) / "adapter_model.safetensors")
+        assert len(tensors) == 2 * workshop.result(both).adapted_modules
+        assert all(tensor.any() for name, tensor in tensors.items() if "lora_B" in name)
 
-    alone = workshop.train(without_dropout(workshop, short(workshop, "alone")))
-    assert alone.ended() == 0, alone.output.read_text()
-    assert close(losses(workshop, "alone"), losses(workshop, "sharded"))
-
-    shutil.copytree(workshop.root / "jobs/sharded", workshop.root / "jobs/taken-over")
-    shutil.rmtree(workshop.root / f"jobs/taken-over/attempts/1/checkpoints/checkpoint-{STEPS}")
-    pod = workshop.train(without_dropout(workshop, short(workshop, "taken-over", 2)))
+    pod = workshop.train(without_dropout(workshop, short(workshop, alone, **KINDS[kind])))
     assert pod.ended() == 0, pod.output.read_text()
-    assert workshop.result("taken-over", 2).resumed_from_step == STEPS - 2
-    assert close(losses(workshop, "taken-over"), losses(workshop, "sharded"))
+    assert close(losses(workshop, alone), losses(workshop, both))
+
+    shutil.copytree(workshop.root / "jobs" / both, workshop.root / "jobs" / taken_over)
+    shutil.rmtree(workshop.root / f"jobs/{taken_over}/attempts/1/checkpoints/checkpoint-{STEPS}")
+    pod = workshop.train(without_dropout(workshop, short(workshop, taken_over, 2, **KINDS[kind])))
+    assert pod.ended() == 0, pod.output.read_text()
+    assert workshop.result(taken_over, 2).resumed_from_step == STEPS - 2
+    assert close(losses(workshop, taken_over), losses(workshop, both))
 
 
 def close(ours, theirs):

@@ -75,3 +75,19 @@ def test_up_says_what_is_up_already(tmp_path, progress, said):
     (tmp_path / "up.json").write_text(json.dumps({"origin": "given", "why": "w", "kubeconfig": "k"}))
     assert up.up(tmp_path, given=None, nodes=2, progress=progress).kubeconfig == "k"
     assert any("up already" in line for line in said)
+
+
+def test_another_cluster_that_is_given_takes_the_place_of_the_one_before(tmp_path, progress):
+    (tmp_path / "up.json").write_text(json.dumps({"origin": "given", "why": "w", "kubeconfig": "k"}))
+    with pytest.raises(DevclusterError, match="another-file is not there"):
+        up.up(tmp_path, given=tmp_path / "another-file", nodes=2, progress=progress)
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "counts"),
+    [("state/admin.kubeconfig", False), ("elsewhere/config", True), ("state-of-mine/config", True)],
+)
+def test_a_kubeconfig_that_up_itself_had_told_to_export_is_not_a_given_one(tmp_path, kubeconfig, counts):
+    environment = {"KUBECONFIG": str(tmp_path / kubeconfig), "PATH": "/bin"}
+    left = up.without_our_own(environment, tmp_path / "state")
+    assert ("KUBECONFIG" in left, left["PATH"]) == (counts, "/bin")

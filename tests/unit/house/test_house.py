@@ -112,6 +112,14 @@ def test_the_reasons_of_the_page_of_faults_are_reasons():
     assert named <= {reason.value for reason in Reason}
 
 
+def test_every_reason_of_the_reference_is_given_by_something():
+    """Nobody should look for what can never come."""
+    sources = [path for path in SOURCES if "operator" in path.parts and path.name != "reasons.py"]
+    said = "".join(path.read_text(encoding="utf-8") for path in (*sources, ROOT / "contract/v1/exit-codes.json"))
+    never = [each.name for each in Reason if f'"{each}"' not in said and not re.search(rf"Reason\.{each.name}\b", said)]
+    assert never == []
+
+
 def test_the_menu_has_a_line_for_every_target_that_is_promised():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     described = set(re.findall(r"^([a-z]+):.*## ", text, flags=re.MULTILINE))

@@ -133,7 +133,7 @@ def a_loop(configuration, place, *, steps=6, rows=None, held_out=None, stop_at=N
         total_steps=steps,
         output=place / "checkpoints",
         follower=listener,
-        keeper=SimpleNamespace(place=lambda step: place / "checkpoints" / f"checkpoint-{step}"),
+        keeper=SimpleNamespace(place=lambda step: place / "checkpoints" / f"checkpoint-{step}", meet=lambda: None),
         measure_first=True,
         on_gpu=False,
     )

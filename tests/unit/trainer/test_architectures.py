@@ -8,11 +8,12 @@ import pytest
 import torch
 from peft import PeftModel
 from tests.unit.trainer.architectures import DIFFERENCES, make
-from tests.unit.trainer.looping import DPO, LORA, a_configuration, train
+from tests.unit.trainer.looping import DPO, FULL, LORA, a_configuration, a_loop, train
 
 from tunesmith.catalog.loader import bundled
 from tunesmith.resources.catalog_model import ModelTask
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.methods.loop import told_of_balancing
 from tunesmith_trainer.model import load_base, tuned
 from tunesmith_trainer.refused_architectures import REFUSED
 from tunesmith_trainer.targets import attention_projections, expert_parameters, experts_adapted
@@ -44,6 +45,7 @@ def test_an_architecture_trains_by_examples_and_by_preferences_and_is_read_again
         trained = train(configuration, tmp_path, steps=2)
         moved = trained.weights()
         assert all(math.isfinite(loss) for loss in trained.losses)
+        assert method is not DPO or trained.losses[0] == pytest.approx(math.log(2), abs=1e-5)
         assert moved
         assert all("lora_" in parameter and weight.numel() for parameter, weight in moved.items())
         assert any(bool(weight.any()) for parameter, weight in moved.items() if "lora_B" in parameter)
@@ -68,6 +70,19 @@ def test_attention_alone_is_adapted_where_it_is_wanted(model_path, tmp_path, nam
     assert places == set(wanted)
     assert {place.rsplit(".", 1)[1] for place in places} >= {"o_proj"}
     assert not experts_adapted(adapted)
+
+
+@pytest.mark.parametrize("method", [{"type": "SFT"}, DPO], ids=["SFT", "DPO"])
+def test_experts_are_kept_in_balance_where_what_chooses_them_moves_and_it_is_told(model_path, tmp_path, method):
+    model = make("Qwen3MoeForCausalLM", tmp_path / "model", model_path)
+    said = {
+        tuning["type"]: told_of_balancing(
+            a_loop(a_configuration(model, tmp_path, method=method, tuning=tuning), tmp_path).loop
+        )
+        for tuning in (LORA, FULL)
+    }
+    assert said["LoRA"] is None
+    assert "keeps experts in balance, with the weight 0.001." in said["Full"]
 
 
 def test_experts_are_refused_with_a_dropout_in_words(model_path, tmp_path):

@@ -1,11 +1,16 @@
 """`tunesmith-trainer check`: what training would make of a file, told to a person and to a program."""
 
+import io
 import json
+import time
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from tunesmith_trainer.cli import main
 from tunesmith_trainer.contract import DatasetReport
+from tunesmith_trainer.data import check_text
 from tunesmith_trainer.data.masking import MaskingRules
 from tunesmith_trainer.data.prepare import prepare
 from tunesmith_trainer.testing import conversations, preferences, write_rows
@@ -115,3 +120,22 @@ def test_what_is_missing_is_told_in_words(tmp_path, model_path, capsys, missing)
 def test_a_context_of_nothing_is_refused_as_wrong_usage(checked):
     with pytest.raises(SystemExit, match="2"):
         checked(conversations(2), context=0)
+
+
+def test_a_terminal_shows_how_far_the_check_of_a_large_file_is(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(check_text, "Console", lambda **_: Console(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr(check_text, "REFRESH_SECONDS", 0.01)
+    file = SimpleNamespace(bytes_total=200_000_000, bytes_read=0)
+    deadline = time.monotonic() + 60
+    with check_text.working(file):
+        file.bytes_read = 50_000_000
+        while "50.0/200.0 MB" not in screen.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert "50.0/200.0 MB" in screen.getvalue()
+
+
+def test_where_nobody_looks_there_is_no_bar(tmp_path, model_path, capsys):
+    path = write_rows(tmp_path / "train.jsonl", conversations(4))
+    assert main(["check", str(path), "--model", str(model_path), "--context", "64"]) == 0
+    assert capsys.readouterr().err == ""

@@ -165,6 +165,8 @@ def test_what_is_written_is_what_was_kept_and_steps_are_batches_of_it(
     whole = label(Instruction("otter", " river"), Encoder(tokenizer), MaskingRules(16)).input_ids
     in_one = max(1, 16 // len(whole)) if packing else 1
     assert [ids for row in written for ids in row["input_ids"]] == whole * kept
+    good = [line for line, text in enumerate(lines, 1) if text == json.dumps(rows["kept"])]
+    assert sorted(line for row in written for line in row["source_rows"]) == good
     batches = [list(range(kept))[start : start + in_one * batch] for start in range(0, kept, in_one * batch)]
     assert -(-len(written) // batch) == len(batches)
 

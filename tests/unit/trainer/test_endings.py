@@ -97,6 +97,19 @@ def test_a_pod_whose_process_the_kernel_killed_for_memory_says_so(left, code, ki
     assert explained(left, code, 1, killed_for_memory=killed).error_class is ends
 
 
+@pytest.mark.parametrize(
+    ("left", "ends"),
+    [
+        (None, ErrorClass.PREEMPTED),
+        (LOST, ErrorClass.PREEMPTED),  # the peers that it lost were asked to stop as well
+        (SAID, ErrorClass.DATA),
+        (TerminationMessage(error_class=ErrorClass.PREEMPTED, message="Saved."), ErrorClass.PREEMPTED),
+    ],
+)
+def test_a_pod_that_was_asked_to_stop_and_whose_processes_could_not_say_so_does_not_count_as_failed(left, ends):
+    assert explained(left, 1, 1, killed_for_memory=False, asked_to_stop=True).error_class is ends
+
+
 def test_the_kernels_count_of_kills_is_read_where_there_is_one(tmp_path):
     (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n")
     assert memory_kills(tmp_path / "memory.events") == 2

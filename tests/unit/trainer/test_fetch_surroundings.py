@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 from tests.unit.trainer.fetch_builders import an_object, fetched, web_file
 
 from tunesmith_trainer.exit_codes import TrainerError
+from tunesmith_trainer.fetch.secrets import Secrets
 from tunesmith_trainer.testing_sources import ServedFiles
 from tunesmith_trainer.testing_store import ServedStore
 
@@ -86,3 +87,34 @@ def test_a_proxy_is_asked_when_one_is_given(tmp_path, monkeypatch):
             monkeypatch.delenv(name, raising=False)
         assert fetched(tmp_path, training=web_file("http://somewhere.invalid/rows")).datasets
         assert {request.path for request in proxy.asked} == {"http://somewhere.invalid/rows"}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_a_bundle_may_hold_many_authorities(tmp_path, authority, monkeypatch, first):
+    key = new_key()
+    other = signed("other", key, "other", key, x509.BasicConstraints(ca=True, path_length=0))
+    parts = [authority.bundle.read_bytes(), other.public_bytes(serialization.Encoding.PEM)]
+    bundle = tmp_path / "bundle"
+    bundle.write_bytes(b"".join(parts if first else parts[::-1]))
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with ServedStore("id", "secret") as store:
+        store.put("bucket/rows", b'{"text":"a"}\n')
+        store.encrypt(authority.certificate, authority.key)
+        assert fetched(tmp_path, training=an_object(store.url, "rows"), secrets=KEYS).datasets
+
+
+def test_a_store_is_reached_through_the_proxy_too(tmp_path, monkeypatch):
+    with ServedStore("id", "secret") as proxy:
+        proxy.put("bucket/rows", b'{"text":"a"}\n')
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        with pytest.raises(TrainerError):
+            fetched(tmp_path, training=an_object("http://somewhere.invalid", "rows"), secrets=KEYS)
+        assert any("somewhere.invalid" in request.path for request in proxy.asked)
+
+
+def test_the_password_of_a_proxy_is_said_to_nobody():
+    secrets = Secrets.of_environment({"HTTPS_PROXY": "http://user:p%40ss-word@proxy:3128"})
+    assert secrets.hide("http://user:p%40ss-word@proxy and p@ss-word") == "http://user:<hidden>@proxy and <hidden>"
+    assert "ss-word" not in repr(secrets)

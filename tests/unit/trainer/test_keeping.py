@@ -102,3 +102,42 @@ def test_a_superseded_attempt_commits_nothing(job):
     keeper.finish()
     assert keeper.failure.error_class is ErrorClass.SUPERSEDED
     assert newest(job) is None
+
+
+def test_a_checkpoint_is_told_while_its_copy_is_still_on_its_way_and_nothing_told_is_lost(job):
+    on_its_way, gate = threading.Event(), threading.Event()
+
+    def slow_copy(_path, _best):
+        on_its_way.set()
+        gate.wait()
+        return "The store is away."
+
+    keeper = Keeper(a_plan(job, after_commit=slow_copy))
+    save(keeper, 1)
+    on_its_way.wait()
+    assert [kept.step for kept in keeper.news()] == [1]
+    assert keeper.troubles() == []
+    gate.set()
+    keeper.finish()
+    assert keeper.news() == []
+    assert keeper.troubles() == ["The store is away."]
+
+
+def test_training_goes_on_together_once_the_slowest_has_brought_what_it_had(job):
+    """Rank 0 alone brings weights: the others must not run into a collective, and its time-out, without it."""
+    met = []
+    keeper = Keeper(a_plan(job, meet=lambda: met.append(newest(job))))
+    save(keeper, 1)
+    keeper.place(2)
+    before_the_first, before_the_second = met
+    assert before_the_first is None
+    assert before_the_second.manifest.step == 1
+
+
+def test_what_is_on_its_way_is_waited_for_as_long_as_is_said(job):
+    gate = threading.Event()
+    keeper = Keeper(a_plan(job, verify=lambda _: gate.wait()))
+    save(keeper, 1)
+    keeper.finish(at_most_seconds=0.01)
+    assert newest(job) is None
+    gate.set()

@@ -8,7 +8,7 @@ from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import MEMORY, Checkpoint, Memory
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.mirror import Copy, Mirror
-from tunesmith_trainer.object_store import ObjectStore
+from tunesmith_trainer.object_store import ChangedError, NotStoredError, ObjectStore
 from tunesmith_trainer.storage import said_files
 
 HASH = "a" * 64
@@ -40,7 +40,7 @@ def test_a_copy_comes_back_whole_on_another_volume(store, tmp_path):
     mirror.claim()
     assert mirror.send(saved(attempt, 4), None) is None
     _, elsewhere = a_mirror(store, tmp_path / "new" / "job", number=2)
-    assert elsewhere.newest() == Copy(step=4, attempt=1)
+    assert elsewhere.newest_first() == [Copy(step=4, attempt=1)]
     found = elsewhere.fetch(Copy(4, 1), HASH)
     assert isinstance(found, Checkpoint)
     assert found.memory.tokens == 4
@@ -52,7 +52,7 @@ def test_a_copy_without_its_manifest_does_not_count(store, tmp_path):
     attempt, mirror = a_mirror(store, tmp_path / "job")
     mirror.send(saved(attempt, 4), None)
     store.delete("copies/job/checkpoints/1/checkpoint-4/COMPLETE.json")
-    assert mirror.newest() is None
+    assert mirror.newest_first() == []
 
 
 def test_a_damaged_copy_is_not_used(store, tmp_path):
@@ -84,7 +84,7 @@ def test_an_attempt_on_a_lost_volume_is_superseded_by_the_mark_in_the_store(stor
     with pytest.raises(TrainerError, match="Attempt 2 of this job exists") as raised:
         older.send(path, None)
     assert raised.value.error_class is ErrorClass.SUPERSEDED
-    assert newer.newest() is None
+    assert newer.newest_first() == []
 
 
 def test_a_store_that_fails_is_told_and_training_goes_on(store, tmp_path, monkeypatch):
@@ -95,3 +95,24 @@ def test_a_store_that_fails_is_told_and_training_goes_on(store, tmp_path, monkey
     path = saved(attempt, 4)
     monkeypatch.setattr(store, "upload", fails)
     assert mirror.send(path, None) == "checkpoint-4 is on the storage and not in the mirror: The store is away."
+
+
+@pytest.mark.parametrize("failure", [NotStoredError("'a' does not exist in bucket 'b'"), ChangedError("it changed")])
+def test_a_bucket_that_is_gone_is_told_and_training_goes_on(store, tmp_path, monkeypatch, failure):
+    def fails(*_):
+        raise failure
+
+    attempt, mirror = a_mirror(store, tmp_path / "job")
+    path = saved(attempt, 4)
+    monkeypatch.setattr(store, "upload", fails)
+    assert mirror.send(path, None) == f"checkpoint-4 is on the storage and not in the mirror: {failure}."
+
+
+def test_a_bucket_that_never_was_ends_the_attempt_before_it_trains(store, tmp_path, monkeypatch):
+    def fails(*_):
+        raise NotStoredError("'a' does not exist in bucket 'b'")
+
+    _, mirror = a_mirror(store, tmp_path / "job")
+    monkeypatch.setattr(store, "write", fails)
+    with pytest.raises(TrainerError, match=r"cannot be mirrored: 'a' does not exist in bucket 'b'. Make the bucket"):
+        mirror.claim()

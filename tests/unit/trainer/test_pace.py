@@ -59,6 +59,7 @@ def test_evaluations_and_saves_are_no_part_of_a_step_and_part_of_the_time_left()
     pause(pace, clock, "Saving", 8)
     take_steps(pace, clock, 1, seconds=2, start=300)
     assert pace.tokens_per_second == 50
+    assert (pace.paused_seconds("Evaluating"), pace.paused_seconds("Saving")) == (30, 8)
     # From step 50 to 100: evaluations at 60, 70, 80, 90, 100, saves at 75 and 100.
     assert pace.eta_seconds(50, 100) == 50 * 2 + 5 * 30 + 2 * 8
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith_trainer.contract.configuration import EarlyStopping
+from tunesmith_trainer.contract.surroundings import EarlyStopping
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
-from tunesmith_trainer.losses import Losses, ensure_finite
+from tunesmith_trainer.losses import Losses, SourceRows, ensure_finite
 from tunesmith_trainer.patience import HeldOut
 
 
@@ -30,6 +30,9 @@ def after(losses, **rule):
         ([3, 2.9, 2.8], {"patience": 2, "min_delta": 0.5}, 3, 3),
         ([1, 3, 2.5], {"patience": 1, "warmup_evaluations": 1}, 3, None),
         ([1, 2, 3, 4], {"patience": 1, "warmup_evaluations": 3}, 4, None),
+        ([math.nan, 2, 1], {"patience": 2}, 3, None),
+        ([2, math.nan, math.inf, 1], {"patience": 2}, 1, 3),
+        ([math.nan, math.nan], {"patience": 2}, None, 2),
     ],
 )
 def test_patience_counts_evaluations_without_progress(losses, rule, best, stopped):
@@ -49,11 +52,11 @@ def test_the_best_is_the_lowest_after_the_warm_up(losses, warmup, patience):
 @pytest.mark.parametrize(("loss", "gradient"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf)])
 def test_no_number_ends_the_attempt_and_names_step_rows_and_rate(loss, gradient):
     with pytest.raises(TrainerError) as raised:
-        ensure_finite(7, loss, gradient, 0.001, [str(row) for row in range(20)])
+        ensure_finite(7, loss, gradient, 0.001, lambda step: SourceRows("a.parquet", "row", range(step, step + 20)))
     assert raised.value.error_class is ErrorClass.DIVERGED
     assert "Step 7" in raised.value.message
-    assert "rows 0, 1, 2" in raised.value.message
-    assert "and 4 more" in raised.value.message
+    assert "from rows 7, 8, 9" in raised.value.message
+    assert "and 4 more of 'a.parquet'" in raised.value.message
     assert "learning rate 0.001" in raised.value.message
 
 

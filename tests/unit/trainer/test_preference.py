@@ -123,14 +123,17 @@ def test_a_template_that_rewrites_the_prompt_drops_the_pair_or_learns_from_where
 
 
 @pytest.mark.parametrize("packing", [False, True])
-def test_prepared_pairs_have_three_columns_and_are_never_packed(tmp_path, tokenizer, model_path, packing):
+def test_prepared_pairs_have_their_three_columns_and_lines_and_are_never_packed(
+    tmp_path, tokenizer, model_path, packing
+):
     long = {"prompt": "otter " * 200, "chosen": "yes", "rejected": "no"}
     rows = [*preferences(10)]
     source = write_rows(tmp_path / "pairs.jsonl", rows)
     plain = write_rows(tmp_path / "plain.jsonl", [TRL_PLAIN, long])
     ready = prepare(source, tokenizer, model_path, RULES, packing=packing, cache=tmp_path / "prepared")
     data = Dataset.from_file(str(ready.rows))
-    assert data.column_names == ["prompt_ids", "chosen_ids", "rejected_ids"]
+    assert data.column_names == ["prompt_ids", "chosen_ids", "rejected_ids", "source_rows"]
+    assert [row["source_rows"] for row in data] == [[line] for line in range(1, 11)]
     assert len(data) == ready.summary.trained == 10
     also = prepare(plain, tokenizer, model_path, RULES, packing=packing, cache=tmp_path / "prepared")
     assert also.summary.dropped == {"noTrainableTokens": 1}

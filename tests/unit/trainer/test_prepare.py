@@ -3,9 +3,11 @@
 import pytest
 from datasets import Dataset
 
+from tunesmith_trainer.checkpoints import Memory
 from tunesmith_trainer.data.masking import IGNORED, MaskingRules
 from tunesmith_trainer.data.prepare import prepare
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.job_rows import Datasets, ensure_the_same
 from tunesmith_trainer.testing import conversations, write_rows
 
 RULES = MaskingRules(context_length=64)
@@ -53,6 +55,20 @@ def test_what_was_prepared_once_is_found_again(tmp_path, tokenizer, model_path):
     written = first.rows.stat().st_mtime_ns
     assert prepared(tmp_path, tokenizer, model_path, conversations(4)) == first
     assert first.rows.stat().st_mtime_ns == written
+
+
+def test_rows_that_are_others_than_when_the_job_began_are_refused(tmp_path, tokenizer, model_path):
+    began, goes_on = (
+        Datasets(ready, None, rows=4, total_steps=1)
+        for count in (4, 5)
+        for ready in [prepared(tmp_path, tokenizer, model_path, conversations(count))]
+    )
+    memory = Memory(dataset_sha256=began.training.summary.sha256)
+    ensure_the_same(memory, began, "/data/train.jsonl")
+    ensure_the_same(Memory(), goes_on, "/data/train.jsonl")
+    with pytest.raises(TrainerError, match=r"'/data/train.jsonl' is another file than when this job began") as raised:
+        ensure_the_same(memory, goes_on, "/data/train.jsonl")
+    assert raised.value.error_class is ErrorClass.DATA
 
 
 def test_other_data_or_other_rules_are_prepared_anew(tmp_path, tokenizer, model_path):

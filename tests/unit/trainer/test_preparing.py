@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from tests.unit.trainer.fetch_builders import a_hub_dataset
@@ -15,7 +16,7 @@ from tunesmith_trainer.cli import main
 from tunesmith_trainer.contract import Configuration, TerminationMessage
 from tunesmith_trainer.exit_codes import ErrorClass
 from tunesmith_trainer.fetch.secrets import HidingFormatter, Secrets
-from tunesmith_trainer.testing import tiny_configuration, tiny_preparation
+from tunesmith_trainer.testing import tiny_configuration, tiny_model, tiny_preparation
 from tunesmith_trainer.testing_sources import COMMIT, Repository, ServedHub
 
 ROWS = b"".join(b'{"prompt": "say %d", "completion": "it is %d"}\n' % (n, n) for n in range(10)) + (
@@ -83,8 +84,8 @@ def test_everything_fetched_and_made_ready_and_told_in_one_message(tmp_path, mon
     assert list(dict.fromkeys(stages)) == ["Starting", "Fetching", "Preparing", "Finished"]
 
     # What training prepares at its beginning is found made: the same key, the same cache.
+    from tunesmith_trainer.job_rows import rows_of_job
     from tunesmith_trainer.model import load_tokenizer
-    from tunesmith_trainer.training import _prepared
 
     cached = sorted(path.name for path in (tmp_path / "storage" / "prepared").iterdir())
     document = tiny_configuration(
@@ -94,7 +95,7 @@ def test_everything_fetched_and_made_ready_and_told_in_one_message(tmp_path, mon
         training={"epochs": 3},
     )
     configuration = Configuration.model_validate(document)
-    rows = _prepared(configuration, load_tokenizer(Path(done.model_path)))
+    rows = rows_of_job(configuration, load_tokenizer(Path(done.model_path)))
     assert rows.total_steps == done.total_steps
     assert sorted(path.name for path in (tmp_path / "storage" / "prepared").iterdir()) == cached
 
@@ -116,6 +117,68 @@ def test_a_gated_model_without_a_token_ends_before_anything_is_prepared(tmp_path
     code, said = prepared(tmp_path, monkeypatch, **from_hub(hub))
     assert (code, said.error_class, said.prepared) == (13, ErrorClass.CREDENTIALS, None)
     assert "No token was given" in said.message
+
+
+class TestWhatIsContinued:
+    """An earlier result or checkpoint that does not fit is found while no GPU is held."""
+
+    LORA: ClassVar = {"type": "LoRA", "rank": 4, "alpha": 8, "targetModules": ["all-linear"]}
+
+    def adapter(self, place, base, **changes):
+        place.mkdir()
+        described = {"r": 4, "lora_alpha": 8, "base_model_name_or_path": str(base), **changes}
+        (place / "adapter_config.json").write_text(json.dumps(described))
+        return place
+
+    def going_on(self, tmp_path, model_path, path, tuning=LORA, **changes):
+        (tmp_path / "rows.jsonl").write_bytes(ROWS)
+        return {
+            "model": {"path": str(model_path)},
+            "data": {"training": {"path": f"{tmp_path}/rows.jsonl"}},
+            "continueFrom": {"path": str(path)},
+            "tuning": tuning,
+            **changes,
+        }
+
+    def test_what_fits_is_only_looked_at(self, tmp_path, monkeypatch, model_path):
+        path = self.adapter(tmp_path / "first", model_path)
+        code, _ = prepared(tmp_path, monkeypatch, **self.going_on(tmp_path, model_path, path))
+        assert code == 0
+
+    @pytest.mark.parametrize(
+        ("changes", "tuning", "why"),
+        [
+            ({"r": 8}, LORA, "has r 8, the job's has 4"),
+            ({}, {"type": "Full"}, "it is an adapter, and this job trains all weights"),
+            ({"use_dora": True}, LORA, "use_dora"),
+        ],
+        ids=["rank", "kind", "made otherwise"],
+    )
+    def test_what_is_of_another_kind_is_the_users_error(self, tmp_path, monkeypatch, model_path, changes, tuning, why):
+        path = self.adapter(tmp_path / "first", model_path, **changes)
+        code, said = prepared(tmp_path, monkeypatch, **self.going_on(tmp_path, model_path, path, tuning))
+        assert (code, said.error_class) == (11, ErrorClass.MODEL)
+        assert why in said.message
+        assert not (tmp_path / "storage" / "prepared").exists(), "before any row is read"
+
+    def test_an_adapter_of_another_base_is_the_users_error(self, tmp_path, monkeypatch, model_path):
+        path = self.adapter(tmp_path / "first", tiny_model(tmp_path / "other", initializer_range=0.05))
+        code, said = prepared(tmp_path, monkeypatch, **self.going_on(tmp_path, model_path, path))
+        assert (code, said.error_class) == (11, ErrorClass.MODEL)
+        assert "trained on another base model" in said.message
+
+    @pytest.mark.parametrize("name", ["nothing", "checkpoint-30"])
+    def test_what_is_not_there_or_not_whole_ends_before_anything_is_fetched(
+        self, tmp_path, monkeypatch, model_path, hub, name
+    ):
+        if name == "checkpoint-30":
+            self.adapter(tmp_path / name, model_path)
+        going_on = self.going_on(tmp_path, model_path, tmp_path / name)
+        monkeypatch.setenv("TUNESMITH_MODEL_TOKEN", "hf_model")
+        code, said = prepared(tmp_path, monkeypatch, **{**going_on, **from_hub(hub)})
+        assert (code, said.error_class) == (11, ErrorClass.MODEL)
+        assert ("no directory" if name == "nothing" else "was not finished") in said.message
+        assert hub.asked == []
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,23 @@ def test_heartbeats_come_while_training_sits_still_until_the_stall_is_told():
     assert beats[-1]["lastStep"] == 0
 
 
+@pytest.mark.parametrize(
+    ("grace", "asked", "ends"),
+    [(30, 28.0, True), (30, 20.0, False), (None, 9999.0, False), (5, 9999.0, False), (30, None, False)],
+    ids=["nearly over", "time left", "no grace is known", "too short to say anything", "never asked"],
+)
+def test_a_stop_that_cannot_be_met_is_told_before_the_process_is_killed(grace, asked, ends):
+    checkpoints = {"everySteps": 5, **({} if grace is None else {"graceSeconds": grace})}
+    reporter, out = a_reporter(heartbeatSeconds=0.01, checkpoints=checkpoints)
+    reporter.stage("Training")
+    stop = SimpleNamespace(wanted=asked is not None, seconds_since=asked or 0.0)
+    told, beaten = threading.Event(), 5
+    with Watch(reporter, reporter._configuration, lambda *_: None, stop=stop, on_unmet_stop=lambda *_: told.set()):
+        while not told.is_set() and len([1 for line in said(out) if line["tunesmith"] == "heartbeat/v1"]) < beaten:
+            told.wait(0.01)
+    assert told.is_set() == ends
+
+
 def test_a_terminal_shows_what_is_known_and_nothing_else():
     now = datetime(2026, 1, 1, tzinfo=UTC)
     bare = ProgressLine(time=now, attempt=1, stage="Training", step=3)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith_trainer.contract import Configuration
-from tunesmith_trainer.contract.configuration import Scheduler
+from tunesmith_trainer.contract.outcome import Scheduler
 from tunesmith_trainer.launch import seconds_to_save, threads, torchrun_arguments
 from tunesmith_trainer.schedule import rate_factor
 from tunesmith_trainer.testing import tiny_configuration

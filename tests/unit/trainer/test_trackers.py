@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from tunesmith_trainer.contract import Configuration, ProgressLine
-from tunesmith_trainer.contract.configuration import Tracker
+from tunesmith_trainer.contract.surroundings import Tracker
 from tunesmith_trainer.listeners import listeners
 from tunesmith_trainer.testing import tiny_configuration
 from tunesmith_trainer.trackers.courier import Courier

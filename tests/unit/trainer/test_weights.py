@@ -58,12 +58,15 @@ def opened(path):
 
 
 def test_the_result_of_full_tuning_is_the_model(model_path, tmp_path):
-    trained, result = trained_and_published(model_path, tmp_path, tuning=FULL, learningRate=0.01)
+    trained, result = trained_and_published(
+        model_path, tmp_path, tuning=FULL, learningRate=0.01, activationCheckpointing=True
+    )
     assert result.result.tuning == "Full"
     assert result.result.adapted_modules == 0
     assert result.result.trained_parameters == numbers_of(trained.loop.model)
     assert torch.equal(answers(opened(result.path)), answers(trained.loop.model.eval()))
     assert not torch.allclose(answers(opened(result.path)), answers(opened(model_path)))
+    assert json.loads((result.path / "config.json").read_text()) == json.loads((model_path / "config.json").read_text())
 
 
 def test_a_model_is_published_in_the_precision_of_its_base(model_path, tmp_path):

@@ -169,6 +169,17 @@ def test_a_mirror_of_the_hub_is_a_web_address_without_a_name_in_it(url: str) -> 
     assert (installation.preparation.cpu, installation.preparation.memory) == ("500m", "16Gi")
 
 
+@pytest.mark.parametrize("url", ["http://user:secret@proxy:3128", "http://user@proxy", "proxy:3128", "http://proxy/a"])
+def test_a_proxy_that_stands_in_pods_has_no_password(url: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(pods_https_proxy=url)
+    assert "secret" not in str(refused.value.errors(include_input=False))
+    told = Settings(pods_https_proxy="http://proxy:3128", pods_no_proxy=".svc", pods_ca_config_map="trusted")
+    outbound = told.installation("abc123").outbound
+    assert (outbound.https_proxy, outbound.no_proxy) == ("http://proxy:3128", ".svc")
+    assert (outbound.ca_config_map, outbound.ca_key, outbound.proxy_secret) == ("trusted", "ca.crt", None)
+
+
 def test_what_is_no_quantity_is_refused() -> None:
     with pytest.raises(ValidationError):
         Settings(preparation_memory="much")

@@ -171,6 +171,7 @@ class DatasetSaid(Said):
     """What became of the rows of one file."""
 
     format: str | None = Field(default=None, description="How the rows are written, in words.")
+    sha256: SHA256 | None = Field(default=None, description="Of the file's bytes.")
     rows: int = Field(ge=0, description="Rows in the file.")
     trained: int = Field(ge=0, description="Rows that have something to learn from.")
     truncated: int = Field(default=0, ge=0, description="Rows cut at the context length.")

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from tunesmith_trainer.contract.configuration import SFT, AbsolutePath, DataFile, Method, Model, Strict
+from tunesmith_trainer.contract.outcome import SFT, ContinueFrom, DataFile, Method, Model, Tuning
+from tunesmith_trainer.contract.strict import AbsolutePath, Strict
 
 # The Hub's own rule: an owner and a name, or a name alone; no two dots or dashes in a row, so never a path upwards.
 Repository = Annotated[
@@ -152,6 +153,8 @@ class PrepareConfiguration(Strict):
     model: Model | None = Field(default=None, description="Absent exactly when fetch.model is given.")
     data: PreparedData = PreparedData()
     method: Method = SFT(type="SFT")
+    tuning: Tuning | None = Field(default=None, description="Given exactly when continueFrom is: what must be alike.")
+    continue_from: ContinueFrom | None = None
     training: PreparedTraining
     storage: PreparationStorage
     heartbeat_seconds: float = Field(default=30, gt=0)
@@ -167,4 +170,11 @@ class PrepareConfiguration(Strict):
             raise ValueError("give exactly one of data.training and fetch.datasets.training")
         if self.data.validation is not None and fetch.datasets.validation is not None:
             raise ValueError("give at most one of data.validation and fetch.datasets.validation")
+        return self
+
+    @model_validator(mode="after")
+    def what_is_continued_is_compared(self) -> Self:
+        """A tuning without anything to compare it with would be ignored in silence."""
+        if (self.tuning is None) != (self.continue_from is None):
+            raise ValueError("give tuning together with continueFrom, or neither")
         return self

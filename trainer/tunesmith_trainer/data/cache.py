@@ -1,13 +1,16 @@
 """Prepared datasets on the storage, under a key of everything that they were made from; shared by all jobs.
 
 What is there is whole: it was renamed into place when finished, and its bytes are compared with their hash each time.
+Whoever uses it touches a mark beside it, again and again: `clean_up` removes what nobody touched for long.
 """
 
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,8 +24,12 @@ from tunesmith_trainer.storage import first_damage, make_readable, said_files, s
 
 ROWS_FILE = "rows.arrow"
 SUMMARY_FILE = "summary.json"
+MARK = "USED"
+SECONDS_BETWEEN_MARKS = 3600.0
+# In the rows' file besides what is learnt: the lines of the dataset (rows, of Parquet) that each was made from.
+SOURCE_COLUMN = "source_rows"
 # Raised whenever the same file would be prepared otherwise than before.
-GENERATION = 2
+GENERATION = 3
 TOKENIZER_FILES = ("tokenizer*", "*.jinja", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt")
 
 
@@ -41,10 +48,14 @@ class _Summary(BaseModel):
     files: dict[str, FileSaid]
 
 
-def key_of(source: Path, tokenizer_path: Path, rules: MaskingRules, packing: bool) -> str:
-    """The name of what a file becomes: content, tokenizer, template, rules and this program's way to do it."""
+def key_of(content: str, tokenizer_path: Path, rules: MaskingRules, packing: bool) -> str:
+    """The name of what a file becomes: content, tokenizer, template, rules and this program's way to do it.
+
+    Args:
+        content: hex SHA-256 of the file's bytes.
+    """
     described = {
-        "data": sha256_of(source),
+        "data": content,
         "tokenizer": {
             path.name: sha256_of(path)
             for pattern in TOKENIZER_FILES
@@ -67,6 +78,31 @@ def kept(cache: Path, key: str, make: Callable[[Path], DatasetSaid]) -> Prepared
     cache.mkdir(parents=True, exist_ok=True)
     directory = cache / key
     return once(cache / f"{key}.lock", lambda: _opened(directory), lambda: _made(directory, make))
+
+
+@contextmanager
+def in_use(*prepared: Prepared, every_seconds: float = SECONDS_BETWEEN_MARKS) -> Iterator[None]:
+    """Keeps the marks fresh while the rows are read."""
+    over = threading.Event()
+
+    def mark() -> None:
+        while not over.wait(every_seconds):
+            for one in prepared:
+                _mark(one.rows.parent)
+
+    thread = threading.Thread(target=mark, name="tunesmith-in-use", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _mark(directory: Path) -> None:
+    # Rows that another user made may be readable only; then they are as old as they look.
+    with suppress(OSError):
+        (directory / MARK).touch()
 
 
 def _made(directory: Path, make: Callable[[Path], DatasetSaid]) -> Prepared:
@@ -97,6 +133,7 @@ def _opened(directory: Path) -> Prepared | None:
         summary = _Summary.model_validate_json((directory / SUMMARY_FILE).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
+    _mark(directory)  # before its bytes are read: from now on nobody clears it away
     if ROWS_FILE not in summary.files or first_damage(directory, summary.files) is not None:
         return None
     return Prepared(directory / ROWS_FILE, summary.dataset)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tunesmith_trainer.data.crew import Crew
 from tunesmith_trainer.data.encoding import Dropped, DropReason
@@ -69,7 +69,7 @@ def encoded(
         counts.begin(item)
         if isinstance(outcome, Labelled | Pair):
             counts.keep(outcome)
-            yield outcome
+            yield replace(outcome, number=item.place.number)
         elif isinstance(outcome, Dropped):
             counts.drop(outcome)
         elif isinstance(outcome, BadRow):

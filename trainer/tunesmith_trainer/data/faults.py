@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 NAMES_SHOWN = 8
+Unit = Literal["line", "row"]
 
 
 class BadRow(Exception):
@@ -35,7 +36,7 @@ class Place:
 
     file: str
     number: int
-    unit: Literal["line", "row"] = "line"
+    unit: Unit = "line"
 
     def __str__(self) -> str:
         return f"{self.file} {self.unit} {self.number}"

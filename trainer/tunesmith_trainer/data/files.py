@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from tunesmith_trainer.data.faults import BadRow, Fault, Place, data_error, kind, shown
+from tunesmith_trainer.data.faults import BadRow, Fault, Place, Unit, data_error, kind, shown
 
 Container = Literal["JSONL", "JSONL.gz", "Parquet"]
 Fields = dict[str, Any]
@@ -45,6 +45,11 @@ class DataSource:
         self.bytes_read = 0
         self.row_bytes = 0
         self.container: Container = _container(path)
+
+    @property
+    def unit(self) -> Unit:
+        """What its rows are counted in."""
+        return "row" if self.container == "Parquet" else "line"
 
     def rows(self) -> Iterator[tuple[Place, Fields | Fault]]:
         """Every row with its place, or what is wrong with it; empty lines are passed over.

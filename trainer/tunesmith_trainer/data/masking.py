@@ -31,12 +31,13 @@ class MaskingRules:
 class Labelled:
     """One row ready for training; both lists have the same length, at most the context.
 
-    `whole_tokens` is the length before the cut.
+    `whole_tokens` is the length before the cut; `number` the line or row of the file that it was made from.
     """
 
     input_ids: Sequence[int]
     labels: Sequence[int]
     whole_tokens: int
+    number: int = 0
 
     @property
     def tokens(self) -> int:
@@ -55,7 +56,7 @@ class Labelled:
 
     def compact(self) -> "Labelled":
         """The same in a sixth of the memory, for rows that wait."""
-        return Labelled(array("i", self.input_ids), array("i", self.labels), self.whole_tokens)
+        return Labelled(array("i", self.input_ids), array("i", self.labels), self.whole_tokens, self.number)
 
 
 def label(row: Example, encoder: Encoder, rules: MaskingRules) -> Labelled:

@@ -19,13 +19,15 @@ Parts = tuple[list[int], list[int], list[int]]
 class Pair:
     """One row ready for preference training; the prompt with either answer is at most the context.
 
-    `whole_tokens` is the length of the longer side before the cut.
+    `whole_tokens` is the length of the longer side before the cut; `number` the line or row of the file that it was
+    made from.
     """
 
     prompt_ids: Sequence[int]
     chosen_ids: Sequence[int]
     rejected_ids: Sequence[int]
     whole_tokens: int
+    number: int = 0
 
     @property
     def tokens(self) -> int:
@@ -45,7 +47,7 @@ class Pair:
     def compact(self) -> "Pair":
         """The same in a sixth of the memory, for rows that wait."""
         prompt, chosen, rejected = (array("i", ids) for ids in (self.prompt_ids, self.chosen_ids, self.rejected_ids))
-        return Pair(prompt, chosen, rejected, self.whole_tokens)
+        return Pair(prompt, chosen, rejected, self.whole_tokens, self.number)
 
 
 def pair(row: Preference, encoder: Encoder, rules: MaskingRules) -> Pair:

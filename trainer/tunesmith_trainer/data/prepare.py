@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tunesmith_trainer.contract.messages import DatasetSaid
 from tunesmith_trainer.data.arrow_rows import ArrowRows
-from tunesmith_trainer.data.cache import Prepared, kept, key_of
+from tunesmith_trainer.data.cache import SOURCE_COLUMN, Prepared, kept, key_of
 from tunesmith_trainer.data.crew import Crew, crew_for
 from tunesmith_trainer.data.encoded import Counts, encoded, nothing_to_learn
 from tunesmith_trainer.data.encoding import Encoder, Tokenizer
@@ -20,6 +20,7 @@ from tunesmith_trainer.data.formats import DatasetFile
 from tunesmith_trainer.data.masking import Labelled, MaskingRules
 from tunesmith_trainer.data.packing import packed
 from tunesmith_trainer.data.preference import Pair
+from tunesmith_trainer.storage import sha256_of
 
 __all__ = ["Prepared", "prepare"]
 
@@ -40,7 +41,7 @@ def prepare(
     """Prepares one dataset file, or finds it prepared under `cache`.
 
     The rows have the columns `input_ids` and `labels`, packed ones `seq_lengths` too; for the method DPO `prompt_ids`,
-    `chosen_ids` and `rejected_ids`, which are never packed.
+    `chosen_ids` and `rejected_ids`, which are never packed. `source_rows` tells the lines that a row was made from.
 
     Args:
         on_bytes: told now and then how many bytes of the file are read, and how many it has.
@@ -51,12 +52,14 @@ def prepare(
     file = DatasetFile(source)
     rules = replace(rules, vocabulary=vocabulary_of(tokenizer_path))
     packing = packing and rules.method == "SFT"
+    content = sha256_of(source)
 
     def make(directory_file: Path) -> DatasetSaid:
         with crew_for(file.bytes_total, Encoder(tokenizer), tokenizer_path, rules) as crew:
-            return _write(file, crew, rules, directory_file, packing=packing, on_bytes=on_bytes)
+            said = _write(file, crew, rules, directory_file, packing=packing, on_bytes=on_bytes)
+        return said.model_copy(update={"sha256": content})
 
-    return kept(cache, key_of(source, tokenizer_path, rules, packing), make)
+    return kept(cache, key_of(content, tokenizer_path, rules, packing), make)
 
 
 def vocabulary_of(model: Path) -> int | None:
@@ -99,27 +102,35 @@ def _write(
 
 
 def _write_pairs(rows: Iterable[Labelled | Pair], target: Path) -> None:
-    with ArrowRows(target, ("prompt_ids", "chosen_ids", "rejected_ids")) as file:
+    with ArrowRows(target, ("prompt_ids", "chosen_ids", "rejected_ids", SOURCE_COLUMN)) as file:
         for row in rows:
             if isinstance(row, Pair):
-                file.add({"prompt_ids": row.prompt_ids, "chosen_ids": row.chosen_ids, "rejected_ids": row.rejected_ids})
+                file.add(
+                    {
+                        "prompt_ids": row.prompt_ids,
+                        "chosen_ids": row.chosen_ids,
+                        "rejected_ids": row.rejected_ids,
+                        SOURCE_COLUMN: [row.number],
+                    }
+                )
 
 
 def _write_examples(rows: Iterable[Labelled | Pair], target: Path, context_length: int, *, packing: bool) -> None:
     examples = (row for row in rows if isinstance(row, Labelled))
     if not packing:
-        with ArrowRows(target, ("input_ids", "labels")) as file:
+        with ArrowRows(target, ("input_ids", "labels", SOURCE_COLUMN)) as file:
             for row in examples:
-                file.add({"input_ids": row.input_ids, "labels": row.labels})
+                file.add({"input_ids": row.input_ids, "labels": row.labels, SOURCE_COLUMN: [row.number]})
         return
     compact = (row.compact() for row in examples)
-    with ArrowRows(target, ("input_ids", "labels", "seq_lengths")) as file:
+    with ArrowRows(target, ("input_ids", "labels", "seq_lengths", SOURCE_COLUMN)) as file:
         for pack in packed(compact, context_length):
             file.add(
                 {
                     "input_ids": list(chain.from_iterable(row.input_ids for row in pack)),
                     "labels": list(chain.from_iterable(row.labels for row in pack)),
                     "seq_lengths": [row.tokens for row in pack],
+                    SOURCE_COLUMN: [row.number for row in pack],
                 }
             )
 

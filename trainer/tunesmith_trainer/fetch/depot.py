@@ -261,7 +261,7 @@ def _salvage(directory: Path, partial: Path) -> None:
             path.rename(target)
     aside = directory.with_name(f"{directory.name}.damaged-{uuid.uuid4().hex[:8]}")
     directory.rename(aside)
-    shutil.rmtree(aside)
+    shutil.rmtree(aside, ignore_errors=True)  # what is left of it is cleared up later
 
 
 def _said(path: Path, known: dict[int, Hashed]) -> FileSaid:

@@ -39,3 +39,22 @@ def restore_trained_precision(model: Any, configuration: Configuration) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)
+
+
+def balancing_weight(configuration: Configuration) -> float | None:
+    """The weight of the term that balances experts, as the training library is told: 0.0 is off, None the model's own.
+
+    It is there to train what chooses the experts. Beside an adapter that is frozen: the term would only push the other
+    weights about, depend on the micro batch, and be in every loss that is told.
+    """
+    return None if configuration.tuning.type == "Full" else 0.0
+
+
+def told_of_balancing(loop: Any) -> str | None:
+    """What a person should know of the term that balances experts, when the losses have it in them."""
+    if not loop.aux_loss_enabled:
+        return None
+    return (
+        "What chooses the experts is trained too: every loss that is told, on held-out rows as well, has the model's "
+        f"own term in it that keeps experts in balance, with the weight {loop.router_aux_loss_coef:g}."
+    )

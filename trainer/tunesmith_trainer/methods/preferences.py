@@ -14,8 +14,8 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from tunesmith_trainer.contract import Configuration
-from tunesmith_trainer.contract.configuration import Learning
-from tunesmith_trainer.methods.loop import Scheduled
+from tunesmith_trainer.contract.outcome import Learning
+from tunesmith_trainer.methods.loop import Scheduled, balancing_weight
 from tunesmith_trainer.methods.reference_free import KnownReference
 
 REFERENCE_ADAPTER = "ref"  # TRL's name for the frozen copy of an adapter
@@ -50,6 +50,7 @@ def arguments(configuration: Configuration, *, model_is_whole: bool, **common: A
         loss_type=[loss, "sft"] if learning.rpo_alpha else [loss],
         loss_weights=[1.0, learning.rpo_alpha] if learning.rpo_alpha else [1.0],
         max_length=configuration.training.context_length,
+        router_aux_loss_coef=balancing_weight(configuration),
         disable_dropout=False,  # it would turn off the adapter's too; see still_base
         precompute_ref_log_probs=learning.reference_free and model_is_whole,
     )

@@ -1,7 +1,7 @@
 """The trackers of a configuration. Their libraries are imported only when used, on the tracker's own thread."""
 
 from tunesmith_trainer.contract import Configuration
-from tunesmith_trainer.contract.configuration import Tracker
+from tunesmith_trainer.contract.surroundings import Tracker
 from tunesmith_trainer.trackers.courier import Courier
 from tunesmith_trainer.trackers.metrics import Destination
 from tunesmith_trainer.trackers.mlflow_run import MLflowRun

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith_trainer.contract import Configuration
-from tunesmith_trainer.contract.configuration import Tracker
+from tunesmith_trainer.contract.surroundings import Tracker
 from tunesmith_trainer.trackers.metrics import Point
 
 

@@ -5,7 +5,7 @@ import tempfile
 from typing import Any
 
 from tunesmith_trainer.contract import Configuration
-from tunesmith_trainer.contract.configuration import Tracker
+from tunesmith_trainer.contract.surroundings import Tracker
 from tunesmith_trainer.trackers.metrics import Point
 from tunesmith_trainer.trackers.run_facts import job_of, settings_of
 

@@ -11,6 +11,7 @@ from tests.unit.tunesmith.controllers.conftest import MemoryKube
 
 from tunesmith.cloud.audit import audit
 from tunesmith.cloud.audit_reading import read_audit
+from tunesmith.cloud.gate import Gates
 from tunesmith.controllers.bought import Provider, bought
 from tunesmith.controllers.controller import Key
 from tunesmith.controllers.gpu_region import REGIONS_KEY
@@ -70,17 +71,17 @@ class Operator:
     events: list = field(default_factory=list)
     clock: Clock = field(default_factory=SystemClock)
     installation: Installation = INSTALLATION
+    gates: Gates = field(default_factory=Gates)
     told: list = field(default_factory=list)
 
     def __post_init__(self):
         self.cache = Cache()
         clock, installation = self.clock, self.installation
-        ports = Ports(
-            self.cache, self.kube, self.remotes, installation, lambda key: None, clock, lambda secret: None, str
-        )
-        provider = Provider(self.url, None, lambda: SecretStr(self.key) if self.key else None)
+        ports = Ports(self.cache, self.kube, self.remotes, installation, self.wake, clock, lambda secret: None, str)
+        provider = Provider(self.url, None, lambda: SecretStr(self.key) if self.key else None, gates=self.gates)
         self.costly = bought(ports, provider, lambda raw, note: self.told.append((raw["kind"], note.reason)))
-        self.intake = Intake(self.cache, WorkQueue(clock.monotonic, random.random))
+        self.queue = WorkQueue(clock.monotonic, random.random)
+        self.intake = Intake(self.cache, self.queue)
         self.reconciler = Reconciler(
             cache=self.cache,
             intake=self.intake,
@@ -92,8 +93,15 @@ class Operator:
             recorder=self,
             refusal=lambda raw, now: None,
         )
-        for controller in (self.costly.gpu_cluster, self.costly.shared_volume, self.costly.gpu_region):
+        for controller in self.controllers(ports):
             self.reconciler.register(controller)
+
+    def controllers(self, ports):
+        """Those that the reconciler knows."""
+        return (self.costly.gpu_cluster, self.costly.shared_volume, self.costly.gpu_region)
+
+    def wake(self, key):
+        self.intake.wake(key)
 
     def record(self, raw, note):
         self.events.append(note.reason)

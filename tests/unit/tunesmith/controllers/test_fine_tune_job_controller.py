@@ -30,7 +30,7 @@ from tunesmith.controllers.pool import PoolController
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.progress_follower import ProgressFollower
 from tunesmith.kube.cache import Cache
-from tunesmith.planning.actions import ApplyObject, CopySecretKeys, RemoteCluster, SetMetadata
+from tunesmith.planning.actions import ApplyObject, CopyConfigMapKey, CopySecretKeys, RemoteCluster, SetMetadata
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.schema import to_raw
 
@@ -214,6 +214,18 @@ async def test_a_model_wakes_the_jobs_that_name_it(shell):
     assert list(controller.wakes({"metadata": {"name": "other"}, "spec": {"id": "other"}})) == []
 
 
+async def test_a_repository_that_the_catalogue_knows_has_its_limits(shell):
+    shell.put_the_world()
+    hub = {"type": "HuggingFace", "catalog": None, "huggingFace": {"repo": "org/weights"}}
+    shell.put_the_job({"model": hub, "weightsPath": None, "training": {"contextLength": None}})
+    assert find_condition((await shell.one_pass()).status.conditions, "Accepted").reason == "ContextLengthUnknown"
+    spec = {**to_raw(a_model().spec), "weights": {"huggingFace": {"repo": "org/weights"}}}
+    shell.put("CatalogModel", "tiny", spec=spec)
+    row = shell.cache.get("CatalogModel", "", "tiny")
+    assert list(CatalogModelController(shell.ports).wakes(row)) == [JOB]
+    assert find_condition((await shell.one_pass()).status.conditions, "Accepted").reason == "Accepted"
+
+
 async def test_the_bundled_catalogue_is_applied_once_and_users_rows_are_left_alone(shell):
     catalog = BundledCatalog(shell.ports)
     assert await catalog.work(BUNDLED) == 1.0  # not before the rows there are have been listed
@@ -281,3 +293,23 @@ class TestSecretsOfSources:
         assert [owner["uid"] for owner in stored["metadata"]["ownerReferences"]] == ["uid-p1"]
         with pytest.raises(ActionFailed, match="'token' does not exist"):
             await shell.jobs.act(an_observation(), replace(copy, keys=("token",)))
+
+
+class TestSettingsOfTheInstallation:
+    async def test_the_bundle_of_certificates_lies_beside_the_pods_and_goes_with_their_job(self, shell):
+        shell.kube.data["trusted"] = {"all.pem": "PEM", "other": "x"}
+        copy = CopyConfigMapKey(None, "admin", "trusted", "all.pem", "team", "p1-certificates", "bundle.pem", "p1", "u")
+        await shell.jobs.act(an_observation(), copy)
+        [stored] = shell.kube.applied
+        assert (stored["kind"], stored["data"]) == ("ConfigMap", {"bundle.pem": "PEM"})
+        assert [owner["uid"] for owner in stored["metadata"]["ownerReferences"]] == ["u"]
+        with pytest.raises(ActionFailed, match="ConfigMap 'admin/trusted' with key 'nothing' does not exist"):
+            await shell.jobs.act(an_observation(), replace(copy, key="nothing"))
+
+    async def test_the_password_of_a_proxy_is_kept_out_of_all_texts(self, shell):
+        address = base64.b64encode(b"http://user:p%40ss@proxy:3128").decode()
+        shell.kube.data["proxy"] = {"HTTPS_PROXY": address}
+        copy = CopySecretKeys(None, "admin", "proxy", ("HTTPS_PROXY",), "team", "p1-proxy", "p1", "u")
+        await shell.jobs.act(an_observation(), copy)
+        assert shell.kube.applied[0]["data"] == {"HTTPS_PROXY": address}
+        assert shell.secrets >= {address, "http://user:p%40ss@proxy:3128", "p%40ss", "p@ss"}

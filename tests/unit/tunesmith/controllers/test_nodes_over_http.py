@@ -1,76 +1,25 @@
-"""The nodes of a bought cluster over real HTTP: 512 GPUs bought, shrunk to 256, one node repaired, all given back."""
+"""The nodes of a bought cluster over HTTP: 512 GPUs bought, shrunk to 256, one repaired, all billed to the cent."""
 
-import time
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+import json
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
-from tests.unit.tunesmith.controllers.conftest import MemoryKube
-from tests.unit.tunesmith.controllers.test_bought import CLUSTER, INSTALLATION, Operator
+from tests.unit.tunesmith.controllers.story import a_story
+from tests.unit.tunesmith.controllers.test_bought import CLUSTER
 
-from tunesmith.kube.remote import RemoteView
-from tunesmith.planning.circumstances import Known, RepairTimes
-from tunesmith.planning.cluster_observation import KubeconfigFacts
+from tunesmith.cloud.audit import AUDIT_LOGGER
+from tunesmith.planning.circumstances import RepairTimes
+from tunesmith.planning.price_table import PUBLISHED, BilledFrom, BilledUntil, BillingRules
+from tunesmith.planning.usage import USAGE
+from tunesmith_simulator import ledger as ledgers
 from tunesmith_simulator import repairs
-from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.remediations import RemediationMode, Trigger
-from tunesmith_simulator.server import Simulator
 
-FAST = 40.0
-
-
-class FastClock:
-    """A clock that runs ahead, so that nobody waits for the pauses that a day would have."""
-
-    def __init__(self):
-        self.begun = time.monotonic()
-
-    def monotonic(self):
-        return self.begun + (time.monotonic() - self.begun) * FAST
-
-    def now(self):
-        ahead = timedelta(seconds=(time.monotonic() - self.begun) * (FAST - 1))
-        return (datetime.now(UTC) + ahead).replace(microsecond=0)
-
-
-class SimulatedNodes:
-    """The inside of the bought cluster: the provider's nodes, as they were cordoned, and those that are broken."""
-
-    def __init__(self, provider):
-        self.inside = MemoryKube()
-        self.broken = set()
-        self._provider = provider
-
-    def names(self):
-        clusters = self._provider.simulation.world().clusters.values()
-        return sorted(node.host_name for cluster in clusters for node in cluster.gpu_nodes)
-
-    def view(self, remote):
-        return RemoteView(Known(True, 0.0), Known(tuple(map(self._node, self.names())), 0.0), NOTHING, NOTHING)
-
-    def judge(self, kubeconfig):
-        return KubeconfigFacts()
-
-    async def kube(self, remote):
-        return self.inside
-
-    def cordoned(self):
-        return {name for name in self.names() if self._said(name).get("spec", {}).get("unschedulable")}
-
-    def _said(self, name):
-        return self.inside.objects.get(("Node", None, name), {})
-
-    def _node(self, name):
-        said, ready = self._said(name), "False" if name in self.broken else "True"
-        return {
-            "kind": "Node",
-            "metadata": {"name": name, "annotations": said.get("metadata", {}).get("annotations", {})},
-            "spec": said.get("spec", {}),
-            "status": {"allocatable": {"nvidia.com/gpu": "8"}, "conditions": [{"type": "Ready", "status": ready}]},
-        }
-
-
-NOTHING = Known((), 0.0)
+CENT = Decimal("0.01")
+HOUR = 3600.0
+RULES = BillingRules(BilledFrom.CREATED, BilledUntil.GONE)
+"""Those of the simulator's default scenario."""
 SPEC = {
     "region": "us-central-8",
     "gpuType": "H100_SXM",
@@ -80,88 +29,94 @@ SPEC = {
 }
 
 
-@pytest.fixture
-async def provider():
-    scenario = scenarios.named("default")
-    async with Simulator(scenario.model_copy(update={"speed": 20000.0})) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def operator(provider):
-    return await an_operator_with(provider, SPEC)
-
-
-async def an_operator_with(provider, spec):
-    """An operator whose cluster is Ready."""
+def a_ready_story(**spec):
     times = RepairTimes(after_seconds=60, cooldown_seconds=600)
-    installation = replace(INSTALLATION, absence_interval_seconds=2, repair=times)
-    played = Operator(
-        provider.url, provider.key, remotes=SimulatedNodes(provider), clock=FastClock(), installation=installation
-    )
-    played.give("GPUCluster", "train", spec)
-    await played.until(lambda: played.condition(CLUSTER).get("status") == "True", CLUSTER)
-    return played
-
-
-def resize(operator, nodes):
-    """What `kubectl scale` does."""
-    stored = operator.cache.get(CLUSTER.kind, CLUSTER.namespace, CLUSTER.name)
-    meta = {**stored["metadata"], "generation": stored["metadata"]["generation"] + 1}
-    changed = {**stored, "metadata": meta, "spec": {**stored["spec"], "nodes": nodes}}
-    operator.cache.observe(operator.kube.put(changed))
+    return a_story({**SPEC, **spec}, repair=times, prices=PUBLISHED, billing=RULES, absence_interval_seconds=2)
 
 
 def is_ready(operator, nodes):
-    return operator.condition(CLUSTER).get("status") == "True" and operator.status(CLUSTER)["nodes"]["ready"] == nodes
+    return operator.is_ready(CLUSTER) and operator.status(CLUSTER)["nodes"]["ready"] == nodes
 
 
-async def test_512_gpus_are_bought_shrunk_to_256_repaired_and_given_back(operator):
+def usage_record(caplog):
+    """The line for the accountants."""
+    lines = [json.loads(record.getMessage()) for record in caplog.records if record.name == AUDIT_LOGGER]
+    (found,) = [line for line in lines if line["kind"] == USAGE]
+    return found
+
+
+def ledger_usd(operator, cluster_id, as_of):
+    """What the simulator charged until then."""
+    exact = ledgers.ledger(operator.provider.simulation.world(), as_of).of(cluster_id).usd
+    return Decimal(exact.numerator) / Decimal(exact.denominator)
+
+
+@pytest.fixture
+async def operator():
+    async with a_ready_story() as story:
+        await story.until(lambda: story.is_ready(CLUSTER))
+        yield story
+
+
+async def test_512_gpus_are_bought_shrunk_to_256_repaired_and_given_back(operator, caplog):
+    caplog.set_level("INFO", AUDIT_LOGGER)
     assert len(operator.remotes.names()) == 64
-    resize(operator, 32)
-    await operator.until(lambda: is_ready(operator, 32), CLUSTER)
+    operator.change(CLUSTER, nodes=32)
+    await operator.until(lambda: is_ready(operator, 32))
     assert (len(operator.remotes.names()), operator.status(CLUSTER)["nodes"]["desired"]) == (32, 32)
-    await operator.until(lambda: not operator.remotes.cordoned(), CLUSTER)
-    assert operator.status(CLUSTER)["cost"]["hourlyUSD"] == "1021.44"
+    await operator.until(lambda: not operator.remotes.cordoned())
+    await operator.until(lambda: operator.status(CLUSTER)["cost"]["hourlyUSD"] == "1021.44")
 
     sick = operator.remotes.names()[0]
     operator.remotes.broken = {sick}
-    await operator.until(lambda: operator.status(CLUSTER).get("repairs"), CLUSTER)
+    await operator.until(lambda: operator.status(CLUSTER).get("repairs"))
     assert operator.condition(CLUSTER, "NodesHealthy")["reason"] == "NodesUnderRepair"
     assert operator.remotes.cordoned() == {sick}
-    await operator.until(lambda: operator.status(CLUSTER)["repairs"][0]["outcome"] == "SUCCEEDED", CLUSTER)
+    await operator.until(lambda: operator.status(CLUSTER)["repairs"][0]["outcome"] == "SUCCEEDED")
     operator.remotes.broken = set()
-    await operator.until(lambda: is_ready(operator, 32) and not operator.remotes.cordoned(), CLUSTER)
+    await operator.until(lambda: is_ready(operator, 32) and not operator.remotes.cordoned())
     (record,) = operator.status(CLUSTER)["repairs"]
     assert (record["node"], record["mode"]) == (sick, "REBOOT_VM")
     assert operator.events.count("NodeRepairAsked") == operator.events.count("NodeRepaired") == 1
 
+    bought = operator.status(CLUSTER)["clusterID"]
+    operator.change(CLUSTER, drift={"intervalSeconds": 600})
+    await operator.go_on(3 * HOUR)
+    cost = operator.status(CLUSTER)["cost"]
+    as_of = datetime.fromisoformat(cost["asOfTime"])
+    assert as_of > operator.clock.now() - timedelta(hours=1, minutes=15)
+    assert cost["uncertainUSD"] == "0.00"
+    assert abs(Decimal(cost["computeUSD"]) - ledger_usd(operator, bought, as_of)) <= CENT
+
     operator.delete(CLUSTER)
-    await operator.until(lambda: operator.cache.get("GPUCluster", "ml", "train") is None, CLUSTER)
+    await operator.until(lambda: operator.gone(CLUSTER))
     assert "Deleted" in operator.events
+    record, whole = usage_record(caplog), ledger_usd(operator, bought, operator.clock.exactly())
+    assert whole > Decimal(cost["computeUSD"])
+    assert Decimal(record["computeUSD"]) - CENT <= whole
+    assert whole <= Decimal(record["computeUSD"]) + Decimal(record["uncertainUSD"]) + CENT
+    assert Decimal(record["uncertainUSD"]) < 5, "the seconds between the last look that showed it and the next"
 
 
 async def test_growth_beyond_the_stock_keeps_what_is_there(operator):
-    resize(operator, 4096)
-    await operator.until(lambda: operator.condition(CLUSTER).get("reason") == "OutOfStock", CLUSTER)
+    operator.change(CLUSTER, nodes=4096)
+    await operator.until(lambda: operator.condition(CLUSTER).get("reason") == "OutOfStock")
     assert len(operator.remotes.names()) == 64
-    resize(operator, 65)
-    await operator.until(lambda: is_ready(operator, 65), CLUSTER)
+    operator.change(CLUSTER, nodes=65)
+    await operator.until(lambda: is_ready(operator, 65))
 
 
-async def test_a_repair_that_the_provider_proposes_is_approved_when_the_user_allows_it(provider):
-    repair = {"mode": "Off", "providerProposals": "Approve"}
-    operator = await an_operator_with(provider, {**SPEC, "nodes": 2, "repair": repair})
-    sick, world = operator.remotes.names()[0], provider.simulation.world()
-    (cluster_id,) = world.clusters
-    now = provider.simulation.clock()
-    mode = RemediationMode.REBOOT_VM
-    provider.simulation.become(
-        repairs.propose_remediation(world, cluster_id, sick, mode=mode, reason="XID 48", now=now)
-    )
-    await operator.until(lambda: operator.status(CLUSTER).get("repairs"), CLUSTER)
-    await operator.until(lambda: operator.status(CLUSTER)["repairs"][0]["outcome"] == "SUCCEEDED", CLUSTER)
-    (done,) = provider.simulation.world().remediations.values()
-    assert done.review is not None
-    assert (done.host_name, done.trigger) == (sick, Trigger.AUTOMATED)
-    await operator.until(lambda: is_ready(operator, 2) and not operator.remotes.cordoned(), CLUSTER)
+async def test_a_repair_that_the_provider_proposes_is_approved_when_the_user_allows_it():
+    async with a_ready_story(nodes=2, repair={"mode": "Off", "providerProposals": "Approve"}) as operator:
+        await operator.until(lambda: operator.is_ready(CLUSTER))
+        sick, simulation = operator.remotes.names()[0], operator.provider.simulation
+        world, mode = simulation.world(), RemediationMode.REBOOT_VM
+        (cluster_id,) = world.clusters
+        now = simulation.clock()
+        simulation.become(repairs.propose_remediation(world, cluster_id, sick, mode=mode, reason="XID 48", now=now))
+        await operator.until(lambda: operator.status(CLUSTER).get("repairs"))
+        await operator.until(lambda: operator.status(CLUSTER)["repairs"][0]["outcome"] == "SUCCEEDED")
+        (done,) = simulation.world().remediations.values()
+        assert done.review is not None
+        assert (done.host_name, done.trigger) == (sick, Trigger.AUTOMATED)
+        await operator.until(lambda: is_ready(operator, 2) and not operator.remotes.cordoned())

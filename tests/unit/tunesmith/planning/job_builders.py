@@ -24,6 +24,7 @@ from tunesmith.planning.kube_facts import (
 from tunesmith.planning.placement import PodPlace
 from tunesmith.planning.pool import Granted
 from tunesmith.resources.catalog_model import CatalogModel
+from tunesmith.resources.conditions import Condition
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.reasons import Reason
@@ -108,6 +109,20 @@ def a_cluster(*, ready: bool = True, volume: str | None = "volume", **metadata: 
     status = {"firstReadyTime": "2025-11-08T11:00:00Z", "conditions": [condition]} if ready else {}
     meta = {"name": "gpus", "namespace": "team", "uid": "cluster-uid", **metadata}
     return GPUCluster.model_validate({"kind": "GPUCluster", "metadata": meta, "spec": spec, "status": status})
+
+
+def a_bought_cluster(
+    cluster_id: str | None = "c-1", *, provisioned: str | None = None, observed: bool = True
+) -> GPUCluster:
+    """The same as the provider's `cluster_id`. `provisioned`: why it is not any more; `observed`: has conditions."""
+    cluster = a_cluster()
+    conditions = cluster.status.conditions if observed else ()
+    if provisioned is not None:
+        said = "Cluster 'c-1' is gone from the provider. Delete this resource."
+        lost = {"type": "Provisioned", "status": "False", "reason": provisioned, "message": said}
+        conditions = (*conditions, Condition(**lost, last_transition_time=NOON))
+    status = cluster.status.model_copy(update={"cluster_id": cluster_id, "conditions": conditions})
+    return cluster.model_copy(update={"status": status})
 
 
 def circumstances(minutes: float = 0, **installation: Any) -> Circumstances:

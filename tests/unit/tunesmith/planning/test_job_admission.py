@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.unit.tunesmith.planning.job_builders import (
@@ -20,6 +21,8 @@ from tests.unit.tunesmith.planning.job_builders import (
 )
 
 from tunesmith.planning.admission import holding_of, judge, request_of
+from tunesmith.planning.attempt_end import Workload
+from tunesmith.planning.circumstances import Known
 from tunesmith.planning.fine_tune_job import decide
 from tunesmith.planning.pool import Granted, InLine
 
@@ -102,6 +105,7 @@ def test_a_jobs_tolerations_and_selector_go_into_its_request():
         },
         "storage": {"type": "Claim", "sharedVolume": None, "claim": {"name": "pvc"}},
     }
-    request = request_of(waiting_in_line(a_job(spec), cluster=None).job)
+    there = Known(Workload(nodes=[replace(node, labels={"zone": "a"}) for node in NODES]), 0)
+    request = request_of(waiting_in_line(a_job(spec), cluster=None, workload=there).job)
     assert request.node_selector == {"zone": "a"}
     assert request.tolerations[0].operator == "Exists"

@@ -9,6 +9,7 @@ from tests.unit.tunesmith.planning.job_builders import (
     NODES,
     UID,
     WELL,
+    a_bought_cluster,
     a_cluster,
     a_job,
     after,
@@ -44,7 +45,10 @@ steps = st.one_of(
     st.tuples(st.just("end"), st.tuples(st.sampled_from(ENDS), st.sampled_from(ENDS))),
     st.tuples(st.just("nodes"), st.sampled_from([NODES, SICK])),
     st.tuples(st.just("unseen"), st.none()),
-    st.tuples(st.just("cluster"), st.sampled_from([None, a_cluster(), a_cluster(ready=False)])),
+    st.tuples(
+        st.just("cluster"),
+        st.sampled_from([None, a_cluster(), a_cluster(ready=False), a_bought_cluster(provisioned="Gone")]),
+    ),
     st.tuples(st.just("files"), st.sampled_from([None, "{}"])),
 )
 

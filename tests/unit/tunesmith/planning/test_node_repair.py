@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
 from tests.unit.tunesmith.planning.cluster_builders import INSTALLATION, MONOTONIC, NOW
 from tests.unit.tunesmith.planning.node_builders import World, a_record, a_repair
 
@@ -12,7 +11,6 @@ from tunesmith.planning.cluster_observation import JobUse
 from tunesmith.planning.decision import ErrorClass, Failure, Outcome
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.orders import ApproveRemediation, RepairNode
-from tunesmith.planning.provider import Alert
 from tunesmith.planning.purchase import LookAtProvider, LookAtRemediations
 
 PATIENCE = INSTALLATION.repair.after_seconds
@@ -70,62 +68,6 @@ def test_a_node_that_comes_and_goes_keeps_its_time():
     world.break_node(0)
     world.settle(1)
     assert world.status["suspectNodes"][0]["time"] == since
-
-
-def test_a_critical_alert_of_the_provider_shortens_the_wait():
-    world = World()
-    world.settle()
-    alert = Alert("DmesgGpuFallenOffBus", "CRITICAL")
-    world.repairs = (a_repair(0, "PENDING_APPROVAL", mode="HOST_AWARE", trigger="AUTOMATED", alerts=(alert,)),)
-    world.settle(301)
-    assert world.status["suspectNodes"][0]["reason"] == "ProviderAlert"
-
-
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ({"ready": False}, "NodeNotReady"),
-        ({"ready": True, "gpus": 0}, "GPUsMissing"),
-        ({"ready": True, "alarms": frozenset({"ReadonlyFilesystem"})}, "NodeAlarm"),
-    ],
-)
-def test_what_is_wrong_is_seen_inside_the_cluster(how, reason):
-    world = broken_for(10, **how)
-    assert [(each["name"], each["reason"]) for each in world.status["suspectNodes"]] == [("node-0", reason)]
-
-
-def test_what_is_wrong_is_seen_in_the_providers_records():
-    world = World()
-    world.records = [a_record(0, phase="FAILED"), *(a_record(index) for index in range(1, 5))]
-    world.settle()
-    reasons = {each["name"]: each["reason"] for each in world.status["suspectNodes"]}
-    assert reasons == {"node-0": "NodeFailed", "node-4": "NodeNotJoined"}
-
-
-def test_one_job_that_blames_a_node_makes_it_suspect_and_two_make_it_one_to_repair():
-    world = World()
-    world.blames = {"node-1": frozenset({"a"})}
-    world.settle()
-    world.settle(PATIENCE + 10)
-    assert (world.asked, world.status["suspectNodes"][0]["reason"]) == ([], "BlamedByJobs")
-    world.blames = {"node-1": frozenset({"a", "b"})}
-    world.settle(PATIENCE + 10)
-    world.settle(20)
-    assert [action.instance_id for action in world.asked] == ["vm-1"]
-
-
-def test_a_repair_answers_the_blame_of_jobs_that_go_on_to_exist():
-    world = World()
-    world.blames = {"node-1": frozenset({"a", "b"})}
-    world.settle()
-    world.settle(PATIENCE + 10)
-    world.settle(20)
-    asked_at = NOW + timedelta(seconds=world.seconds)
-    world.repairs = (a_repair(1, "SUCCEEDED", at=asked_at, ended=asked_at + timedelta(seconds=60)),)
-    world.settle(70)
-    world.settle(COOLDOWN + PATIENCE)
-    assert (len(world.asked), "clearedTime" in world.status["suspectNodes"][0]) == (1, True)
-    assert world.condition()["status"] == "True"
 
 
 # before

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from tests.unit.tunesmith.planning.job_builders import (
     LOCAL,
+    NODES,
     ROWS,
     TEMPLATE,
     UID,
@@ -33,7 +34,8 @@ from tests.unit.tunesmith.planning.job_builders import (
 from tunesmith.planning.acceptance import plan_of
 from tunesmith.planning.actions import ApplyObject, CopySecretKeys, DeleteObject, ReleasePod, RemoteCluster
 from tunesmith.planning.admission import holding_of, request_of
-from tunesmith.planning.circumstances import PreparationNeeds, Unknown
+from tunesmith.planning.attempt_end import Workload
+from tunesmith.planning.circumstances import Known, PreparationNeeds, Unknown
 from tunesmith.planning.configuration import config_hash, configuration, prepare_configuration
 from tunesmith.planning.fine_tune_job import decide
 from tunesmith.planning.kube_facts import gpus_of
@@ -100,9 +102,9 @@ class TestCourse:
         bought = decide(preparing())
         assert bought.actions[0].where == RemoteCluster("team", "gpus")
         assert bought.actions[0].manifest["metadata"]["namespace"] == "tunesmith-jobs"
-        local = decide(
-            preparing(a_job({**LOCAL, "placement": {**LOCAL["placement"], "local": {"nodeSelector": {"a": "b"}}}}))
-        )
+        there = Known(Workload(nodes=[replace(node, labels={"a": "b"}) for node in NODES]), 0)
+        spec = {**LOCAL, "placement": {**LOCAL["placement"], "local": {"nodeSelector": {"a": "b"}}}}
+        local = decide(preparing(a_job(spec), cluster=None, workload=there))
         assert local.actions[0].manifest["metadata"]["namespace"] == "team"
         assert the_pod(local)["nodeSelector"] == {"a": "b"}
         assert the_pod(local)["volumes"][0]["persistentVolumeClaim"] == {"claimName": "pvc"}
@@ -303,6 +305,14 @@ class TestSources:
         decision = decide(preparing(a_job(spec), secrets={SecretKey("mirror", "secretAccessKey"): False}))
         assert reason(decision, "DatasetReady") == "SourceSecretNotFound"
         assert "(`spec.training.checkpoints.mirror.s3.credentialsSecretRef`)" in message(decision)
+
+    def test_what_the_job_goes_on_from_is_looked_at_with_what_must_be_alike(self):
+        seen = preparing(a_job({"continueFrom": {"type": "Path", "path": "outputs/first"}}))
+        written = prepare_configuration(seen, plan_of(seen), 1)
+        assert written["continueFrom"] == {"path": "/storage/outputs/first"}
+        assert written["tuning"] == configuration(seen, plan_of(seen), 1)["tuning"]
+        jsonschema.validate(written, SCHEMA)
+        assert PrepareConfiguration.model_validate(written).continue_from.path == "/storage/outputs/first"
 
     def test_what_was_resolved_once_is_what_every_attempt_uses(self):
         said = {
