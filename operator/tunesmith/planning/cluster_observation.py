@@ -40,8 +40,6 @@ class NoCredential:
     message: str
 
 
-PREPAID = frozenset({"RESERVED", "SCHEDULED_CAPACITY"})  # provider: billing types that are paid ahead
-
 REFUSALS = frozenset(
     {
         Reason.OUT_OF_STOCK,
@@ -302,12 +300,8 @@ class ClusterObservation:
         """It is paid ahead, by the spec or by the provider's word: giving it back early gives no money back."""
         if self.spec.billing.type is not BillingType.ON_DEMAND:
             return True
-        found = self.bought
-        if found is None:
-            return False
-        # A word that is missing or not known: of our own purchase the order tells, of an adopted cluster nothing does.
-        own_order = self.spec.adopt is None and found.billing_type not in PREPAID
-        return found.reserved_gpus > 0 or (found.billing_type != "ON_DEMAND" and not own_order)
+        said = False if self.bought is None else self.bought.is_prepaid
+        return self.spec.adopt is not None if said is None else said  # of our own purchase the order tells
 
     @property
     def wanted_nodes(self) -> int:
