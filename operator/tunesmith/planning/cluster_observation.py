@@ -18,6 +18,7 @@ from tunesmith.planning.ownership import Claim, annotated_name, own_name
 from tunesmith.planning.provider import (
     GPUS_PER_NODE,
     Credential,
+    Phase,
     ProviderCluster,
     ProviderNode,
     ProviderView,
@@ -203,8 +204,9 @@ class ClusterObservation:
 
     @property
     def bought_beside(self) -> tuple[ProviderCluster, ...]:
-        """Clusters of this resource's own name besides the one that is recorded; oldest first."""
-        return tuple(each for each in self.provider.own_clusters(self.name) if each.id != self.status.cluster_id)
+        """Living clusters of this resource's own name besides the one that is recorded; oldest first."""
+        own = (each for each in self.provider.own_clusters(self.name) if each.id != self.status.cluster_id)
+        return tuple(each for each in own if each.phase is not Phase.DELETING)
 
     @cached_property
     def recorded_nodes(self) -> Mapping[str, ProviderNode]:
