@@ -152,7 +152,7 @@ class Reporter:
 
     def evaluated(self, loss: float) -> None:
         """Loss on the held-out rows."""
-        self._say(at_once=True, evaluation_loss=loss)
+        self._say(at_once=True, evaluation_loss=loss, evaluation_step=self._now.step)
 
     def saved(self, step: int, path: str) -> None:
         """A checkpoint is complete."""

@@ -153,7 +153,10 @@ def _head_size(text: Mapping[str, Any], hidden: int, heads: int) -> int | None:
     if text.get("kv_lora_rank"):
         return None
     named = text.get("head_dim")
-    return int(named) if isinstance(named, int) and named > 0 else hidden // heads
+    size = named if isinstance(named, int) and not isinstance(named, bool) and named > 0 else hidden // heads
+    if not size:
+        raise ShapeUnknownError(f"`hidden_size` {hidden} has no room for {heads} heads")
+    return size
 
 
 def _latent(text: Mapping[str, Any]) -> LatentAttention | None:

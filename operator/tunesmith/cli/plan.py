@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import click
 from rich.console import Console
 
 from tunesmith.cli.plan_report import as_json, print_plan
-from tunesmith.cli.plan_request import DOES_NOT_FIT_EXIT, METHODS, Options, Request, request_of
+from tunesmith.cli.plan_request import DOES_NOT_FIT_EXIT, METHODS, NotUnderstoodError, Options, Request, request_of
 from tunesmith.planning.memory.cards import CARDS, card_of
 from tunesmith.planning.memory.objections import objections
 from tunesmith.planning.memory.plan import Wish, estimate
@@ -36,7 +37,19 @@ class _Dollars(click.ParamType[Decimal]):
         return price
 
 
-@click.command()
+class _Plan(click.Command):
+    """A command whose wrong usage is not taken for a training that does not fit."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The same, with the status of a request that is not understood."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.exit_code = NotUnderstoodError.exit_code
+            raise
+
+
+@click.command(cls=_Plan)
 @click.option("--model", help="A model of the bundled catalogue, by the provider's id or its object's name.")
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Another's config.json.")
 @click.option(
@@ -61,7 +74,7 @@ class _Dollars(click.ParamType[Decimal]):
 @click.option("--price", type=_Dollars(), help="Dollars of a GPU-hour. Default: the provider's published price.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def plan(*, output: str, **options: Any) -> None:
-    """Tell whether a training fits, and what it will take. Exit status 0: it fits; 2: it does not.
+    """Tell whether a training fits, and what it will take. Exit status 0: it fits; 2: it does not; 1: no answer.
 
     \b
     tunesmith plan --model Qwen/Qwen3-8B --context 16384 --gpu H200 --gpus 8 --tokens 200000000
@@ -72,18 +85,16 @@ def plan(*, output: str, **options: Any) -> None:
     if card is None:
         known = ", ".join(card.name for card in CARDS)
         raise click.ClickException(f"Not estimated: the memory of '{request.gpu_type}' is not known; known: {known}.")
-    done = estimate(
-        Wish(
-            work=request.work,
-            card=card,
-            gpus=request.gpus,
-            batch=request.batch,
-            limits=request.batch_limits,
-            tokens=request.tokens,
-            gpu_hour_usd=_price(request),
-            packing=request.packing,
-        )
+    wish = Wish(
+        work=request.work,
+        card=card,
+        gpus=request.gpus,
+        batch=request.batch,
+        limits=request.batch_limits,
+        gpu_hour_usd=_price(request),
+        packing=request.packing,
     )
+    done = estimate(replace(wish, tokens=request.tokens_of(estimate(wish).batch)))
     against = objections(done, request.allowed)
     if output == "json":
         click.echo(json.dumps(as_json(request, done, against), indent=2))

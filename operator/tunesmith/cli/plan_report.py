@@ -119,7 +119,7 @@ def _rows(request: Request, done: Estimate) -> Iterator[tuple[str, str]]:
     spread = {"None": "one GPU", "DDP": "whole on each GPU (DDP)", "FSDP2": "in parts over all GPUs (FSDP2)"}
     yield "the model is", spread[done.layout.sharding.value]
     if batch is not None:
-        bites = f"{batch.micro} at once x {batch.world} GPUs x {batch.accumulation} times"
+        bites = f"{batch.micro} at once x {_counted(batch.world, 'GPU')} x {_counted(batch.accumulation, 'time')}"
         yield "batch", f"{batch.rows} rows: {bites}"
     yield "rows that fit at once", f"{done.layout.rows} on a GPU"
     limit = request.allowed.context_length
@@ -133,7 +133,7 @@ def _rows(request: Request, done: Estimate) -> Iterator[tuple[str, str]]:
         yield "tokens per second", f"not estimated in {request.work.numbers.value}"
     if done.hours is not None:
         yield "hours", _span(done.hours)
-    elif request.tokens is None:
+    elif done.wish.tokens is None:
         yield "hours", "give --tokens, the size of the dataset"
     if done.dollars is not None:
         yield "dollars", f"{done.dollars.low} to {done.dollars.high}, at {done.wish.gpu_hour_usd} a GPU-hour"
@@ -164,8 +164,14 @@ def _span(of: Range) -> str:
     return f"{_short(of.low)} to {_short(of.high)}"
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _short(number: float) -> str:
     """Two digits that mean something."""
+    if number < 0.01:
+        return "under 0.01"
     if number >= 100:
         digits = len(str(int(number))) - 2
         return f"{round(number, -digits):.0f}"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ import yaml
 
 from tunesmith.catalog.config_json import ShapeUnknownError, shape_of_config
 from tunesmith.catalog.limits import MethodLimits, limits_for
-from tunesmith.catalog.loader import BundledModel, find_bundled
+from tunesmith.catalog.loader import BundledModel, bundled, find_bundled
 from tunesmith.catalog.shape import ModelShape
-from tunesmith.planning.memory.batch import BatchLimits
-from tunesmith.planning.memory.objections import CONTEXT_PARALLELISM, needs_context_parallelism
+from tunesmith.planning.memory.batch import Batch, BatchLimits
+from tunesmith.planning.memory.objections import CONTEXT_PARALLELISM, FOR_INFERENCE_ONLY, needs_context_parallelism
 from tunesmith.planning.memory.work import Numbers, Work, not_estimated, work_of
+from tunesmith.resources.catalog_model import ModelTask
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.fine_tune_job_inputs import (
     DPO,
@@ -66,8 +68,16 @@ class Request:
     gpus: int | None
     batch: int | None
     tokens: int | None
+    max_steps: int | None
     packing: bool
     price: Decimal | None
+
+    def tokens_of(self, batch: Batch | None) -> int | None:
+        """Tokens that are trained on: the dataset's, or those of the steps that there are when rows are packed full."""
+        if self.max_steps is None or batch is None or not self.packing or self.method.type is not MethodType.SFT:
+            return self.tokens
+        full = self.max_steps * batch.rows * self.work.context
+        return full if self.tokens is None else min(full, self.tokens)
 
     @property
     def batch_limits(self) -> BatchLimits:
@@ -120,6 +130,7 @@ def request_of(options: Options) -> Request:
         gpus=options.gpus or _gpus(job),
         batch=options.batch or (training.batch_size if training else None),
         tokens=None if options.tokens is None else options.tokens * epochs,
+        max_steps=training.max_steps if training else None,
         packing=options.packing if options.packing is not None else (training.packing if training else True),
         price=options.price,
     )
@@ -132,7 +143,7 @@ def _manifest(path: Path) -> FineTuneJob:
         raw = next((each for each in documents if each.get("kind") == "FineTuneJob"), None)
         if raw is None:
             raise NotUnderstoodError(f"{path} holds no FineTuneJob.")
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise NotUnderstoodError(f"{path} is not YAML: {error}") from None
     job = parse(raw)
     if not isinstance(job, FineTuneJob):
@@ -155,10 +166,19 @@ def _model(options: Options, job: FineTuneJob | None) -> BundledModel | None:
     found = find_bundled(name)
     if found is None and options.config is None:
         raise NotUnderstoodError(
-            f"The bundled catalogue has no model '{name}'. `kubectl get catalogmodels` prints those of a cluster; "
-            "for any other give its config.json with --config."
+            f"The bundled catalogue has no model '{name}'.{_like(name)} `kubectl get catalogmodels` prints those of a "
+            "cluster; for any other give its config.json with --config."
         )
+    if found is not None and options.config is None and ModelTask.FINE_TUNE not in found.spec.tasks:
+        raise CannotBeTrainedError(FOR_INFERENCE_ONLY)
     return found
+
+
+def _like(name: str) -> str:
+    """Models that may be meant, as a sentence."""
+    spelled = {part.lower(): each.spec.id for each in bundled() for part in (each.spec.id, each.spec.id.split("/")[-1])}
+    close = get_close_matches(name.lower(), spelled, n=3, cutoff=0.75)
+    return f" Did you mean {' or '.join(dict.fromkeys(spelled[each] for each in close))}?" if close else ""
 
 
 def _shape(options: Options, model: BundledModel | None, allowed: MethodLimits) -> ModelShape:
@@ -177,7 +197,7 @@ def _read_config(path: Path) -> ModelShape:
         if not isinstance(document, dict):
             raise NotUnderstoodError(f"{path} is not a model's configuration.")
         return shape_of_config(document)
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         kind = "Not estimated" if isinstance(error, ShapeUnknownError) else f"{path} is not JSON"
         raise click.ClickException(f"{kind}: {error}.") from None
 
@@ -185,6 +205,8 @@ def _read_config(path: Path) -> ModelShape:
 def _tuning(options: Options, written: Tuning) -> Tuning:
     kind = options.tuning or ("full" if written.type is TuningType.FULL else "lora")
     if kind == "full":
+        if options.rank is not None or options.dropout is not None or options.targets:
+            raise NotUnderstoodError("--rank, --dropout and --targets describe an adapter; full tuning has none.")
         return Tuning(type=TuningType.FULL)
     given: dict[str, Any] = {}
     if options.tuning is not None:

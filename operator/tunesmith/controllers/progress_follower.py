@@ -19,11 +19,13 @@ from tunesmith.kube.errors import KubeError
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.contract import Heartbeat, Progress, read_line
 from tunesmith.planning.manifests import CONTAINER
-from tunesmith.planning.progress import PROGRESS_SECONDS, LossPoint, Report
+from tunesmith.planning.progress import PROGRESS_SECONDS, LossPoint, Note, Report
 
 LINES_AT_FIRST = 2000
 LINES_KEPT = 100
 LOSSES_KEPT = 1000
+NOTES_KEPT = 20
+LONGEST_NOTE = 1000
 # Longer than the trainer's heartbeat: a connection that is silent for so long is opened anew, the log replays the gap.
 INACTIVITY_SECONDS = 45.0
 PAUSES_SECONDS = (1.0, 2.0, 5.0, 10.0)
@@ -52,7 +54,9 @@ class _Heard:
     heard_monotonic: float | None = None
     progress: Progress | None = None
     heartbeat: Heartbeat | None = None
+    stalled_monotonic: float | None = None
     losses: deque[LossPoint] = field(default_factory=lambda: deque(maxlen=LOSSES_KEPT))
+    notes: deque[Note] = field(default_factory=lambda: deque(maxlen=NOTES_KEPT))
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
 
 
@@ -133,7 +137,9 @@ class _Following:
             heard_monotonic=heard.heard_monotonic,
             progress=heard.progress,
             heartbeat=heard.heartbeat,
+            stalled_monotonic=heard.stalled_monotonic,
             losses=tuple(heard.losses),
+            notes=tuple(heard.notes),
             tail=tuple(heard.tail),
         )
 
@@ -191,7 +197,9 @@ class _Following:
         heard.heard_monotonic = self._clock.monotonic()
         if isinstance(said, Heartbeat):
             heard.heartbeat = said
-        elif heard.progress is None or said.time >= heard.progress.time:  # a replayed line is older
+            since = heard.stalled_monotonic
+            heard.stalled_monotonic = (heard.heard_monotonic if since is None else since) if said.stalled else None
+        elif _is_news(said, heard.progress):
             self._hear_progress(said)
         self._wake_soon()
 
@@ -199,8 +207,20 @@ class _Following:
         heard = self._heard
         before = heard.progress
         heard.progress = said if before is None else _with_what_was_known(said, before)
-        if said.loss is not None and (not heard.losses or said.step > heard.losses[-1].step):
-            heard.losses.append(LossPoint(said.step, said.loss))
+        heard.stalled_monotonic = None
+        self._hear_losses(said)
+        if said.message is not None:
+            heard.notes.append(Note(said.time, self._redacted(said.message)[:LONGEST_NOTE]))
+
+    def _hear_losses(self, said: Progress) -> None:
+        """An evaluation is told in a line of its own, after that of its step, or before the first step."""
+        losses = self._heard.losses
+        evaluation = said.evaluation_loss if said.evaluation_step == said.step else None
+        if (said.loss is None and evaluation is None) or (losses and said.step < losses[-1].step):
+            return
+        if losses and said.step == losses[-1].step:
+            losses.pop()
+        losses.append(LossPoint(said.step, said.loss, evaluation))
 
     def _cannot_be_read(self, why: str) -> None:
         heard = self._heard
@@ -219,6 +239,11 @@ class _Following:
         self._later = None
         self._last_wake = self._clock.monotonic()
         self._wake()
+
+
+def _is_news(said: Progress, before: Progress | None) -> bool:
+    """A line that is replayed is older; a step that was not heard yet is news whatever the node's clock says."""
+    return before is None or said.time >= before.time or said.step > before.step
 
 
 def _with_what_was_known(said: Progress, before: Progress) -> Progress:

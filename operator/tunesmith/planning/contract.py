@@ -89,6 +89,7 @@ class Progress(Said):
     epoch: float | None = None
     loss: float | None = None
     evaluation_loss: float | None = None
+    evaluation_step: int | None = Field(default=None, ge=0)
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens_per_second: float | None = None

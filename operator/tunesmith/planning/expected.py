@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from tunesmith.planning.job_observation import JobObservation
+from tunesmith.planning.learning import packs
 from tunesmith.planning.memory.plan import Estimate
 from tunesmith.planning.memory.price import Dollars, dollars
 from tunesmith.planning.memory.throughput import Range, hours
@@ -58,7 +59,7 @@ def _hours(seen: JobObservation, sizes: Sizes, done: Estimate) -> Range | None:
 def _tokens(seen: JobObservation, sizes: Sizes) -> int | None:
     training, dataset = seen.spec.training, seen.status.dataset
     counted = None if dataset is None or dataset.tokens is None else dataset.tokens * training.epochs
-    if training.max_steps is None or not training.packing:
+    if training.max_steps is None or not packs(seen, training.packing):
         return counted
     full = training.max_steps * sizes.batch.rows * sizes.context_length
     return full if counted is None else min(full, counted)

@@ -44,6 +44,7 @@ from tunesmith.planning.running import (
     training,
 )
 from tunesmith.planning.verdict import Verdict
+from tunesmith.planning.written_progress import notes_told
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.fine_tune_job_status import Admission, AdmittedPod, QueueStatus
@@ -54,7 +55,7 @@ MISSING_DATASET_SECONDS = 15.0
 
 def decide(seen: JobObservation) -> JobDecision:
     """What to do next for one FineTuneJob. Pure; see docs/design/decisions.md."""
-    return answering(seen, _answer(seen))
+    return answering(seen, telling(seen, _answer(seen)))
 
 
 def _answer(seen: JobObservation) -> JobDecision:
@@ -99,6 +100,12 @@ def answering(seen: JobObservation, decision: JobDecision) -> JobDecision:
     if not wish or wish == decision.status.last_handled_reconcile_time:
         return decision
     return replace(decision, status=decision.status.model_copy(update={"last_handled_reconcile_time": wish}))
+
+
+def telling(seen: JobObservation, decision: JobDecision) -> JobDecision:
+    """The decision, with Events of what the trainer wanted a person to know and this decision writes down."""
+    notes = notes_told(seen, decision.status)
+    return replace(decision, events=(*notes, *decision.events)) if notes else decision
 
 
 def needs_its_files(job: FineTuneJob) -> bool:

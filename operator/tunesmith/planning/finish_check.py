@@ -20,7 +20,7 @@ from tunesmith.planning.job_end import failed, succeeded
 from tunesmith.planning.job_observation import JobDecision, JobObservation, as_it_was, working
 from tunesmith.planning.restarts import GiveUp, counted
 from tunesmith.planning.verdict import Verdict
-from tunesmith.planning.written_progress import progress_changes
+from tunesmith.planning.written_progress import last_heard
 from tunesmith.resources.fine_tune_job_status import FinishCheck
 
 FOLLOW_SECONDS = 15.0
@@ -39,7 +39,8 @@ def look_for_the_result(seen: JobObservation) -> JobDecision:
         END_MESSAGE_LOST,
         message,
         changes={
-            **progress_changes(seen, last=True),
+            **last_heard(seen),
+            "stage": None,
             "admission": None,
             "pods": (),
             "finish_check": FinishCheck(number=number, attempt=seen.attempt),

@@ -24,7 +24,7 @@ from tunesmith.planning.job_observation import (
 )
 from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.verdict import Verdict
-from tunesmith.planning.written_progress import finished_progress, progress_changes
+from tunesmith.planning.written_progress import finished_progress, last_heard, progress_changes
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.fine_tune_job_running import OnDelete
 from tunesmith.resources.fine_tune_job_status import Failure, FineTuneJobStatus, OutputStatus
@@ -121,6 +121,7 @@ def failed(
         reason,
         message,
         changes={
+            **last_heard(seen),
             "failure": Failure(class_=error_class, reason=reason, message=words or message),
             "log_tail": "\n".join(tail[-LOG_TAIL_LINES:])[-TAIL_CHARACTERS:] or None,
             "queue": None,

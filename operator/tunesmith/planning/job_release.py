@@ -10,7 +10,7 @@ from tunesmith.planning.job_end import leftovers
 from tunesmith.planning.job_observation import JobDecision, JobObservation, working
 from tunesmith.planning.release import SAVES_FIRST
 from tunesmith.planning.verdict import Verdict
-from tunesmith.planning.written_progress import progress_changes
+from tunesmith.planning.written_progress import last_heard
 from tunesmith.resources.gpu_cluster import GPUCluster
 
 RELEASED = "ClusterReleased"
@@ -52,7 +52,7 @@ def _waits_again(seen: JobObservation, cluster: GPUCluster) -> JobDecision:
         "Waiting",
         RELEASED,
         message,
-        changes={**progress_changes(seen, last=True), "admission": None, "pods": ()},
+        changes={**last_heard(seen), "stage": None, "admission": None, "pods": ()},
         verdicts=dict.fromkeys(("ClusterReady", "Admitted", "PodsReady", "Progressing"), gone),
         events=(EventNote(EventType.WARNING, RELEASED, message),),
         again=0.0,

@@ -26,7 +26,7 @@ from tunesmith.planning.restarts import GiveUp, counted
 from tunesmith.planning.secret_copies import copies_beside, missing_copy
 from tunesmith.planning.tracking import environment, talks_outside
 from tunesmith.planning.verdict import Verdict
-from tunesmith.planning.written_progress import pods_written, progress_changes, progressing
+from tunesmith.planning.written_progress import last_heard, pods_written, progress_changes, progressing
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
 from tunesmith.resources.fine_tune_job_status import Restarts
@@ -231,7 +231,8 @@ def begun_anew(
         "Progressing": Verdict(False, broke.error_class, broke.message),
     }
     changes = {
-        **progress_changes(seen, last=True),
+        **last_heard(seen),
+        "stage": None,
         "admission": None,
         "blamed_nodes": blamed,
         "restarts": restarts or seen.status.restarts,

@@ -8,12 +8,17 @@ from tunesmith.catalog.limits import MethodLimits, limits_for
 from tunesmith.planning.job_gpus import card_for, numbers_of, price_for, shape_of
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.memory.batch import Batch, BatchLimits, divided, fewest_gpus, largest_batch
-from tunesmith.planning.memory.objections import CONTEXT_PARALLELISM, does_not_fit, needs_context_parallelism
+from tunesmith.planning.memory.objections import (
+    CONTEXT_PARALLELISM,
+    FOR_INFERENCE_ONLY,
+    does_not_fit,
+    needs_context_parallelism,
+)
 from tunesmith.planning.memory.plan import Estimate, Wish, estimate
 from tunesmith.planning.memory.terms import Sharding
 from tunesmith.planning.memory.work import not_estimated, work_of
 from tunesmith.planning.refusal import Refusal
-from tunesmith.resources.catalog_model import CatalogSource
+from tunesmith.resources.catalog_model import CatalogSource, ModelTask
 from tunesmith.resources.fine_tune_job_inputs import TuningType
 from tunesmith.resources.fine_tune_job_status import Plan as WrittenPlan
 
@@ -73,6 +78,8 @@ def _outside_the_limits(seen: JobObservation, allowed: MethodLimits) -> Refusal 
     """What the catalogue limits besides the batch."""
     spec = seen.spec
     of_the_provider = seen.model is not None and seen.model.spec.source is not CatalogSource.USER
+    if seen.model is not None and of_the_provider and ModelTask.FINE_TUNE not in seen.model.spec.tasks:
+        return Refusal("ModelNotFineTuned", FOR_INFERENCE_ONLY)
     if of_the_provider and needs_context_parallelism(allowed):
         return Refusal("NeedsContextParallelism", CONTEXT_PARALLELISM)
     context = spec.training.context_length
@@ -154,7 +161,7 @@ def _batch(seen: JobObservation, allowed: MethodLimits, world: int, done: Estima
     rows_at_once = _no_bound(wanted, limits, world) if done is None else done.layout.rows
     if wanted is None:
         batch = largest_batch(rows_at_once, world, limits)
-    elif wanted >= limits.least and (limits.most is None or wanted <= limits.most):
+    elif limits.allow(wanted):
         batch = divided(wanted, rows_at_once, world)
     else:
         batch = None
@@ -179,16 +186,13 @@ def _sharding(world: int, done: Estimate | None) -> Sharding:
 
 def _batch_message(wanted: int | None, world: int, limits: BatchLimits) -> str:
     least, most = limits.least, limits.most
-    told = f"from {least} to {most}" if most is not None else f"{least} or more"
     allowed = range(-(-least // world) * world, (most or max(wanted or 0, world)) + 1, world)
     if not allowed:
         return (
-            f"No batch size {told} divides among {world} processes. Ask for fewer GPUs in `spec.resources.gpus`: "
+            f"No batch of {limits} rows divides among {world} processes. Ask for fewer GPUs in `spec.resources.gpus`: "
             f"at most {most} processes can share a batch."
         )
     named = ", ".join(map(str, allowed[:VALUES_NAMED]))
     rest = f", and so on in steps of {world}" if len(allowed) > VALUES_NAMED or most is None else ""
-    return (
-        f"`spec.training.batchSize` is {wanted}; this model allows {told}, and {world} processes must share it "
-        f"evenly: {named}{rest}."
-    )
+    asked = "No batch size was found" if wanted is None else f"`spec.training.batchSize` is {wanted}"
+    return f"{asked}; this model allows {limits} rows, and {world} processes must share them evenly: {named}{rest}."

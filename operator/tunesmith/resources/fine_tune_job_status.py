@@ -94,6 +94,7 @@ class FinishCheck(StatusPart):
 class Progress(StatusPart):
     """How far the training is, or what comes before it."""
 
+    attempt: Annotated[Count | None, doc("Number of the attempt that says so.")] = None
     step: Annotated[Count | None, doc("The last finished step.")] = None
     total_steps: Annotated[Count | None, doc("Steps in all.")] = None
     percent: Annotated[Percent | None, doc("The one in percent of the other, rounded down.")] = None
@@ -101,11 +102,32 @@ class Progress(StatusPart):
     loss: Annotated[SignedDecimal | None, doc("Loss on the rows of the last step.")] = None
     evaluation_loss: Annotated[SignedDecimal | None, doc("Loss on the validation rows, when last measured.")] = None
     learning_rate: Annotated[SignedDecimal | None, doc("The learning rate of the last step.")] = None
-    tokens_per_second: Annotated[Count | None, doc("Over all GPUs.")] = None
-    eta_seconds: Annotated[Size | None, doc("About how long it still takes.")] = None
+    grad_norm: Annotated[SignedDecimal | None, doc("Norm of the last step's gradient, before it was cut.")] = None
+    tokens_per_second: Annotated[Count | None, doc("Over all GPUs. Absent: not known, or no attempt runs.")] = None
+    model_flop_utilization: Annotated[
+        SignedDecimal | None,
+        doc(
+            "Part of the GPUs' peak that the model's own arithmetic reaches. Absent: not known, or no attempt runs.",
+            alias="modelFLOPUtilization",
+        ),
+    ] = None
+    data_wait_share: Annotated[SignedDecimal | None, doc("Part of the step time that was spent waiting for rows.")] = (
+        None
+    )
+    memory_peak_bytes: Annotated[Size | None, doc("The most that one process of the attempt has held.")] = None
+    eta_seconds: Annotated[
+        Size | None, doc("About how long it still takes. Absent: not known, or no attempt runs.")
+    ] = None
     bytes_done: Annotated[Size | None, doc("Bytes that were fetched.")] = None
     bytes_total: Annotated[Size | None, doc("Bytes to fetch in all.")] = None
     updated_time: Annotated[Time | None, doc("When the trainer reported this.")] = None
+
+
+class TrainerNote(StatusPart):
+    """Something that the trainer wanted a person to know."""
+
+    message: Annotated[Text, doc("What.")]
+    time: Annotated[Time, doc("When it said so.")]
 
 
 class LossPoint(StatusPart):
@@ -222,6 +244,9 @@ class FineTuneJobStatus(Status):
     restarts: Annotated[Restarts | None, doc("How often it was started anew.")] = None
     pinned: Annotated[Pinned | None, doc("What was resolved once and holds for every attempt.")] = None
     progress: Annotated[Progress | None, doc("How far the training is.")] = None
+    trainer_note: Annotated[
+        TrainerNote | None, doc("The last thing that the trainer wanted a person to know; each is an Event too.")
+    ] = None
     loss_history: Annotated[
         tuple[LossPoint, ...], doc("The loss curve, thinned out."), items(64, least=0), ListOf("map", keys=("step",))
     ] = ()

@@ -159,8 +159,18 @@ FINE_TUNE_JOB = Kind(
         Column("GPUs", ".spec.resources.gpus", "integer", priority=_WIDE, description="GPUs in all."),
         Column("Step", ".status.progress.step", "integer", priority=_WIDE, description="The last finished step."),
         Column("Loss", ".status.progress.loss", priority=_WIDE, description="Loss of the last step."),
+        Column("Tokens/S", ".status.progress.tokensPerSecond", "integer", priority=_WIDE, description="Over all GPUs."),
+        Column("ETA-S", ".status.progress.etaSeconds", "integer", priority=_WIDE, description="Seconds left, about."),
+        Column(
+            "MFU",
+            ".status.progress.modelFLOPUtilization",
+            priority=_WIDE,
+            description="Part of the GPUs' peak that is reached.",
+        ),
+        Column("Checkpoint", ".status.checkpoint.step", "integer", priority=_WIDE, description="The newest's step."),
         Column("Output", ".status.output.path", priority=_WIDE, description="Where the result is."),
         _REASON_WIDE,
+        _MESSAGE,
     ),
     selectable=(".spec.placement.type", ".spec.placement.cluster.name"),
 )

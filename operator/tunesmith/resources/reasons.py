@@ -360,6 +360,11 @@ class Reason(StrEnum):
     PROGRESS_UNKNOWN = "ProgressUnknown", "The trainer's log cannot be read."
     SAVING = "Saving", "The trainer writes a checkpoint before it stops."
     RESTARTING = "Restarting", "The attempt failed; the next one goes on from the newest complete checkpoint."
+    MODEL_NOT_FINE_TUNED = (
+        "ModelNotFineTuned",
+        "The catalogue has the model for inference only; the message says what to do.",
+    )
+    TRAINER_NOTE = "TrainerNote", "The trainer wants a person to know something, such as a jump of the loss."
     NODE_LOST = "NodeLost", "A node of the attempt is gone or not Ready."
     POD_FAILED = "PodFailed", "A pod of the attempt failed."
     OUT_OF_MEMORY = "OutOfMemory", "The trainer ran out of memory."

@@ -50,7 +50,7 @@ def supported_answer(models: Iterable[Raw]) -> dict[str, Any]:
 def _not_trained(model: CatalogModel) -> str:
     spec = model.spec
     if ModelTask.FINE_TUNE not in spec.tasks:
-        return f"'{spec.id}' is not fine-tuned."
+        return f"'{spec.id}' is not fine-tuned here."
     if spec.source is not CatalogSource.USER and needs_context_parallelism(limits_for(spec, MethodType.SFT)):
         return CONTEXT_PARALLELISM
     return ""

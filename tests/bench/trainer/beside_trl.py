@@ -112,9 +112,9 @@ class Bench:
 def make_rows_ready(case: Case, document: dict[str, Any]) -> None:
     """Writes the dataset and prepares it by our own stage, for ours and for plain TRL alike."""
     from tunesmith_trainer.contract import Configuration
+    from tunesmith_trainer.job_rows import rows_of_job
     from tunesmith_trainer.model import load_tokenizer
     from tunesmith_trainer.testing import conversations, write_rows
-    from tunesmith_trainer.job_rows import rows_of_job
 
     configuration = Configuration.model_validate(document)
     file = Path(configuration.data.training.path)

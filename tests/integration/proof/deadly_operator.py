@@ -1,8 +1,9 @@
 """`tunesmith run`, which writes down its outside effects and kills itself at those that a plan names.
 
 An outside effect is a request that changes something: any but a read, through the operator's only two doors to the
-world, `Kube._send` and `Transport._exchange` (a test holds that there are no others). The Lease and Events are left
-out: nothing follows from them. An effect is named by what the request says, never by a list made by hand.
+world, `_send` of the API server's transport and `_exchange` of the provider's (a test holds that there are no others).
+The Lease and Events are left out: nothing follows from them. An effect is named by what the request says, never by a
+list made by hand.
 
 The process that is started only imports; what works and dies is a child of it, forked anew after each death, because
 importing takes most of the time of a start. It has no thread and no loop that could be left half done in the child.
@@ -25,7 +26,7 @@ from tests.integration.proof.stage import LEASE
 from tunesmith.cli.main import main
 from tunesmith.cloud.transport import Request, Transport
 from tunesmith.controllers.context import working_on
-from tunesmith.kube.client import Kube
+from tunesmith.kube.transport import Transport as KubeTransport
 from tunesmith_devcluster.kubeconfig import KubernetesApi
 
 DIRECTORY = Path(os.environ["PROOF_DIRECTORY"])
@@ -83,7 +84,7 @@ def _text(folder: str, name: str) -> str:
 
 def watch_the_doors() -> None:
     """Put `happened` round every request that changes something."""
-    send, exchange = Kube._send, Transport._exchange
+    send, exchange = KubeTransport._send, Transport._exchange
     local = os.environ["PROOF_LOCAL_SERVER"]
 
     async def sent(self: Any, method: str, path: str, query: Any, headers: Any, body: Any, **more: Any) -> Any:
@@ -105,7 +106,7 @@ def watch_the_doors() -> None:
         happened("after", effect)
         return answer
 
-    Kube._send = sent  # type: ignore[method-assign]
+    KubeTransport._send = sent  # type: ignore[method-assign]
     Transport._exchange = exchanged  # type: ignore[method-assign]
 
 

@@ -128,8 +128,16 @@ FILLED: dict[str, Schema] = {
         "status": {
             "modelName": "Qwen/Qwen3-0.6B",
             "state": "Training",
-            "progress": {"percent": 40, "step": 4, "loss": "1.25"},
+            "progress": {
+                "percent": 40,
+                "step": 4,
+                "loss": "1.25",
+                "tokensPerSecond": 9000,
+                "etaSeconds": 60,
+                "modelFLOPUtilization": "0.25",
+            },
             "clusterName": "trainers",
+            "checkpoint": {"step": 3},
             "output": {"path": "outputs/a"},
         },
     },

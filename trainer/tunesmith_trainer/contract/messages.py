@@ -47,6 +47,7 @@ class ProgressLine(Said):
     epoch: float | None = Field(default=None, ge=0)
     loss: float | None = None
     evaluation_loss: float | None = Field(default=None, description="The last one measured.")
+    evaluation_step: int | None = Field(default=None, ge=0, description="The step after which that was measured.")
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens_per_second: float | None = Field(

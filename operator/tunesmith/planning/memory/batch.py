@@ -20,6 +20,16 @@ class BatchLimits:
     least: int = 1
     most: int | None = None
 
+    def __str__(self) -> str:
+        """For people: '8', '8 to 96', '8 or more'."""
+        if self.most is None:
+            return f"{self.least} or more"
+        return str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
+
+    def allow(self, rows: int) -> bool:
+        """Whether a step may have so many rows."""
+        return self.least <= rows and (self.most is None or rows <= self.most)
+
 
 ANY_BATCH = BatchLimits()
 

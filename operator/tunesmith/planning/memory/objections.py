@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tunesmith.catalog.limits import MethodLimits
-from tunesmith.planning.memory.fit import can_be_sharded
+from tunesmith.planning.memory.batch import BatchLimits, batch_of
+from tunesmith.planning.memory.fit import can_be_sharded, gpu_counts, layout_of
 from tunesmith.planning.memory.plan import Estimate
+
+COUNTS_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,12 @@ def _objections(done: Estimate, allowed: MethodLimits) -> Iterator[Objection]:
             "ContextTooLong",
             f"{work.context} tokens are asked for; this model is trained with at most {allowed.context_length}.",
         )
+    elif allowed.context_length is None and work.context > work.shape.max_positions:
+        yield Objection(
+            "ContextTooLong",
+            f"{work.context} tokens are asked for; the model's own window is {work.shape.max_positions} "
+            "(`max_position_embeddings` of its configuration).",
+        )
     if work.adapter is not None and not allowed.allows_rank(work.adapter.rank):
         yield Objection(
             "RankTooHigh", f"Rank {work.adapter.rank} is asked for; this model allows at most {allowed.max_lora_rank}."
@@ -45,6 +54,12 @@ def _objections(done: Estimate, allowed: MethodLimits) -> Iterator[Objection]:
 CONTEXT_PARALLELISM = (
     "The provider trains this model with a batch of 1, one sequence spread over all GPUs (context parallelism). That "
     "is not built here: take a smaller model."
+)
+
+
+FOR_INFERENCE_ONLY = (
+    "The provider serves this model and does not fine-tune it, so no limits are known. Name its repository as a model "
+    "of the Hub, or make a CatalogModel of your own."
 )
 
 
@@ -68,8 +83,15 @@ def does_not_fit(done: Estimate) -> str:
 
 
 def _batch(done: Estimate, allowed: MethodLimits) -> str:
-    world = done.layout.gpus
-    least, most = allowed.min_batch_size or 1, allowed.max_batch_size
-    limits = f"{least} to {most}" if most is not None else f"{least} or more"
-    wanted = "No batch" if done.wish.batch is None else f"A batch of {done.wish.batch}"
-    return f"{wanted} can be trained: this model allows {limits} rows, which {world} GPUs must share evenly."
+    """Of a batch that is asked for: whether the model's limits or the GPUs stand against it."""
+    wish, limits = done.wish, BatchLimits(allowed.min_batch_size or 1, allowed.max_batch_size)
+    if wish.batch is not None and not limits.allow(wish.batch):
+        return f"A batch of {wish.batch} rows is asked for; this model is trained with {limits}."
+    rows = f"a batch of {wish.batch} rows" if wish.batch is not None else f"any batch of {limits} rows"
+    told = f"{done.layout.gpus} GPUs cannot share {rows} evenly."
+    others = [
+        str(gpus)
+        for gpus in gpu_counts()
+        if batch_of(wish.batch, layout_of(wish.work, wish.card, gpus).rows, gpus, limits) is not None
+    ]
+    return f"{told} These numbers of GPUs can: {', '.join(others[:COUNTS_NAMED])}." if others else told

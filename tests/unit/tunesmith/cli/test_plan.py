@@ -8,6 +8,15 @@ from click.testing import CliRunner
 from tunesmith.cli.main import main
 
 LLAMA_70B = "meta-llama/Llama-3.3-70B-Instruct-Reference"
+CONFIG = {
+    "model_type": "llama",
+    "hidden_size": 2048,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 8192,
+    "vocab_size": 49152,
+    "max_position_embeddings": 8192,
+}
 JOB = """
 apiVersion: v1
 kind: ConfigMap
@@ -55,7 +64,8 @@ def test_a_training_that_does_not_fit_names_the_changes_that_would():
     ("arguments", "reason", "helps"),
     [
         (("--model", "Qwen/Qwen3-8B", "--context", "40000"), "ContextTooLong", "at most 32768"),
-        (("--model", "Qwen/Qwen3-8B", "--batch", "12", "--gpus", "8"), "BatchSizeOutOfRange", "8 to 8 rows"),
+        (("--model", "Qwen/Qwen3-8B", "--batch", "12", "--gpus", "8"), "BatchSizeOutOfRange", "is trained with 8."),
+        (("--model", "Qwen/Qwen3-8B", "--gpus", "16"), "BatchSizeOutOfRange", "of GPUs can: 1, 2, 4, 8."),
         (
             (
                 "--model",
@@ -96,11 +106,20 @@ def test_an_option_wins_over_the_manifest(tmp_path):
 
 def test_a_model_outside_the_catalogue_is_planned_from_its_configuration(tmp_path):
     path = tmp_path / "config.json"
-    text = {"hidden_size": 2048, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 8192}
-    path.write_text(json.dumps({"model_type": "llama", **text, "vocab_size": 49152, "max_position_embeddings": 8192}))
+    path.write_text(json.dumps(CONFIG))
     plan = told("--config", str(path), "--context", "8192", "--gpu", "L40S")
     assert plan["gpus"] == 1
     assert plan["longestContext"] == 8192
+    beyond = told("--config", str(path), "--context", "8193", "--gpu", "L40S", exit_code=2)
+    assert "own window is 8192" in beyond["objections"][0]["message"]
+
+
+def test_where_the_steps_are_written_and_rows_are_packed_full_hours_need_no_dataset(tmp_path):
+    path = tmp_path / "job.yaml"
+    path.write_text(JOB.replace("epochs: 3", "epochs: 3, maxSteps: 1000"))
+    tokens = 1000 * 8 * 4096
+    assert told("-f", str(path))["estimatedHours"] == told("-f", str(path), "--tokens", str(tokens))["estimatedHours"]
+    assert told("-f", str(path), "--method", "dpo")["estimatedHours"] is None
 
 
 def test_without_a_price_there_are_hours_and_no_dollars():
@@ -119,8 +138,13 @@ def test_without_a_price_there_are_hours_and_no_dollars():
         (("--gpu", "H100"), 1, "--model"),
         (("--model", "Qwen/Qwen3-8B", "--gpu", "TPU"), 1, "known: A100"),
         (("--model", "deepseek-ai/DeepSeek-R1", "--gpu", "H200"), 2, "context parallelism"),
-        (("--model", "Qwen/Qwen3-Next-80B-A3B-Instruct", "--gpu", "H200"), 1, "no shape"),
-        (("--model", "Qwen/Qwen3-8B", "--gpu", "H100", "--price", "much"), 2, "not a number"),
+        (("--model", "Qwen/Qwen3-Next-80B-A3B-Instruct", "--gpu", "H200"), 2, "does not fine-tune it"),
+        (("--model", "qwen3-8b", "--gpu", "H100"), 1, "Did you mean Qwen/Qwen3-8B"),
+        (("--model", "Qwen/Qwen3-8B", "--gpu", "H100", "--price", "much"), 1, "not a number"),
+        (("--model", "Qwen/Qwen3-8B", "--gpu", "H100", "--gpus", "0"), 1, "0 is not in the range"),
+        (("--model", "Qwen/Qwen3-8B", "--gpu", "H100", "--tuning", "full", "--rank", "8"), 1, "has none"),
+        (("--config", "{deep}", "--gpu", "H100", "--context", "1"), 1, "JSON"),
+        (("--config", "{narrow}", "--gpu", "H100", "--context", "1"), 1, "no room for 64 heads"),
         (("-f", "{file}", "--gpu", "H100"), 1, "metadata"),
         (("--config", "{file}", "--gpu", "H100", "--context", "1"), 1, "JSON"),
     ],
@@ -128,7 +152,10 @@ def test_without_a_price_there_are_hours_and_no_dollars():
 def test_what_cannot_be_planned_says_why(tmp_path, arguments, exit_code, helps):
     path = tmp_path / "wrong"
     path.write_text("kind: FineTuneJob\nspec: {}\n")
-    done = ran(*(each.format(file=path) for each in arguments))
+    deep, narrow = tmp_path / "deep", tmp_path / "narrow"
+    deep.write_text("[" * 100_000)
+    narrow.write_text(json.dumps({**CONFIG, "hidden_size": 32, "num_attention_heads": 64}))
+    done = ran(*(each.format(file=path, deep=deep, narrow=narrow) for each in arguments))
     assert done.exit_code == exit_code
     assert helps in done.output
     assert "Traceback" not in done.output

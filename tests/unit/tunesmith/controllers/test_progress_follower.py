@@ -110,3 +110,39 @@ async def test_another_pod_is_another_report_and_a_stopped_job_has_none(follow):
     assert (follower.report(JOB).attempt, follower.report(JOB).progress) == (2, None)
     follower.stop(JOB)
     assert follower.report(JOB) is None
+
+
+async def test_what_a_person_should_know_and_evaluations_are_kept_beside_the_losses(follow):
+    lines = [
+        progress(0, evaluationLoss=3.0, evaluationStep=0),
+        progress(1, loss=2.0, evaluationLoss=3.0, evaluationStep=0),
+        progress(1, loss=2.0, evaluationLoss=2.5, evaluationStep=1),
+        progress(2, loss=1.5, evaluationLoss=2.5, evaluationStep=1, message="Step 2: the loss jumped."),
+        progress(3, loss=1.0, evaluationLoss=2.5, evaluationStep=1),
+    ]
+    follower = follow(Logs(lines), [])
+    await until(lambda: follower.report(JOB).progress and follower.report(JOB).progress.step == 3)
+    report = follower.report(JOB)
+    told = [(point.step, point.loss, point.evaluation_loss) for point in report.losses]
+    assert told == [(0, None, 3.0), (1, 2.0, 2.5), (2, 1.5, None), (3, 1.0, None)]
+    assert [note.message for note in report.notes] == ["Step 2: the loss jumped."]
+
+
+async def test_a_step_that_was_not_heard_yet_is_news_whatever_the_nodes_clock_says(follow):
+    set_back = progress(8, loss=0.5, time="2025-11-08T11:00:00Z")
+    follower = follow(Logs([progress(7, loss=1.0), set_back]), [])
+    await until(lambda: follower.report(JOB).progress and follower.report(JOB).progress.step == 8)
+
+
+async def test_it_sits_still_from_when_it_first_said_so_until_it_moves(follow):
+    def heartbeat(stalled: bool) -> str:
+        said = {"tunesmith": "heartbeat/v1", "time": "2025-11-08T12:00:00Z", "attempt": 1, "stage": "Training"}
+        return json.dumps({**said, "lastStep": 5, "stalled": stalled})
+
+    follower = follow(Logs([heartbeat(False), heartbeat(True), heartbeat(True)]), [])
+    await until(lambda: follower.report(JOB) and follower.report(JOB).stalled_monotonic is not None)
+    since = follower.report(JOB).stalled_monotonic
+    assert since <= follower.report(JOB).heard_monotonic
+    moved = follow(Logs([heartbeat(True), progress(6)]), [])
+    await until(lambda: moved.report(JOB).progress)
+    assert moved.report(JOB).stalled_monotonic is None

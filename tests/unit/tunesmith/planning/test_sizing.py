@@ -241,3 +241,20 @@ def test_whatever_is_accepted_adds_up(model, batch, gpus, context, limits, simul
 def test_a_job_at_rest_is_planned_alike_at_every_look():
     seen = waiting_in_line(a_job({"weightsPath": "models/x"}), model=a_row_without_limits(), answer=Known(None, 0))
     assert decide(seen).status == seen.status
+
+
+def test_a_model_that_the_catalogue_has_for_inference_only_is_refused():
+    model = a_row("Qwen/Qwen3-Next-80B-A3B-Instruct")
+    assert refusal(seen_of(model)).reason == "ModelNotFineTuned"
+    of_ones_own = a_row("Qwen/Qwen3-Next-80B-A3B-Instruct", source="User")
+    spec = {"training": {"batchSize": 16, "contextLength": 512}, "resources": {"gpus": 16}}
+    assert not isinstance(sizes_of(seen_of(of_ones_own, spec)), Refusal)
+
+
+def test_the_steps_of_pairs_tell_no_hours_before_the_rows_are_counted():
+    """Only packed rows are full."""
+    spec = {"training": {"maxSteps": 100}, "resources": {"gpus": 8}}
+    rows = seen_of(EIGHT, spec)
+    assert "hours" in accepted(after(rows, decide(rows)))
+    pairs = seen_of(EIGHT, {**spec, "method": {"type": "DPO"}})
+    assert "hours" not in accepted(after(pairs, decide(pairs)))
