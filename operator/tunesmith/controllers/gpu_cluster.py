@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
@@ -41,7 +42,6 @@ from tunesmith.planning.neighbours import (
     inside_facts,
     job_uses,
     named_volume,
-    needed_secrets,
     other_claims,
     using_pods,
     waiting_jobs,
@@ -97,8 +97,6 @@ class GPUClusterController:
             waiting_jobs=self._known(jobs, waiting_jobs(jobs, key.name, resource.spec.nodes or 1), around),
             gpu_pods=self._gpu_pods(remote, nodes),
             credential_secret_held=eyes.secret_held,
-            credential_shared=self._credential_shared(resource),
-            secrets_of_others=self._secrets_of_others(resource),
             kubeconfig_secret=secret,
             inside=inside,
             nodes=nodes,
@@ -108,8 +106,13 @@ class GPUClusterController:
         )
 
     def decide(self, seen: ClusterObservation) -> Decision[GPUClusterStatus]:
-        """The pure decision."""
-        return decide(seen)
+        """The pure decision, on what its neighbours need at this very moment: of some that go at once one goes last."""
+        needed, leaving = self._clouds.secrets_of_neighbours(seen.resource)
+        reference = seen.spec.credentials_ref
+        shared = reference is not None and reference.name in needed
+        decision = decide(replace(seen, credential_shared=shared, secrets_of_others=needed, secrets_of_leaving=leaving))
+        self._clouds.was_decided(seen.resource.metadata.uid, decision.actions)
+        return decision
 
     async def act(self, seen: ClusterObservation, action: Action) -> object:
         """One request to the provider, or one line of the audit log."""
@@ -187,18 +190,6 @@ class GPUClusterController:
             return nodes
         pods = self._ports.remotes.view(remote).pods
         return pods if isinstance(pods, Unknown) else Known(using_pods(map(pod_fact, pods.value)), pods.as_of)
-
-    def _credential_shared(self, resource: GPUCluster) -> bool:
-        reference = resource.spec.credentials_ref
-        return reference is not None and reference.name in self._secrets_of_others(resource)
-
-    def _secrets_of_others(self, resource: GPUCluster) -> frozenset[str]:
-        """Credential Secrets that its neighbours need; looked up only where it has to do with a Secret itself."""
-        if resource.spec.credentials_ref is None and resource.status.credentials_secret_name is None:
-            return frozenset()
-        namespace, cache = resource.metadata.namespace, self._ports.cache
-        others = (*cache.list("GPUCluster", namespace), *cache.list("SharedVolume", namespace))
-        return needed_secrets(others, resource.metadata.uid)
 
     async def _secret(self, resource: GPUCluster, around: Circumstances) -> Known[StoredSecret | None] | Unknown:
         if resource.status.cluster_id is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
@@ -14,7 +15,7 @@ from tunesmith.kube.kinds import GPU_CLUSTER
 from tunesmith.planning.adoption_target import held_volume
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
-from tunesmith.planning.neighbours import naming_clusters, needed_secrets, other_claims, storing_jobs
+from tunesmith.planning.neighbours import naming_clusters, other_claims, storing_jobs
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.shared_volume import decide
 from tunesmith.planning.usage import RecordUsage
@@ -50,19 +51,22 @@ class SharedVolumeController:
             jobs=storing_jobs(self._ports.cache.list("FineTuneJob", key.namespace), key.name),
             usage=await self._usages.of(key, resource),
             credential_secret_held=eyes.secret_held,
-            credential_shared=self._credential_shared(resource),
             other_claims=other_claims(
                 self._ports.cache.list("SharedVolume"),
                 resource,
                 held_volume(resource, eyes.view),
                 self._ports.installation,
             ),
-            secrets_of_others=self._secrets_of_others(resource),
         )
 
     def decide(self, seen: VolumeObservation) -> Decision[SharedVolumeStatus]:
-        """The pure decision."""
-        return decide(seen)
+        """The pure decision, on what its neighbours need at this very moment: of some that go at once one goes last."""
+        needed, leaving = self._clouds.secrets_of_neighbours(seen.resource)
+        reference = seen.spec.credentials_ref
+        shared = reference is not None and reference.name in needed
+        decision = decide(replace(seen, credential_shared=shared, secrets_of_others=needed, secrets_of_leaving=leaving))
+        self._clouds.was_decided(seen.resource.metadata.uid, decision.actions)
+        return decision
 
     async def act(self, seen: VolumeObservation, action: Action) -> object:
         """One request to the provider, or one line of the audit log."""
@@ -112,18 +116,6 @@ class SharedVolumeController:
         if not cached or status.volume_id is not None or status.create_intent is not None:
             return cached
         return naming_clusters((await self._ports.kube.list(GPU_CLUSTER, key.namespace)).items, key.name)
-
-    def _credential_shared(self, resource: SharedVolume) -> bool:
-        reference = resource.spec.credentials_ref
-        return reference is not None and reference.name in self._secrets_of_others(resource)
-
-    def _secrets_of_others(self, resource: SharedVolume) -> frozenset[str]:
-        """Credential Secrets that its neighbours need; looked up only where it has to do with a Secret itself."""
-        if resource.spec.credentials_ref is None and resource.status.credentials_secret_name is None:
-            return frozenset()
-        namespace, cache = resource.metadata.namespace, self._ports.cache
-        others = (*cache.list("GPUCluster", namespace), *cache.list("SharedVolume", namespace))
-        return needed_secrets(others, resource.metadata.uid)
 
 
 def _typed(raw: Raw) -> SharedVolume:

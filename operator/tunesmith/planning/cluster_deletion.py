@@ -11,7 +11,7 @@ from tunesmith.planning.cluster_account import last_record
 from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
 from tunesmith.planning.cluster_purchase import hold_credential
 from tunesmith.planning.cluster_status import as_seen, standing
-from tunesmith.planning.credential_secret import left_behind
+from tunesmith.planning.credential_secret import GONE_AGAIN_SECONDS, left_behind
 from tunesmith.planning.decision import Action, Decision, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import Ending, give_back, target_of
 from tunesmith.planning.incarnation import after_absence
@@ -143,6 +143,8 @@ def given_back(seen: ClusterObservation) -> ClusterDecision:
 
 def let_go(seen: ClusterObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> ClusterDecision:
     """Write what it came to and what is kept, then take our finalizers away. The Secret goes with its owner."""
+    if seen.secret_use.goes_last:
+        return quietly(seen, again=GONE_AGAIN_SECONDS)
     actions: list[Action] = [*last_record(seen), *keep, *left_behind(seen.secret_use)]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))

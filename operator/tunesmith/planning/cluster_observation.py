@@ -155,6 +155,7 @@ class ClusterObservation:
     credential_secret_held: bool = False
     credential_shared: bool = False
     secrets_of_others: frozenset[str] = frozenset()
+    secrets_of_leaving: frozenset[str] = frozenset()
     kubeconfig_secret: Known[StoredSecret | None] | Unknown = NOT_LOOKED
     inside: Known[InsideFacts] | Unknown = NOT_LOOKED
     nodes: Known[tuple[NodeFact, ...]] | Unknown = NOT_LOOKED
@@ -216,10 +217,7 @@ class ClusterObservation:
 
     @cached_property
     def gpu_nodes(self) -> Mapping[str, NodeFact]:
-        """The GPU nodes that the cluster's own Kubernetes has, by name; empty while they are unknown.
-
-        A node that has lost all its GPUs is one too when the provider records it as one.
-        """
+        """The GPU nodes of its own Kubernetes, by name; those too that have lost all GPUs. Empty while unknown."""
         if isinstance(self.nodes, Unknown):
             return {}
         return {n.name: n for n in self.nodes.value if n.gpus > 0 or n.name in self.recorded_nodes}
@@ -275,6 +273,7 @@ class ClusterObservation:
             recorded=status.credentials_secret_name,
             old_is_free=nothing or shown,
             needed_by_others=self.secrets_of_others,
+            named_by_leaving=self.secrets_of_leaving,
         )
 
     @property

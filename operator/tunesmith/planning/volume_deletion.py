@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.claims import volume_owner_elsewhere
-from tunesmith.planning.credential_secret import left_behind
+from tunesmith.planning.credential_secret import GONE_AGAIN_SECONDS, left_behind
 from tunesmith.planning.decision import Action, EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import FAILURES_BEFORE_TOLD, UNANSWERED_AFTER
 from tunesmith.planning.name_book import KeepName, Kept, keeping
@@ -231,6 +231,8 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
 
 def let_go(seen: VolumeObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> VolumeDecision:
     """Write what it came to and what is kept, then take our finalizers away."""
+    if seen.secret_use.goes_last:
+        return quietly(seen, again=GONE_AGAIN_SECONDS)
     actions: list[Action] = [*last_record(seen), *keep, *left_behind(seen.secret_use)]
     if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
         actions.append(hold_credential(seen, present=False))

@@ -75,6 +75,7 @@ class VolumeObservation:
     credential_shared: bool = False
     other_claims: tuple[Claim, ...] = ()
     secrets_of_others: frozenset[str] = frozenset()
+    secrets_of_leaving: frozenset[str] = frozenset()
 
     @property
     def spec(self) -> SharedVolumeSpec:
@@ -125,6 +126,7 @@ class VolumeObservation:
             recorded=status.credentials_secret_name,
             old_is_free=nothing or shown,
             needed_by_others=self.secrets_of_others,
+            named_by_leaving=self.secrets_of_leaving,
         )
 
     @property
