@@ -15,6 +15,7 @@ from tunesmith_devcluster.kubeconfig import KubernetesApi
 
 CONFIGURATION = Path(__file__).with_name("kind.yaml")
 NAME = "tunesmith-devcluster"
+FILE = "kind.yaml"
 GPUS = "8"
 WAIT_SECONDS = 300
 
@@ -40,9 +41,15 @@ def configuration(workers: int) -> str:
 
 def create(directory: Path, *, workers: int) -> Path:
     """Make the cluster; returns its kubeconfig, which lies in this directory."""
-    file, kubeconfig = directory / "kind.yaml", directory / "kubeconfig"
+    file, kubeconfig = directory / FILE, directory / "kubeconfig"
+    if is_left_in(directory):
+        raise DevclusterError("An earlier 'up' was interrupted. 'tunesmith-devcluster down' ends what it has left.")
     processes.write_atomically(file, configuration(workers))
-    _kind("create", "cluster", f"--config={file}", f"--kubeconfig={kubeconfig}", f"--wait={WAIT_SECONDS}s")
+    try:
+        _kind("create", "cluster", f"--config={file}", f"--kubeconfig={kubeconfig}", f"--wait={WAIT_SECONDS}s")
+    except DevclusterError:
+        file.unlink()  # kind takes what it could not finish away itself
+        raise
     with KubernetesApi(kubeconfig) as api:
         for node in api.get("/api/v1/nodes", labelSelector="nvidia.com/gpu.present=true")["items"]:
             gpus = {"nvidia.com/gpu": GPUS}
@@ -51,9 +58,15 @@ def create(directory: Path, *, workers: int) -> Path:
     return kubeconfig
 
 
-def delete() -> None:
-    """Delete the cluster that `create` made; fine if it is gone."""
+def is_left_in(directory: Path) -> bool:
+    """Whether `create` has begun a cluster from this directory that nobody has deleted."""
+    return (directory / FILE).exists()
+
+
+def delete(directory: Path) -> None:
+    """Delete the cluster that `create` made from this directory; fine if it is gone."""
     _kind("delete", "cluster", f"--name={NAME}")
+    (directory / FILE).unlink(missing_ok=True)
 
 
 def _kind(*arguments: str) -> None:

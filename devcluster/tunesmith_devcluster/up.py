@@ -101,14 +101,15 @@ def up(directory: Path, *, given: Path | None, nodes: int, progress: Lines) -> U
 def down(directory: Path) -> str:
     """End what `up` started here and say what was done. A given cluster is left alone."""
     known = recorded(directory)
-    if known is None and not Cluster.is_left_in(directory):
+    # An `up` that was killed half-way has left processes, or a cluster of kind, and no record.
+    left = Origin.KIND if kind.is_left_in(directory) else Origin.BINARIES if Cluster.is_left_in(directory) else None
+    origin = left if known is None else known.origin
+    if origin is None:
         return f"nothing is up in {directory}"
-    # An `up` that was killed half-way has left processes and no record.
-    origin = Origin.BINARIES if known is None else known.origin
     if origin is Origin.BINARIES:
         Cluster.end(directory)
     if origin is Origin.KIND:
-        kind.delete()
+        kind.delete(directory)
     (directory / RECORD).unlink(missing_ok=True)
     return "the given cluster is left as it is" if origin is Origin.GIVEN else "ended all that 'up' had started"
 

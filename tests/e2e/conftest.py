@@ -13,6 +13,7 @@ from tests.e2e.world import Namespace, World
 
 from tunesmith_demo.stage import Stage
 from tunesmith_trainer.testing import tiny_model
+from tunesmith_trainer.testing_sources import ServedHub
 
 HERE = Path(__file__).parent
 KEY = "tgp-canary-0123456789abcdef"  # also in scenario.yaml
@@ -27,7 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def hub() -> Iterator[ServedHub]:
+    """A mirror of the Hub, which the installation is told of. Tests put their repositories there."""
+    with ServedHub({}) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory, hub: ServedHub) -> Iterator[Stage]:
     """The stage, with the operator on it."""
     directory = tmp_path_factory.mktemp("stage")
     images, scenario = directory.with_name("images.yaml"), directory.with_name("scenario.yaml")
@@ -40,6 +48,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         key=KEY,
         values={
             "trainer": {"allowedImages": ["tests/broken-trainer:dev", "tests/slow-trainer:dev"]},
+            "hub": {"endpoint": hub.url},
             "saveGraceSeconds": 5,
             "nodeSelector": {"kubernetes.io/hostname": "management-0"},  # the others are broken by tests
         },

@@ -7,8 +7,12 @@ import json
 import threading
 
 import pytest
-from tests.e2e.manifests import fine_tune_job, gpu_cluster, shared_volume, training
+from tests.e2e.manifests import fine_tune_job, gpu_cluster, secret, shared_volume, training
 from tests.e2e.world import put_tiny_model
+
+from tunesmith_trainer.testing import conversations
+from tunesmith_trainer.testing_sources import COMMIT, Repository
+from tunesmith_trainer.testing_store import ServedStore
 
 
 def test_a_job_trains_on_a_local_node_and_publishes_its_adapter(namespace):
@@ -51,6 +55,33 @@ def test_two_pods_on_two_local_nodes_train_as_one_on_rows_that_were_fetched(name
     assert len(set(nodes)) == 2
     result = json.loads((storage / status["output"]["path"] / "result.json").read_text())
     assert result["worldSize"] == 2
+
+
+@pytest.mark.prove
+def test_a_gated_model_of_the_hub_learns_rows_out_of_a_store_and_no_key_is_seen(world, namespace, hub):
+    token, key = "hf-canary-of-the-hub", "canary-of-the-store"
+    files = {path.name: path.read_bytes() for path in world.tiny_model.iterdir() if path.is_file()}
+    hub.put("models/tests/tiny", Repository(files, token=token))
+    rows = "".join(json.dumps(row) + "\n" for row in conversations(16)).encode()
+    model = {"repo": "tests/tiny", "tokenSecretRef": {"name": "hub", "key": "token"}}
+    storage = namespace.with_storage()
+    namespace.apply(secret("hub", token=token), secret("store", accessKeyID="id", secretAccessKey=key))
+    with ServedStore("id", key, buckets=("rows",)) as store:
+        store.put("rows/train.jsonl", rows)
+        stored = {"endpoint": store.url, "bucket": "rows", "key": "train.jsonl"}
+        source = {"type": "S3", "s3": {**stored, "credentialsSecretRef": {"name": "store"}}}
+        namespace.apply(
+            fine_tune_job(model={"type": "HuggingFace", "huggingFace": model}, dataset={"training": source})
+        )
+        status = namespace.until_succeeded("job", seconds=600.0)
+    assert status["pinned"]["modelRevision"] == COMMIT
+    assert status["pinned"]["datasetSHA256"] == [hashlib.sha256(rows).hexdigest()]
+    weights = storage / "weights" / "tests--tiny" / COMMIT
+    assert (weights / "model.safetensors").read_bytes() == files["model.safetensors"]
+    assert (storage / status["output"]["path"] / "adapter_model.safetensors").is_file()
+    told = json.dumps([status, namespace.events(), *world.operator_log_tail().splitlines()])
+    assert token not in told
+    assert key not in told
 
 
 @pytest.mark.parametrize("deletion_policy", ["Delete", pytest.param("Retain", marks=pytest.mark.prove)])

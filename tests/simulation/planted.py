@@ -17,6 +17,7 @@ from tunesmith.cloud.accounts import Account
 from tunesmith.controllers import gpu_cluster as cluster_controller
 from tunesmith.controllers.reconciler import Reconciler
 from tunesmith.planning import (
+    absence,
     cluster_kubeconfig,
     cluster_purchase,
     giving_back,
@@ -49,12 +50,12 @@ def believes_only_its_own_delete() -> Any:
     """b: absence counts only when this very process has sent the DELETE, so a crash after it is never got over."""
     real = giving_back._absence_of_id
 
-    def absence(seen: Any, cluster_id: str, ending: Any) -> Any:
+    def absent(seen: Any, cluster_id: str, ending: Any) -> Any:
         if seen.memory.delete_sent is None:
             return giving_back._unproven(seen, ending, "no DELETE was sent")
         return real(seen, cluster_id, ending)
 
-    return patch.object(giving_back, "_absence_of_id", absence)
+    return patch.object(giving_back, "_absence_of_id", absent)
 
 
 def takes_another_objects_cluster() -> Any:
@@ -72,7 +73,7 @@ def believes_a_list_that_lags() -> Any:
     return _all(
         patch.object(Account, "_look_up_cluster", look_up),
         patch.object(giving_back, "is_absent_twice", lambda *_: True),
-        patch.object(gpu_cluster, "is_absent_twice", lambda *_: True),
+        patch.object(absence, "is_absent_twice", lambda *_: True),
     )
 
 

@@ -39,6 +39,16 @@ PEER_LOST = (
     "Broken pipe",
     "Timed out waiting",
 )
+# CUDA's own words for errors that come of the node, not of the program.
+GPU_BROKEN = (
+    "uncorrectable ECC error",
+    "uncorrectable NVLink error",
+    "no CUDA-capable device is detected",
+    "CUDA-capable device(s) is/are busy or unavailable",
+    "CUDA driver version is insufficient",
+    "system not yet initialized",
+    "hardware stack error",
+)
 MEMORY_REFUSED = ("can't allocate memory", "CUDA out of memory", "Cannot allocate memory")
 
 
@@ -64,6 +74,8 @@ def classified(error: BaseException) -> TrainerError:
         return error
     names = {kind.__name__ for kind in type(error).__mro__}
     text = f"{type(error).__name__}: {error}"
+    if isinstance(error, RuntimeError) and _says(text, GPU_BROKEN):
+        return TrainerError(ErrorClass.NO_GPUS, f"A GPU of this node, or its driver, is broken. {text}")
     if isinstance(error, MemoryError) or "OutOfMemoryError" in names or _says(text, MEMORY_REFUSED):
         return TrainerError(ErrorClass.OUT_OF_MEMORY, f"Out of memory. Halve the micro batch. {text}")
     if (isinstance(error, OSError) and error.errno in STORAGE_ERRORS) or _says(text, SAVE_FAILED):

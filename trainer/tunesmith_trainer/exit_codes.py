@@ -101,7 +101,7 @@ ENDINGS: tuple[Ending, ...] = (
         ExitCode.NO_GPUS,
         ErrorClass.NO_GPUS,
         Retry.INFRASTRUCTURE,
-        "The container was given GPUs and sees fewer: the node or its driver is broken.",
+        "The container was given GPUs and sees fewer, or one of them fails: the node or its driver is broken.",
     ),
     Ending(
         ExitCode.INFRASTRUCTURE,

@@ -30,6 +30,10 @@ POLL_SECONDS = 0.02
 PARTS = "parts"
 # Room for two: one on its way, and the next one being written.
 CHECKPOINTS_ON_STAGING = 2
+# A node whose disk is fuller than this throws its pods out, and the next one would be thrown out by the same save.
+KEPT_FREE = 0.15
+# So little of a disk brings no node over that border.
+NOTHING = 0.01
 
 
 class Part(Said):
@@ -84,7 +88,7 @@ class Keeper:
         self.last_step = 0
         self.seconds_waited = 0.0
         plan.staging.mkdir(parents=True, exist_ok=True)
-        self.staged = shutil.disk_usage(plan.staging).free > CHECKPOINTS_ON_STAGING * plan.needed_bytes
+        self.staged = has_room(plan.staging, CHECKPOINTS_ON_STAGING * plan.needed_bytes)
 
     def place(self, step: int) -> Path:
         """The directory `checkpoint-<step>` is to be written to. Waits for the one before.
@@ -211,6 +215,13 @@ class Keeper:
             time.sleep(POLL_SECONDS)
         said = [Part.model_validate_json((parts / name).read_bytes()) for name in sorted(wanted)]
         return {name: file for part in said for name, file in part.files.items()}
+
+
+def has_room(directory: Path, needed_bytes: int) -> bool:
+    """Whether the disk of a directory takes so much and the node still does not run short of it."""
+    disk = shutil.disk_usage(directory)
+    left = disk.free - needed_bytes
+    return left > 0 and (left >= KEPT_FREE * disk.total or needed_bytes <= NOTHING * disk.total)
 
 
 def _taken(queue: deque[Item]) -> Iterator[Item]:

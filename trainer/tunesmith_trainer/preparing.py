@@ -6,6 +6,7 @@ What it finds done it leaves alone, so that a preparation that was lost can simp
 from collections.abc import Callable
 from pathlib import Path
 
+from tunesmith_trainer.architecture_facts import facts_of
 from tunesmith_trainer.clean_up import clean_up
 from tunesmith_trainer.continuing import ensure_same_kind, ensure_whole
 from tunesmith_trainer.contract import PrepareConfiguration, PreparedSaid, TerminationMessage
@@ -105,6 +106,7 @@ def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, on_byt
             training=summary.format or "unknown",
             validation=(datasets.validation.summary.format or "unknown") if datasets.validation else None,
         ),
+        model_facts=facts_of(model_path),
     )
 
 

@@ -76,7 +76,7 @@ class Reporter:
         self.seconds[self._now.stage] = self.seconds.get(self._now.stage, 0.0) + now - self._stage_began
         self._stage_began = now
         self.doing = "Nothing"
-        self._say(at_once=True, stage=stage)
+        self._say(at_once=True, stage=stage, eta_seconds=None)  # it was that of the steps
 
     def plan(self, *, step: int, total_steps: int, dropped_rows: dict[str, int]) -> None:
         """What is to be done: steps in all, and steps already done by earlier attempts."""

@@ -29,6 +29,7 @@ from tunesmith_trainer.storage import (
 from tunesmith_trainer.weights import WEIGHTS, merge, numbers_of, settle_model
 
 RESULT = "result.json"
+UNPUBLISHED = ".tmp"
 ADAPTER = "adapter_model.safetensors"
 
 
@@ -71,8 +72,9 @@ def publish(
         TrainerError: superseded, when a newer attempt exists; infrastructure, when what was written reads differently.
     """
     path = Path(configuration.storage.output_path)
-    partial = path.with_name(path.name + ".tmp")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = path.with_name(path.name + UNPUBLISHED)
+    attempt.ensure_newest()
+    forget_unpublished(configuration)
     partial.mkdir(parents=True)
     for file in sorted(checkpoint.iterdir()):
         if any(file.match(pattern) for pattern in WEIGHTS):
@@ -120,6 +122,19 @@ def found(configuration: Configuration) -> tuple[Published | None, list[str]]:
         why = published if isinstance(published, str) else "it was made under another configuration"
         damaged.append(f"The result in '{path}' does not count: {why}.")
     return None, damaged
+
+
+def forget_unpublished(configuration: Configuration) -> None:
+    """Removes what this attempt and earlier ones were putting together when they ended: whole models, perhaps.
+
+    One that lives on all the same was superseded, and may not publish.
+    """
+    storage = configuration.storage
+    pattern = storage.published_paths_pattern()
+    for path in Path(storage.output_path).parent.glob(f"*{UNPUBLISHED}"):
+        match = pattern.fullmatch(path.name.removesuffix(UNPUBLISHED))
+        if match is not None and int(match[1]) <= storage.attempt:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def opened(path: Path) -> Published | str:

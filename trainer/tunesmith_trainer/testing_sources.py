@@ -240,6 +240,12 @@ class ServedHub(Served):
         }
         self.content = ServedFiles(blobs)
 
+    def put(self, key: str, repository: Repository) -> None:
+        """One repository more, as if somebody had just made it."""
+        blobs = {f"/{hashlib.sha256(body).hexdigest()}": body for body in repository.files.values()}
+        self.content.files.update(blobs)
+        self.repositories = {**self.repositories, key: repository}
+
     def __enter__(self) -> "ServedHub":
         self.content.__enter__()
         super().__enter__()

@@ -45,8 +45,7 @@ class _Plan(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            error.exit_code = NotUnderstoodError.exit_code
-            raise
+            raise NotUnderstoodError(error.format_message(), ctx=error.ctx) from None
 
 
 @click.command(cls=_Plan)

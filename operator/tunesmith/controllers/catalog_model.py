@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunesmith.catalog.loader import bundled
-from tunesmith.controllers.controller import Key
+from tunesmith.controllers.controller import Key, key_of
 from tunesmith.controllers.ports import Ports
 from tunesmith.planning.catalog_model import ModelObservation, decide, rows_to_apply
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
-from tunesmith.planning.model_row import names_model
+from tunesmith.planning.model_row import stored_job_names
 from tunesmith.resources.catalog_model import CatalogModel, CatalogModelStatus
-from tunesmith.resources.fine_tune_job import FineTuneJob
-from tunesmith.resources.parsing import parse
 
 Raw = Mapping[str, Any]
 CATALOG = "Catalog"
@@ -44,10 +42,9 @@ class CatalogModelController:
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
         """Jobs of this model."""
-        for listed in self._ports.cache.list("FineTuneJob"):
-            job = parse(listed)
-            if isinstance(job, FineTuneJob) and names_model(job, raw):
-                yield Key("FineTuneJob", job.namespace, job.name)
+        for job in self._ports.cache.list("FineTuneJob"):
+            if stored_job_names(job, raw):
+                yield key_of(job)
 
     def forget(self, key: Key) -> None:
         """Nothing is remembered of a row."""

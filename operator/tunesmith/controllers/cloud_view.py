@@ -20,8 +20,8 @@ from tunesmith.controllers.ports import Ports
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import SECRET
 from tunesmith.planning.audited import intent_of, usd_per_hour
+from tunesmith.planning.bought import NoCredential
 from tunesmith.planning.circumstances import Unknown
-from tunesmith.planning.cluster_observation import NoCredential
 from tunesmith.planning.decision import Action, ErrorClass, Failure
 from tunesmith.planning.name_book import KeepName, RecordName
 from tunesmith.planning.neighbours import needed_secrets

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
+from tunesmith.controllers.cloud_view import CloudView, Eyes
 from tunesmith.controllers.controller import Key, pool_key
 from tunesmith.controllers.fine_tune_job import jobs_on_cluster
 from tunesmith.controllers.ports import Ports
-from tunesmith.controllers.usage_log import write_usage
+from tunesmith.controllers.purchasing import Purchasing
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CLAIM, FINE_TUNE_JOB, NAMESPACE, SECRET, SHARED_VOLUME, STORAGE_CLASS, VOLUME
 from tunesmith.planning.actions import RemoteCluster
@@ -47,8 +47,6 @@ from tunesmith.planning.neighbours import (
     waiting_jobs,
     wanting_jobs,
 )
-from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
-from tunesmith.planning.usage import RecordUsage
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.parsing import parse
@@ -67,13 +65,13 @@ class GPUClusterController:
     def __init__(self, ports: Ports, clouds: CloudView) -> None:
         self._ports = ports
         self._clouds = clouds
-        self._memories = PurchaseMemories()
+        self._purchasing = Purchasing(ports, clouds)
         self._kubeconfigs: dict[str, KubeconfigFacts] = {}
 
     async def observe(self, key: Key, raw: Raw, around: Circumstances) -> ClusterObservation:
         """The resource, the provider, the neighbours, the Secret, and the inside of the bought cluster."""
         resource = _typed(raw)
-        eyes = await self._eyes(resource)
+        eyes = await self._purchasing.eyes(resource)
         secret = await self._secret(resource, around)
         remote = RemoteCluster(key.namespace, key.name)
         nodes, inside, uid = await self._inside(remote, resource, secret, around)
@@ -83,7 +81,7 @@ class GPUClusterController:
             resource=resource,
             credential=eyes.credential,
             provider=eyes.view,
-            memory=self._remembered(key, resource, eyes, around),
+            memory=self._purchasing.remembered(key, resource, resource.status.cluster_id, eyes, around),
             volume=await self._volume(resource),
             other_claims=other_claims(
                 self._ports.cache.list("GPUCluster"),
@@ -116,13 +114,7 @@ class GPUClusterController:
 
     async def act(self, seen: ClusterObservation, action: Action) -> object:
         """One request to the provider, or one line of the audit log."""
-        if isinstance(action, RecordUsage):
-            write_usage(action, self._ports.clock.now())
-            return None
-        key = Key(self.kind, seen.resource.metadata.namespace or "", seen.resource.metadata.name)
-        eyes = await self._eyes(seen.resource)
-        remembered = Remembered(self._memories, key, seen.resource.metadata.uid)
-        return await carry_out(self._clouds, eyes, seen.credential, remembered, action)
+        return await self._purchasing.act(seen, action)
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
         """The volume that it names, its pool, and the jobs that run or wait on it."""
@@ -136,26 +128,7 @@ class GPUClusterController:
 
     def forget(self, key: Key) -> None:
         """The resource is gone: drop its memory."""
-        self._memories.drop(key)
-
-    async def _eyes(self, resource: GPUCluster) -> Eyes:
-        spec = resource.spec
-        return await self._clouds.eyes(resource.metadata.namespace or "", spec.credentials_ref, spec.project_id)
-
-    def _remembered(self, key: Key, resource: GPUCluster, eyes: Eyes, around: Circumstances) -> PurchaseMemory:
-        written = resource.status.create_intent
-        intent = None
-        if written is not None:
-            intent = Intent(written.name or "", written.nonce or "", written.started_time or around.now)
-        memory = after_looking(
-            self._memories.get(key, around.monotonic),
-            eyes.view,
-            bought_id=resource.status.cluster_id,
-            intent=intent,
-            around=around,
-        )
-        self._memories.keep(key, memory)
-        return memory
+        self._purchasing.forget(key)
 
     async def _volume(self, resource: GPUCluster) -> NamedVolume | None:
         """The volume that it names. While an order is intended, as it stands now: the election may be taken back."""

@@ -13,7 +13,7 @@ from tunesmith.controllers.controller import Key, key_of
 from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.wakes import woken_by
 from tunesmith.kube.cache import Cache
-from tunesmith.kube.kinds import OWN_KINDS
+from tunesmith.kube.kinds import FINE_TUNE_JOB, OWN_KINDS
 from tunesmith.planning.actions import RemoteCluster
 
 Raw = Mapping[str, Any]
@@ -65,6 +65,20 @@ class Intake:
         self.wake(key_of(raw))
         for key in self._wakes.get(str(raw["kind"]), _nobody)(raw):
             self.wake(key)
+
+    def begin(self, raws: Iterable[Raw]) -> None:
+        """Ask for a pass over all resources, after a start, in this order.
+
+        Who depends on one of them is among them. Only pools are not, and it is by their jobs that they are known. To
+        ask every resource who depends on it would take a time that grows with the square of their number, while
+        nobody renews the lease.
+        """
+        raws = tuple(raws)
+        for raw in raws:
+            self.wake(key_of(raw))
+        for raw in raws:
+            if raw["kind"] == FINE_TUNE_JOB.kind:
+                self.look_at(raw)
 
     def child_changed(self, where: RemoteCluster | None, raw: Raw) -> None:
         """An object that is not a resource of ours has changed, here or in a bought cluster."""

@@ -247,6 +247,7 @@ def _is_news(said: Progress, before: Progress | None) -> bool:
 
 
 def _with_what_was_known(said: Progress, before: Progress) -> Progress:
-    """A line says what is new; what it leaves out still holds."""
-    missing = {name: getattr(before, name) for name in Progress.model_fields if getattr(said, name) is None}
+    """A line says what is new; what it leaves out still holds, but for what a stage or a moment ends."""
+    lasting = Progress.model_fields.keys() - {"eta_seconds", "message"}
+    missing = {name: getattr(before, name) for name in lasting if getattr(said, name) is None}
     return said.model_copy(update=missing)

@@ -98,8 +98,7 @@ class Runtime:
         for kind in OWN_KINDS:
             listing = await self._kube.list(kind)
             self._cache.replace(kind.kind, listing.items, listing.resource_version)
-        for raw in sorted(self._own(), key=_urgency):
-            self._intake.look_at(raw)
+        self._intake.begin(sorted(self._own(), key=_urgency))
         for key in self._first_keys:
             self._intake.wake(key)
         self._reflectors = [

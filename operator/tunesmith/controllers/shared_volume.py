@@ -6,19 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, Remembered, carry_out
+from tunesmith.controllers.cloud_view import CloudView
 from tunesmith.controllers.controller import Key
 from tunesmith.controllers.ports import Ports
-from tunesmith.controllers.usage_log import write_usage
+from tunesmith.controllers.purchasing import Purchasing
 from tunesmith.controllers.volume_usage import VolumeUsages
 from tunesmith.kube.kinds import GPU_CLUSTER
 from tunesmith.planning.adoption_target import held_volume
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
 from tunesmith.planning.neighbours import naming_clusters, other_claims, storing_jobs
-from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.shared_volume import decide
-from tunesmith.planning.usage import RecordUsage
 from tunesmith.planning.volume_observation import NamingCluster, VolumeObservation
 from tunesmith.resources.parsing import parse
 from tunesmith.resources.shared_volume import SharedVolume, SharedVolumeStatus
@@ -34,19 +32,19 @@ class SharedVolumeController:
     def __init__(self, ports: Ports, clouds: CloudView) -> None:
         self._ports = ports
         self._clouds = clouds
-        self._memories = PurchaseMemories()
+        self._purchasing = Purchasing(ports, clouds)
         self._usages = VolumeUsages(ports)
 
     async def observe(self, key: Key, raw: Raw, around: Circumstances) -> VolumeObservation:
         """The resource, the provider, and the clusters that name it."""
         resource = _typed(raw)
-        eyes = await self._eyes(resource)
+        eyes = await self._purchasing.eyes(resource)
         return VolumeObservation(
             around=around,
             resource=resource,
             credential=eyes.credential,
             provider=eyes.view,
-            memory=self._remembered(key, resource, eyes, around),
+            memory=self._purchasing.remembered(key, resource, resource.status.volume_id, eyes, around),
             clusters=await self._clusters(key, resource),
             jobs=storing_jobs(self._ports.cache.list("FineTuneJob", key.namespace), key.name),
             usage=await self._usages.of(key, resource),
@@ -70,13 +68,7 @@ class SharedVolumeController:
 
     async def act(self, seen: VolumeObservation, action: Action) -> object:
         """One request to the provider, or one line of the audit log."""
-        if isinstance(action, RecordUsage):
-            write_usage(action, self._ports.clock.now())
-            return None
-        key = Key(self.kind, seen.resource.metadata.namespace or "", seen.resource.metadata.name)
-        eyes = await self._eyes(seen.resource)
-        remembered = Remembered(self._memories, key, seen.resource.metadata.uid)
-        return await carry_out(self._clouds, eyes, seen.credential, remembered, action)
+        return await self._purchasing.act(seen, action)
 
     def wakes(self, raw: Raw) -> Iterable[Key]:
         """The clusters that name it: they wait for its election, its id, or its end."""
@@ -87,27 +79,8 @@ class SharedVolumeController:
 
     def forget(self, key: Key) -> None:
         """The resource is gone: drop its memory."""
-        self._memories.drop(key)
+        self._purchasing.forget(key)
         self._usages.forget(key)
-
-    async def _eyes(self, resource: SharedVolume) -> Eyes:
-        spec = resource.spec
-        return await self._clouds.eyes(resource.metadata.namespace or "", spec.credentials_ref, spec.project_id)
-
-    def _remembered(self, key: Key, resource: SharedVolume, eyes: Eyes, around: Circumstances) -> PurchaseMemory:
-        written = resource.status.create_intent
-        intent = None
-        if written is not None:
-            intent = Intent(written.name or "", written.nonce or "", written.started_time or around.now)
-        memory = after_looking(
-            self._memories.get(key, around.monotonic),
-            eyes.view,
-            bought_id=resource.status.volume_id,
-            intent=intent,
-            around=around,
-        )
-        self._memories.keep(key, memory)
-        return memory
 
     async def _clusters(self, key: Key, resource: SharedVolume) -> tuple[NamingCluster, ...]:
         """The clusters that name it. While nobody is elected, as they stand now: the cache may lag behind an intent."""

@@ -9,17 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tunesmith.planning.adoption_target import adoptable_clusters
+from tunesmith.planning.adoption_questions import (
+    in_the_way,
+    marked_for_another,
+    not_asked_for_by_id,
+    not_the_only_one,
+    owned_by_another,
+    wished,
+)
+from tunesmith.planning.bought import quietly, stalled, working
 from tunesmith.planning.claims import owner_elsewhere, why_owned
 from tunesmith.planning.cluster_drift import Difference, differences
-from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_purchase import record
 from tunesmith.planning.cluster_status import without_what_is_gone
 from tunesmith.planning.decision import Decision, first_answer
 from tunesmith.planning.incarnation import kubeconfig_left
 from tunesmith.planning.provider import Credential, ProviderCluster
-from tunesmith.planning.purchase import LookAtProvider
-from tunesmith.planning.taken_over import adoption_news, not_to_be_adopted
+from tunesmith.planning.taken_over import adoption_news
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.reasons import Reason
@@ -48,56 +55,16 @@ def adopts(seen: ClusterObservation) -> ClusterDecision | None:
     )
 
 
-def not_asked_for_by_id(seen: ClusterObservation) -> ClusterDecision | None:
-    """Lists may lag, so an id that they lack is asked for by itself before it is called missing."""
-    cluster_id = None if seen.spec.adopt is None else seen.spec.adopt.cluster_id
-    if cluster_id is None or seen.provider.cluster(cluster_id) or cluster_id in seen.provider.not_found:
-        return None
-    look = LookAtProvider(seen.memory.first_seen, cluster_id=cluster_id)
-    failed = seen.around.failure_of(look)
-    if failed is None:
-        return quietly(seen, look)
-    message = f"{failed.failure.message} Cluster '{cluster_id}' is asked for again."
-    return working(seen, Reason.PROVIDER_UNREACHABLE, message, look)
-
-
 def nothing_to_adopt(seen: ClusterObservation) -> ClusterDecision | None:
     """It is not there, or not for these eyes; nothing is bought in its place."""
-    if adoptable_clusters(seen.resource, seen.provider):
+    if seen.adoptable:
         return None
     message = (
-        f"The API key shows no living cluster {_named(seen)}{_project(seen)}. It is taken over when it shows; nothing "
+        f"The API key shows no living cluster {wished(seen)}{_project(seen)}. It is taken over when it shows; nothing "
         "is bought in its place. Compare `spec.adopt` with what the provider has, and give the credential and "
         "`spec.projectID` that it belongs to. `spec.adopt` cannot be changed: if it is wrong, make the resource again."
     )
-    return _in_the_way(seen, Reason.NOTHING_TO_ADOPT, message)
-
-
-def not_the_only_one(seen: ClusterObservation) -> ClusterDecision | None:
-    """provider: names are not unique."""
-    found = adoptable_clusters(seen.resource, seen.provider)
-    if len(found) < 2:
-        return None
-    ids = ", ".join(f"'{each.id}'" for each in found)
-    message = f"The provider has {len(found)} clusters {_named(seen)}: {ids}. Make the resource again with the "
-    return _in_the_way(seen, Reason.ADOPTION_AMBIGUOUS, f"{message}`spec.adopt.clusterID` of the one that is meant.")
-
-
-def owned_by_another(seen: ClusterObservation) -> ClusterDecision | None:
-    """Of competing claims one owns; the others wait, without an id, a kubeconfig or a cost of it."""
-    owner, cluster = owner_elsewhere(seen), _target(seen)
-    if owner is None:
-        return None
-    return _in_the_way(seen, Reason.ALREADY_OWNED, why_owned(owner, "GPUCluster", f"Cluster '{cluster.id}'"))
-
-
-def marked_for_another(seen: ClusterObservation) -> ClusterDecision | None:
-    """A name that some Tunesmith gave says for whom it was bought."""
-    cluster = _target(seen)
-    why = not_to_be_adopted(cluster.parsed_name, seen.name, seen.spec, seen.around.installation)
-    if why is None:
-        return None
-    return _in_the_way(seen, Reason.ADOPTION_REFUSED, f"Cluster '{cluster.name}' ({cluster.id}) {why}")
+    return in_the_way(seen, Reason.NOTHING_TO_ADOPT, message)
 
 
 def of_another_project(seen: ClusterObservation) -> ClusterDecision | None:
@@ -176,7 +143,7 @@ def _without_the_claim(seen: ClusterObservation) -> GPUClusterStatus:
 
 def _target(seen: ClusterObservation) -> ProviderCluster:
     """The one cluster that is meant; asked only after `not_the_only_one`."""
-    return adoptable_clusters(seen.resource, seen.provider)[0]
+    return seen.adoptable[0]
 
 
 def _differences(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Difference]:
@@ -192,18 +159,7 @@ def _mismatch(seen: ClusterObservation, cluster: ProviderCluster, found: tuple[D
     named = "; ".join(map(str, found))
     message = f"Cluster '{cluster.name}' ({cluster.id}) is not as the spec says: {named}. It is not touched. Correct "
     message += "the fields or leave them out; what cannot be changed needs the resource made again."
-    return _in_the_way(seen, Reason.ADOPTION_MISMATCH, message)
-
-
-def _in_the_way(seen: ClusterObservation, reason: Reason, message: str) -> ClusterDecision:
-    return stalled(seen, reason, message, verdicts={"Provisioned": Verdict(False, reason, message)})
-
-
-def _named(seen: ClusterObservation) -> str:
-    adopt = seen.spec.adopt
-    if adopt is not None and adopt.cluster_id is not None:
-        return f"with the id '{adopt.cluster_id}'"
-    return f"of the name '{adopt.cluster_name if adopt is not None else ''}'"
+    return in_the_way(seen, Reason.ADOPTION_MISMATCH, message)
 
 
 def _project(seen: ClusterObservation) -> str:

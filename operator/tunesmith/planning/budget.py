@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from tunesmith.planning.accounting import account_of
+from tunesmith.planning.bought import stalled
 from tunesmith.planning.circumstances import Installation
-from tunesmith.planning.cluster_observation import ClusterObservation, stalled
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.money import SECONDS_PER_HOUR, cents, seconds_between
 from tunesmith.planning.ownership import is_paused

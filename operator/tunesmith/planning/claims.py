@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from tunesmith.planning.adoption_target import held_cluster, held_volume
-from tunesmith.planning.cluster_observation import ClusterObservation
+from tunesmith.planning.bought import BoughtObservation, BoughtStatus
 from tunesmith.planning.naming import ProviderName, parse_provider_name
 from tunesmith.planning.ownership import Claim, owner_among
-from tunesmith.planning.volume_observation import VolumeObservation
 
 
-def owner_elsewhere(seen: ClusterObservation) -> Claim | None:
-    """The other GPUCluster that owns what this one holds or would take over; None: nobody else does."""
-    held = held_cluster(seen.resource, seen.provider)
-    bought = held is not None and _is_own(held.name, seen.name)
-    return owner_among(seen.other_claims, seen.resource.metadata, bought=bought)
-
-
-def volume_owner_elsewhere(seen: VolumeObservation) -> Claim | None:
-    """The other SharedVolume that owns what this one holds or would take over; None: nobody else does."""
-    held = held_volume(seen.resource, seen.provider)
+def owner_elsewhere(seen: BoughtObservation[BoughtStatus]) -> Claim | None:
+    """The other resource that owns what this one holds or would take over; None: nobody else does."""
+    held = seen.held
     bought = held is not None and _is_own(held.name, seen.name)
     return owner_among(seen.other_claims, seen.resource.metadata, bought=bought)
 

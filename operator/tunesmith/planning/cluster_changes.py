@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from math import inf
 
-from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
+from tunesmith.planning.bought import quietly, stalled, working
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_order import add_on_orders, components_order
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.bought import stalled, working
 from tunesmith.planning.circumstances import NotYet, Unknown
-from tunesmith.planning.claims import owner_elsewhere
-from tunesmith.planning.cluster_account import last_record
-from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
-from tunesmith.planning.cluster_purchase import hold_credential
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import as_seen, standing
-from tunesmith.planning.credential_secret import GONE_AGAIN_SECONDS, left_behind
-from tunesmith.planning.decision import Action, Decision, EventNote, EventType, first_answer
-from tunesmith.planning.giving_back import Ending, give_back, target_of
+from tunesmith.planning.decision import Decision, EventNote, EventType, first_answer
+from tunesmith.planning.giving_back import Ending, give_back
 from tunesmith.planning.incarnation import after_absence
-from tunesmith.planning.name_book import KeepName, Kept, keeping
+from tunesmith.planning.letting_go import (
+    abandoned,
+    let_go,
+    never_adopted,
+    not_ours_to_hold,
+    only_watched,
+    owned_by_another,
+    restored_and_undecided,
+)
+from tunesmith.planning.name_book import Kept, keeping
 from tunesmith.planning.ownership import (
-    ABANDON_ANNOTATION,
-    FINALIZER,
     PROTECTION_ANNOTATION,
     is_protected,
-    was_restored,
     way_out_of,
-    without_finalizer,
 )
 from tunesmith.planning.provider import named_things
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
-from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
+from tunesmith.resources.purchase import DeletionPolicy
 from tunesmith.resources.reasons import Reason
 
 ClusterDecision = Decision[GPUClusterStatus]
@@ -53,11 +54,6 @@ def being_deleted(seen: ClusterObservation) -> ClusterDecision | None:
     )
 
 
-def not_ours_to_hold(seen: ClusterObservation) -> ClusterDecision | None:
-    """Without our finalizer others decide when the object goes; nothing was ever bought for it."""
-    return None if FINALIZER in seen.resource.metadata.finalizers else quietly(seen)
-
-
 def protected(seen: ClusterObservation) -> ClusterDecision | None:
     """The user asked to be asked twice."""
     if not is_protected(seen.resource.metadata):
@@ -65,19 +61,6 @@ def protected(seen: ClusterObservation) -> ClusterDecision | None:
     message = f"The resource was deleted, but its annotation '{PROTECTION_ANNOTATION}' keeps what it has bought, which "
     message += "bills. Remove the annotation to give it back."
     return stalled(seen, Reason.DELETION_PROTECTED, message, status=_as_it_stands(seen), verdicts=_facts(seen))
-
-
-def abandoned(seen: ClusterObservation) -> ClusterDecision | None:
-    """The user lets the resource go although the provider does not answer; it must name what may still bill.
-
-    An annotation that names something else is no wish about this resource: what can be given back is given back.
-    """
-    target = target_of(seen)
-    if target is None or seen.resource.metadata.annotations.get(ABANDON_ANNOTATION) != target:
-        return None
-    message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
-    note = EventNote(EventType.WARNING, Reason.ABANDONED, message)
-    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.ABANDONED, seen.around.installation))
 
 
 def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
@@ -98,33 +81,6 @@ def kept_by_jobs(seen: ClusterObservation) -> ClusterDecision | None:
     return working(seen, Reason.JOBS_SAVING, message, status=_as_it_stands(seen), verdicts=_facts(seen), again=again)
 
 
-def owned_by_another(seen: ClusterObservation) -> ClusterDecision | None:
-    """An older claimant owns the cluster: this resource can go at once and touches nothing."""
-    return None if owner_elsewhere(seen) is None else let_go(seen)
-
-
-def never_adopted(seen: ClusterObservation) -> ClusterDecision | None:
-    """What `spec.adopt` names was not taken over, and nothing was bought: there is nothing to let go of."""
-    nothing = seen.status.cluster_id is None and seen.intent is None
-    return let_go(seen) if seen.spec.adopt is not None and nothing else None
-
-
-def only_watched(seen: ClusterObservation) -> ClusterDecision | None:
-    """`managementPolicy: Observe` never deletes: the resource goes at once, the cluster stays as it is."""
-    if seen.may_change:
-        return None
-    message = f"Cluster '{seen.status.provider_name}' ({seen.status.cluster_id}) was only watched and stays as it is."
-    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
-    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
-
-
-def restored_and_undecided(seen: ClusterObservation) -> ClusterDecision | None:
-    """An object that a backup brought here has bought nothing itself while nobody said that it may take over."""
-    if not was_restored(seen.resource.metadata, seen.name) or seen.spec.adoption_policy is not AdoptionPolicy.ASK:
-        return None
-    return let_go(seen)
-
-
 def retained(seen: ClusterObservation) -> ClusterDecision | None:
     """The user keeps the cluster and takes its bill on himself."""
     if seen.spec.deletion_policy is not DeletionPolicy.RETAIN or seen.status.cluster_id is None:
@@ -139,17 +95,6 @@ def retained(seen: ClusterObservation) -> ClusterDecision | None:
 def given_back(seen: ClusterObservation) -> ClusterDecision:
     """DELETE once, watched; the resource goes when absence was seen twice."""
     return give_back(seen, _ending(seen))
-
-
-def let_go(seen: ClusterObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> ClusterDecision:
-    """Write what it came to and what is kept, then take our finalizers away. The Secret goes with its owner."""
-    if seen.secret_use.goes_last:
-        return quietly(seen, again=GONE_AGAIN_SECONDS)
-    actions: list[Action] = [*last_record(seen), *keep, *left_behind(seen.secret_use)]
-    if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
-        actions.append(hold_credential(seen, present=False))
-    finalizers = SetMetadata(finalizers=without_finalizer(seen.resource.metadata))
-    return Decision(status=seen.status, actions=(*actions, finalizers), events=events)
 
 
 def _ending(seen: ClusterObservation) -> Ending:

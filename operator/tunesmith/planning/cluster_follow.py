@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tunesmith.planning.bought import stalled, working
 from tunesmith.planning.circumstances import Unknown
-from tunesmith.planning.cluster_observation import ClusterObservation, stalled, working
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import as_seen, counted, is_being_built, ready_nodes, standing
 from tunesmith.planning.cluster_tests import tests_failed_as_asked
 from tunesmith.planning.deadlines import Stage, allowed_seconds, latest, seconds_left, stage_of

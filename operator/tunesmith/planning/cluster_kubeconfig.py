@@ -10,6 +10,7 @@ import base64
 from typing import Any
 
 from tunesmith.planning.actions import ApplyObject
+from tunesmith.planning.bought import quietly, stalled, working
 from tunesmith.planning.circumstances import NotYet, OtherCluster, Refused, Rejected, Unknown
 from tunesmith.planning.cluster_follow import holds_since, since_in_words, usable_from
 from tunesmith.planning.cluster_kubeconfig_facts import (
@@ -20,7 +21,7 @@ from tunesmith.planning.cluster_kubeconfig_facts import (
     kept_kubeconfig,
     not_given,
 )
-from tunesmith.planning.cluster_observation import ClusterObservation, StoredSecret, quietly, stalled, working
+from tunesmith.planning.cluster_observation import ClusterObservation, StoredSecret
 from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
 from tunesmith.planning.deadlines import Stage, allowed_seconds, latest, seconds_left
 from tunesmith.planning.decision import Decision

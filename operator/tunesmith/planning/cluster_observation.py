@@ -1,45 +1,32 @@
-"""Everything that a decision about one GPUCluster needs, as typed facts; and how such a decision is told."""
+"""Everything that a decision about one GPUCluster needs, as typed facts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import ClassVar
 
 from tunesmith.planning.actions import RemoteCluster
-from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
+from tunesmith.planning.adoption_target import Held, adoptable_clusters, held_cluster
+from tunesmith.planning.bought import BoughtObservation
+from tunesmith.planning.circumstances import Known, NotYet, Unknown
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit, fit, next_choice, present_choice, unfit
-from tunesmith.planning.credential_secret import SecretUse
-from tunesmith.planning.decision import Action, Decision, EventNote
 from tunesmith.planning.kube_facts import NodeFact, PodFact
-from tunesmith.planning.naming import ProviderName
-from tunesmith.planning.ownership import Claim, annotated_name, own_name
 from tunesmith.planning.provider import (
     GPUS_PER_NODE,
-    Credential,
     Phase,
     ProviderCluster,
     ProviderNode,
-    ProviderView,
     Remediation,
 )
-from tunesmith.planning.purchase import Intent, PurchaseMemory
-from tunesmith.planning.verdict import Standing, Summary, Verdict, told
+from tunesmith.planning.purchase import LookAtProvider
+from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster import CONDITIONS, GPUCluster, GPUClusterSpec
 from tunesmith.resources.gpu_cluster_parts import BillingType
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
-from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
-
-
-@dataclass(frozen=True)
-class NoCredential:
-    """There is no API key to ask the provider with, and why."""
-
-    reason: str
-    message: str
-
 
 REFUSALS = frozenset(
     {
@@ -134,17 +121,26 @@ class InsideFacts:
 NOT_LOOKED = NotYet("nobody has looked yet")
 
 
+_NOTHING = "Nothing is bought yet."
+_NOT_BOUGHT = {
+    "KubeconfigAvailable": Verdict(False, Reason.NOT_BOUGHT, _NOTHING),
+    "NodesHealthy": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
+    "AcceptanceTested": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
+    "Drifted": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
+    "Idle": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
+}
+
+
 @dataclass(frozen=True)
-class ClusterObservation:
+class ClusterObservation(BoughtObservation[GPUClusterStatus]):
     """One GPUCluster and the world round it."""
 
-    around: Circumstances
+    word: ClassVar = "cluster"
+    conditions: ClassVar = CONDITIONS
+    not_bought: ClassVar = _NOT_BOUGHT
+
     resource: GPUCluster
-    credential: Credential | NoCredential | Unknown
-    provider: ProviderView
-    memory: PurchaseMemory
     volume: NamedVolume | None = None
-    other_claims: tuple[Claim, ...] = ()
     jobs: tuple[JobUse, ...] = ()
     wanting_jobs: Known[frozenset[str]] | Unknown = NOT_LOOKED
     """Names of jobs on this cluster that have not ended, in any stage, and could go on by themselves."""
@@ -152,10 +148,6 @@ class ClusterObservation:
     """Those that say that they wait for the released cluster, and would fit on it."""
     gpu_pods: Known[frozenset[str]] | Unknown = NOT_LOOKED
     """Pods inside the bought cluster that use GPUs or ask for them, as `namespace/name`; whoever made them."""
-    credential_secret_held: bool = False
-    credential_shared: bool = False
-    secrets_of_others: frozenset[str] = frozenset()
-    secrets_of_leaving: frozenset[str] = frozenset()
     kubeconfig_secret: Known[StoredSecret | None] | Unknown = NOT_LOOKED
     inside: Known[InsideFacts] | Unknown = NOT_LOOKED
     nodes: Known[tuple[NodeFact, ...]] | Unknown = NOT_LOOKED
@@ -176,27 +168,41 @@ class ClusterObservation:
         return self.resource.status
 
     @property
-    def name(self) -> ProviderName:
-        """The name of the present incarnation at the provider."""
-        first = own_name("GPUCluster", self.resource.metadata, self.around.installation, 1)
-        annotated = annotated_name(self.resource.metadata, first)
-        believed = annotated.incarnation if annotated is not None and annotated.is_same_object(first) else 1
-        incarnation = max(self.status.incarnation or 1, believed)
-        return own_name("GPUCluster", self.resource.metadata, self.around.installation, incarnation)
-
-    @property
     def here(self) -> RemoteCluster:
         """The bought cluster, as actions name it."""
         return RemoteCluster(self.resource.metadata.namespace or "", self.resource.metadata.name)
 
+    def id_in(self, status: GPUClusterStatus) -> str | None:
+        """The provider's id of the cluster that this status speaks of."""
+        return status.cluster_id
+
     @property
-    def intent(self) -> Intent | None:
-        """The open intent, as the protocol reads it."""
-        written = self.status.create_intent
-        if written is None:
-            return None
-        started = written.started_time or self.around.now  # without a time it is as young as can be
-        return Intent(name=written.name or str(self.name), nonce=written.nonce or "", started=started)
+    def wished_id(self) -> str | None:
+        """`spec.adopt.clusterID`."""
+        return None if self.spec.adopt is None else self.spec.adopt.cluster_id
+
+    @property
+    def wished_name(self) -> str | None:
+        """`spec.adopt.clusterName`."""
+        return None if self.spec.adopt is None else self.spec.adopt.cluster_name
+
+    @property
+    def held(self) -> Held | None:
+        """The cluster that this resource holds, or would take over."""
+        return held_cluster(self.resource, self.provider)
+
+    @property
+    def adoptable(self) -> tuple[ProviderCluster, ...]:
+        """The living clusters that `spec.adopt` names."""
+        return adoptable_clusters(self.resource, self.provider)
+
+    def shown(self, thing_id: str) -> ProviderCluster | None:
+        """The cluster with this id, when the provider's lists show it."""
+        return self.provider.cluster(thing_id)
+
+    def look(self, not_before: float, thing_id: str | None) -> LookAtProvider:
+        """A look for the cluster with this id."""
+        return LookAtProvider(not_before, cluster_id=thing_id)
 
     @property
     def bought(self) -> ProviderCluster | None:
@@ -255,28 +261,6 @@ class ClusterObservation:
         return {name: tuple(jobs) for name, jobs in found.items()}
 
     @property
-    def may_change(self) -> bool:
-        """Whether anything may be changed at the provider or in the bought cluster; 'Observe' only watches."""
-        return self.spec.management_policy is ManagementPolicy.MANAGE
-
-    @property
-    def secret_use(self) -> SecretUse:
-        """The credential's Secret, and whether one that was named before is still needed."""
-        reference, status, credential = self.spec.credentials_ref, self.status, self.credential
-        nothing = status.cluster_id is None and status.create_intent is None
-        fingerprint = credential.fingerprint if isinstance(credential, Credential) else None
-        shown = self.bought is not None and fingerprint == status.credential_fingerprint
-        return SecretUse(
-            namespace=self.resource.metadata.namespace or "",
-            wanted=None if reference is None else reference.name,
-            wanted_is_held=self.credential_secret_held,
-            recorded=status.credentials_secret_name,
-            old_is_free=nothing or shown,
-            needed_by_others=self.secrets_of_others,
-            named_by_leaving=self.secrets_of_leaving,
-        )
-
-    @property
     def choice(self) -> ClusterChoice:
         """Where and what: as it was bought, else as the intent says, else as it is tried next."""
         following = next_choice(self.fit_choices, self.status.out_of_stock)
@@ -324,96 +308,3 @@ class ClusterObservation:
     def secret_name(self) -> str:
         """Where the kubeconfig goes."""
         return self.spec.kubeconfig_secret_name or f"{self.resource.metadata.name}-kubeconfig"
-
-
-def working(
-    seen: ClusterObservation,
-    reason: str,
-    message: str,
-    *actions: Action,
-    status: GPUClusterStatus | None = None,
-    verdicts: Mapping[str, Verdict] | None = None,
-    events: tuple[EventNote, ...] = (),
-    again: float | None = None,
-) -> Decision[GPUClusterStatus]:
-    """It goes on by itself: not Ready, Reconciling."""
-    decision = _told(seen, Summary(Standing.WORKING, reason, message), status, verdicts)
-    return replace(decision, actions=actions, events=events, look_again_seconds=again)
-
-
-def stalled(
-    seen: ClusterObservation,
-    reason: str,
-    message: str,
-    *actions: Action,
-    status: GPUClusterStatus | None = None,
-    verdicts: Mapping[str, Verdict] | None = None,
-    events: tuple[EventNote, ...] = (),
-    again: float | None = None,
-) -> Decision[GPUClusterStatus]:
-    """Somebody must do something: not Ready, Stalled."""
-    decision = _told(seen, Summary(Standing.STALLED, reason, message), status, verdicts)
-    return replace(decision, actions=actions, events=events, look_again_seconds=again)
-
-
-def done(
-    seen: ClusterObservation,
-    reason: str,
-    message: str,
-    *actions: Action,
-    status: GPUClusterStatus | None = None,
-    verdicts: Mapping[str, Verdict] | None = None,
-    events: tuple[EventNote, ...] = (),
-    again: float | None = None,
-) -> Decision[GPUClusterStatus]:
-    """Nothing is left to do: Ready."""
-    decision = _told(seen, Summary(Standing.DONE, reason, message), status, verdicts)
-    return replace(decision, actions=actions, events=events, look_again_seconds=again)
-
-
-def resting(
-    seen: ClusterObservation,
-    reason: str,
-    message: str,
-    *actions: Action,
-    status: GPUClusterStatus | None = None,
-    verdicts: Mapping[str, Verdict] | None = None,
-    events: tuple[EventNote, ...] = (),
-    again: float | None = None,
-) -> Decision[GPUClusterStatus]:
-    """Not Ready by intention: nothing is under way, and nothing is wrong."""
-    decision = _told(seen, Summary(Standing.RESTING, reason, message), status, verdicts)
-    return replace(decision, actions=actions, events=events, look_again_seconds=again)
-
-
-def quietly(seen: ClusterObservation, *actions: Action, again: float | None = None) -> Decision[GPUClusterStatus]:
-    """Act, and write nothing: the next pass follows at once and has more to say."""
-    return Decision(status=seen.status, actions=actions, look_again_seconds=again)
-
-
-_NOTHING = "Nothing is bought yet."
-_NOT_BOUGHT = {
-    "KubeconfigAvailable": Verdict(False, Reason.NOT_BOUGHT, _NOTHING),
-    "NodesHealthy": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
-    "AcceptanceTested": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
-    "Drifted": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
-    "Idle": Verdict(None, Reason.NOT_BOUGHT, _NOTHING),
-}
-
-
-def _told(
-    seen: ClusterObservation,
-    summary: Summary,
-    status: GPUClusterStatus | None,
-    verdicts: Mapping[str, Verdict] | None,
-) -> Decision[GPUClusterStatus]:
-    after = status if status is not None else seen.status
-    after = told(
-        after,
-        summary,
-        {**(_NOT_BOUGHT if after.cluster_id is None else {}), **(verdicts or {})},
-        order=CONDITIONS,
-        generation=seen.resource.metadata.generation,
-        now=seen.around.now,
-    )
-    return Decision(status=after)

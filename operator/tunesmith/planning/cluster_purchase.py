@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith.planning.actions import SetFinalizer
+from tunesmith.planning.bought import quietly, stalled, working
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_account import bought_now
 from tunesmith.planning.cluster_changes import components_hash
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit
-from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, NamedVolume, quietly, stalled, working
+from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, NamedVolume
 from tunesmith.planning.cluster_order import cluster_order
 from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, unsent, why_this_choice
 from tunesmith.planning.cluster_status import as_seen, standing
+from tunesmith.planning.credential_kept import ordered_by_another_account
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
 from tunesmith.planning.name_book import RecordName
 from tunesmith.planning.orders import BuyCluster
-from tunesmith.planning.ownership import ABANDON_ANNOTATION, IN_USE_FINALIZER
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster
 from tunesmith.planning.purchase import (
     CloseIntent,
@@ -31,7 +31,6 @@ from tunesmith.planning.purchase import (
     PurchaseMemory,
     Unsent,
     may_have_been_posted,
-    may_have_lost_its_intent,
     next_step,
 )
 from tunesmith.planning.verdict import Verdict, reason_of
@@ -100,20 +99,6 @@ def start_is_past(seen: ClusterObservation) -> ClusterDecision | None:
     return answer if seen.intent is None else _give_up_the_order(seen, seen.intent, answer)
 
 
-def credential_must_stay(seen: ClusterObservation) -> ClusterDecision | None:
-    """While a bought object needs it, its credential Secret may not vanish: deleting a namespace would leave a bill."""
-    if seen.spec.credentials_ref is None or seen.credential_secret_held:
-        return None
-    return quietly(seen, hold_credential(seen, present=True))
-
-
-def hold_credential(seen: ClusterObservation, *, present: bool) -> SetFinalizer:
-    """Put our finalizer on the credential's Secret, or take it away."""
-    reference = seen.spec.credentials_ref
-    name = reference.name if reference is not None else ""
-    return SetFinalizer("v1", "Secret", seen.resource.metadata.namespace or "", name, IN_USE_FINALIZER, present)
-
-
 def waits_for_volume(seen: ClusterObservation) -> ClusterDecision | None:
     """The volume decides who makes it, because it can be attached only while a cluster is made."""
     if seen.status.cluster_id is not None or seen.spec.volume_ref is None:
@@ -177,12 +162,6 @@ def _give_up_the_order(seen: ClusterObservation, intent: Intent, answer: Cluster
     return closed
 
 
-def has_lost_its_status(seen: ClusterObservation) -> bool:
-    """The object bears our name and says nothing: a backup took its status, or its process died before writing one."""
-    nothing = not seen.status.conditions and seen.status.cluster_id is None and seen.intent is None
-    return nothing and may_have_lost_its_intent(seen.memory)
-
-
 def presume_an_order(seen: ClusterObservation) -> ClusterDecision:
     """Write down an intent that nobody holds, so that what may be on its way is waited for."""
     return _open_intent(seen)
@@ -192,14 +171,7 @@ def ordered_with_another_key(seen: ClusterObservation) -> ClusterDecision | None
     """What came of an order that another account may have got cannot be seen: nothing else is bought meanwhile."""
     if seen.status.cluster_id is not None or seen.intent is None or order_can_be_told(seen):
         return None
-    name = seen.intent.name
-    return stalled(
-        seen,
-        Reason.CREDENTIAL_MISMATCH,
-        f"'{name}' was ordered with another API key, and what came of that cannot be seen with the key of now. Nothing "
-        "else is bought. Give the key of before until this is settled; or delete this resource and set its annotation "
-        f"'{ABANDON_ANNOTATION}' to '{name}', and see to the bill yourself.",
-    )
+    return ordered_by_another_account(seen, seen.intent.name)
 
 
 def order_can_be_told(seen: ClusterObservation) -> bool:
@@ -310,7 +282,7 @@ def _open_intent(seen: ClusterObservation) -> ClusterDecision:
         "incarnation": seen.name.incarnation,
         "components_hash": components_hash(seen.spec),
     }
-    if has_lost_its_status(seen):
+    if seen.has_lost_its_status:
         # Nobody holds this nonce, so it is ambiguous from the start: nothing is posted before `settle` is over.
         status = seen.status.model_copy(update=written)
         return _ambiguous(replace(seen, resource=seen.resource.model_copy(update={"status": status})), 0.0)

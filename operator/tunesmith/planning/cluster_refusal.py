@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from math import ceil
 
+from tunesmith.planning.bought import stalled, working
 from tunesmith.planning.cluster_choice import (
     LONGEST_ROUND_PAUSE_SECONDS,
     ClusterChoice,
@@ -18,7 +19,7 @@ from tunesmith.planning.cluster_choice import (
     round_pause_seconds,
     with_out_of_stock,
 )
-from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, stalled, working
+from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, Failure, KnownMessage
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.conditions import find_condition, is_true

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tunesmith.planning.actions import ApplyObject
+from tunesmith.planning.bought import quietly, working
 from tunesmith.planning.circumstances import Unknown
-from tunesmith.planning.cluster_observation import ClusterObservation, quietly, working
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.kube_facts import MANAGED_BY, MANAGED_BY_LABEL

@@ -138,6 +138,7 @@ class Prepared(Said):
     truncated: int = Field(default=0, ge=0)
     dropped: dict[str, int] = Field(default_factory=dict)
     total_steps: int = Field(ge=1)
+    model_facts: dict[str, int | bool | str] = Field(default_factory=dict)
 
 
 class TerminationMessage(Said):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tunesmith.planning.actions import ApplyObject
+from tunesmith.planning.bought import quietly
 from tunesmith.planning.circumstances import Unknown
-from tunesmith.planning.cluster_observation import ClusterObservation, quietly
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.kube_facts import CORDONED_FOR_ANNOTATION, NodeFact
 from tunesmith.planning.leaving import leaving_nodes

@@ -117,7 +117,8 @@ def _seen_running(errand: Errand, pods: tuple[PodFact, ...], tidy: tuple[Action,
         return Step(f"Pod {pod.name} runs without GPUs.", tidy, runs=True, let_go=True)
     if pod.node is None:
         needs = f"{errand.needs.cpu} CPU and {errand.needs.memory} of memory free, and the job's storage"
-        return Step(f"Pod {pod.name} waits for a node with {needs}.", tidy, let_go=True)
+        why = f" The scheduler says: {pod.unschedulable.rstrip('.')}." if pod.unschedulable else ""
+        return Step(f"Pod {pod.name} waits for a node with {needs}.{why}"[:1000], tidy, let_go=True)
     why = ": ".join(filter(None, (pod.waiting_reason, pod.waiting_message.rstrip("."))))
     message = f"Pod {pod.name} starts on node {pod.node}.{f' {why}.' if why else ''}"[:1000]
     reason = "ImagePullFailed" if pod.waiting_reason in IMAGE_TROUBLE else None

@@ -9,16 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from tunesmith.planning.cluster_observation import ClusterObservation, quietly, stalled, working
-from tunesmith.planning.cluster_purchase import (
-    has_lost_its_status,
-    order_can_be_told,
-    presume_an_order,
-    record,
-    record_id,
-)
+from tunesmith.planning.bought import quietly, stalled, working
+from tunesmith.planning.cluster_observation import ClusterObservation
+from tunesmith.planning.cluster_purchase import order_can_be_told, presume_an_order, record, record_id
 from tunesmith.planning.cluster_status import with_counts, without_what_is_gone
+from tunesmith.planning.credential_kept import credential_can_tell
 from tunesmith.planning.decision import Decision, EventNote, EventType
+from tunesmith.planning.letting_go import target_of
 from tunesmith.planning.orders import DeleteCluster
 from tunesmith.planning.ownership import may_be_taken_over
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster
@@ -66,25 +63,6 @@ def is_going(seen: ClusterObservation) -> bool:
     """A DELETE of this resource may have been sent, by whatever process: the status said so before."""
     provisioned = find_condition(seen.status.conditions, "Provisioned")
     return provisioned is not None and provisioned.reason in {Reason.DELETING, Reason.CONFIRMING_ABSENCE}
-
-
-def target_of(seen: ClusterObservation) -> str | None:
-    """What may bill: the id, or the intended name while a create is open."""
-    if seen.status.cluster_id is not None:
-        return seen.status.cluster_id
-    return None if seen.intent is None else seen.intent.name
-
-
-def credential_can_tell(seen: ClusterObservation) -> bool:
-    """Only the credential that bought it, or one that shows another object of the same project, can prove absence."""
-    if not isinstance(seen.credential, Credential):
-        return False
-    recorded = seen.status.credential_fingerprint
-    if recorded is None or recorded == seen.credential.fingerprint:
-        return True
-    project = seen.status.project_id
-    others = (c for c in seen.provider.seen_clusters() if c.id != seen.status.cluster_id)
-    return bool(project) and any(other.project_id == project for other in others)
 
 
 def _not_seen_yet(seen: ClusterObservation, ending: Ending) -> ClusterDecision | None:
@@ -149,7 +127,7 @@ def _gone_for_certain(seen: ClusterObservation, ending: Ending) -> ClusterDecisi
     """The provider does not show it (any more): how often must that be seen before it is believed?"""
     if seen.status.cluster_id is not None:
         return _absence_of_id(seen, seen.status.cluster_id, ending)
-    if has_lost_its_status(seen):
+    if seen.has_lost_its_status:
         return presume_an_order(seen)
     intent = seen.intent
     if intent is None or not may_have_been_posted(intent, seen.memory):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.absence import is_gone, looked_for_again
 from tunesmith.planning.adoption import adopts, claimed_by_another, with_adoption_news
+from tunesmith.planning.bought import done, quietly, stalled, working
 from tunesmith.planning.budget import mark_passed, over_budget, too_dear_to_buy, within_budget
 from tunesmith.planning.cluster_account import accounted
 from tunesmith.planning.cluster_changes import asks_for_changes, changes_are_pending
@@ -19,18 +20,10 @@ from tunesmith.planning.cluster_follow import (
 )
 from tunesmith.planning.cluster_kubeconfig import kubeconfig_missing, not_reachable, with_fresh_kubeconfig
 from tunesmith.planning.cluster_news import with_news
-from tunesmith.planning.cluster_observation import (
-    ClusterObservation,
-    NoCredential,
-    done,
-    quietly,
-    stalled,
-    working,
-)
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_purchase import (
     buy,
     choice_is_wrong,
-    credential_must_stay,
     found_by_name,
     ordered_with_another_key,
     start_is_past,
@@ -40,9 +33,17 @@ from tunesmith.planning.cluster_setup import not_set_up
 from tunesmith.planning.cluster_size import wrong_size, wrong_size_being_built
 from tunesmith.planning.cluster_status import as_seen, counted, standing, without_what_is_gone
 from tunesmith.planning.cordon import no_longer_leaving
-from tunesmith.planning.credential_secret import following_secret, refusal_of_key
-from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, first_answer
-from tunesmith.planning.giving_back import credential_can_tell
+from tunesmith.planning.credential_kept import credential_can_tell, credential_must_stay, held_by_another_account
+from tunesmith.planning.credential_secret import refusal_of_key
+from tunesmith.planning.decision import Decision, EventNote, EventType, first_answer
+from tunesmith.planning.first_questions import (
+    credential_followed,
+    never_seen,
+    not_implemented_fields,
+    paused,
+    without_credential,
+    without_finalizer,
+)
 from tunesmith.planning.idle import warned_of_idleness
 from tunesmith.planning.incarnation import has_been_steady, is_recreated, keeps_vanishing, recreated
 from tunesmith.planning.lifetime import (
@@ -63,15 +64,13 @@ from tunesmith.planning.nodes_told import with_news_of_nodes
 from tunesmith.planning.observing import nothing_given_back, without_touching
 from tunesmith.planning.ownership import (
     FINALIZER,
-    NAME_ANNOTATION,
     is_paused,
     lets_go,
-    with_finalizer,
 )
 from tunesmith.planning.predecessors import predecessor_found, restored
 from tunesmith.planning.preemption import NOTICE_INTERVAL_SECONDS, has_preemptible_nodes
 from tunesmith.planning.provider import Credential, Phase
-from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
+from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.reacquire import answering_reacquire
 from tunesmith.planning.release import being_released, released
 from tunesmith.planning.repair import repair_next, repairs_unseen
@@ -79,7 +78,6 @@ from tunesmith.planning.reservation import is_over, over_message, with_reservati
 from tunesmith.planning.slurm import what_is_different
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
-from tunesmith.resources.not_implemented import set_but_not_implemented
 from tunesmith.resources.reasons import Reason
 
 ClusterDecision = Decision[GPUClusterStatus]
@@ -183,44 +181,6 @@ def _managed(seen: ClusterObservation) -> ClusterDecision:
     )
 
 
-def paused(seen: ClusterObservation) -> ClusterDecision | None:
-    """No writes anywhere until the annotation is removed."""
-    return quietly(seen) if is_paused(seen.resource.metadata) else None
-
-
-def not_implemented_fields(seen: ClusterObservation) -> ClusterDecision | None:
-    """A field that nothing acts on yet is refused, never ignored in silence."""
-    paths = set_but_not_implemented(seen.resource)
-    if not paths:
-        return None
-    named = ", ".join(f"`{path}`" for path in paths)
-    return stalled(seen, Reason.NOT_IMPLEMENTED, f"This version does not act on {named} yet. Remove them.")
-
-
-def without_credential(seen: ClusterObservation) -> ClusterDecision | None:
-    """Without an API key nothing can be asked. What is bought already goes on being watched from inside."""
-    if isinstance(seen.credential, Credential):
-        return None
-    if isinstance(seen.credential, NoCredential):
-        return stalled(seen, seen.credential.reason, seen.credential.message)
-    return working(seen, Reason.CREDENTIAL_UNREADABLE, f"The API key could not be read: {seen.credential.why}")
-
-
-def never_seen(seen: ClusterObservation) -> ClusterDecision | None:
-    """A first clean list comes before everything else."""
-    if seen.provider.begun is not None:
-        return None
-    look = LookAtProvider(seen.memory.first_seen)
-    failed = seen.around.failure_of(look)
-    if failed is None:
-        return quietly(seen, look)
-    message = f"{failed.failure.message} It is asked again."
-    if failed.failure.error in {ErrorClass.UNAUTHENTICATED, ErrorClass.FORBIDDEN}:
-        message = f"{failed.failure.message} Put a valid API key into the credential's Secret."
-        return stalled(seen, Reason.CREDENTIALS_REFUSED, message, look)
-    return working(seen, Reason.PROVIDER_UNREACHABLE, message, look)
-
-
 def key_is_refused(seen: ClusterObservation) -> ClusterDecision | None:
     """The provider refuses a key that it took before. What was bought goes on, and bills, while nothing can be done."""
     refusal = refusal_of_key(seen.around)
@@ -235,23 +195,6 @@ def key_is_refused(seen: ClusterObservation) -> ClusterDecision | None:
     return stalled(seen, Reason.CREDENTIALS_REFUSED, message, look, status=status, verdicts=facts)
 
 
-def credential_followed(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
-    """The decision, which also follows a change of `spec.credentialsRef`; on the way out that is not its business."""
-    metadata = seen.resource.metadata
-    if is_paused(metadata) or metadata.is_being_deleted:
-        return decision
-    return following_secret(decision, seen.secret_use, seen.around)
-
-
-def without_finalizer(seen: ClusterObservation) -> ClusterDecision | None:
-    """The finalizer and the name are written before anything is bought, in one write."""
-    metadata, name = seen.resource.metadata, str(seen.name)
-    has_name = metadata.annotations.get(NAME_ANNOTATION) == name
-    if FINALIZER in metadata.finalizers and (has_name or seen.status.cluster_id is not None):
-        return None
-    return quietly(seen, SetMetadata(with_finalizer(metadata), ((NAME_ANNOTATION, name),)))
-
-
 def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
     """A bought cluster that the provider does not show: is it gone, or do we not see it?"""
     cluster_id = seen.status.cluster_id
@@ -260,23 +203,10 @@ def lost_from_provider(seen: ClusterObservation) -> ClusterDecision | None:
     if is_lost(seen) and not is_recreated(seen):
         return _still_lost(seen, cluster_id)  # until it is shown again, which every look asks for
     if not credential_can_tell(seen):
-        return stalled(
-            seen,
-            Reason.CREDENTIAL_MISMATCH,
-            f"The API key is not the one that bought cluster '{cluster_id}', and shows nothing of its project. Nothing "
-            "is touched. Give the credential of the account that pays for it.",
-        )
-    begun = seen.provider.not_found.get(cluster_id)
-    if begun is not None and is_absent_twice(seen.memory, cluster_id, begun, seen.around):
-        return recreated(seen, cluster_id) if is_recreated(seen) else _lost(seen, cluster_id)
-    due = seen.provider.begun or 0.0
-    if seen.memory.absent_target == cluster_id and seen.memory.absent_since is not None:
-        due = seen.memory.absent_since + seen.around.installation.absence_interval_seconds
-    look = LookAtProvider(due, cluster_id=cluster_id)
-    if begun is None or seen.around.monotonic >= due:
-        return quietly(seen, look)
-    message = f"The provider does not show cluster '{cluster_id}'. It is looked for once again."
-    return working(seen, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
+        return held_by_another_account(seen, cluster_id)
+    if not is_gone(seen, cluster_id):
+        return looked_for_again(seen, cluster_id)
+    return recreated(seen, cluster_id) if is_recreated(seen) else _lost(seen, cluster_id)
 
 
 def ended_as_agreed(seen: ClusterObservation) -> ClusterDecision | None:
@@ -336,19 +266,13 @@ def seen_lately(seen: ClusterObservation, decision: ClusterDecision) -> ClusterD
         return decision
     decision = awake_in_time(seen, warned_of_idleness(seen, answering_reacquire(seen, decision)))
     begun = seen.provider.begun if isinstance(seen.credential, Credential) else None
-    look = LookAtProvider(seen.around.monotonic, cluster_id=_looked_for(seen))
+    look = seen.look(seen.around.monotonic, seen.looked_for)
     decision = answering_request(
         decision, metadata, look, seen.around, has_eyes=isinstance(seen.credential, Credential)
     )
     return looking_again(
         decision, look, begun=begun, interval_seconds=_interval_seconds(seen, decision), around=seen.around
     )
-
-
-def _looked_for(seen: ClusterObservation) -> str | None:
-    """The id that is asked for by itself when the lists lack it."""
-    adopt = seen.spec.adopt
-    return seen.status.cluster_id or (None if adopt is None else adopt.cluster_id)
 
 
 def _interval_seconds(seen: ClusterObservation, decision: ClusterDecision) -> float:
@@ -386,34 +310,25 @@ def _lost(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
     )
     if is_over(seen):
         return _ended(seen)
-    events: tuple[EventNote, ...] = ()
-    if not is_lost(seen):
-        events = (EventNote(EventType.WARNING, Reason.GONE, message),)
-    return stalled(
-        seen,
-        Reason.GONE,
-        message,
-        status=without_what_is_gone(seen),
-        verdicts={
-            "Provisioned": Verdict(False, Reason.GONE, message),
-            "Drifted": Verdict(True, Reason.GONE, message),
-            "NodesHealthy": Verdict(None, Reason.GONE, message),
-        },
-        events=events,
-    )
+    return _no_more(seen, Reason.GONE, message, drifted=True, is_news=not is_lost(seen))
 
 
 def _ended(seen: ClusterObservation) -> ClusterDecision:
-    message = over_message(seen)
+    return _no_more(seen, Reason.RESERVATION_ENDED, over_message(seen), drifted=False, is_news=True)
+
+
+def _no_more(
+    seen: ClusterObservation, reason: Reason, message: str, *, drifted: bool, is_news: bool
+) -> ClusterDecision:
     return stalled(
         seen,
-        Reason.RESERVATION_ENDED,
+        reason,
         message,
         status=without_what_is_gone(seen),
         verdicts={
-            "Provisioned": Verdict(False, Reason.RESERVATION_ENDED, message),
-            "Drifted": Verdict(False, Reason.RESERVATION_ENDED, message),
-            "NodesHealthy": Verdict(None, Reason.RESERVATION_ENDED, message),
+            "Provisioned": Verdict(False, reason, message),
+            "Drifted": Verdict(drifted, reason, message),
+            "NodesHealthy": Verdict(None, reason, message),
         },
-        events=(EventNote(EventType.WARNING, Reason.RESERVATION_ENDED, message),),
+        events=(EventNote(EventType.WARNING, reason, message),) if is_news else (),
     )

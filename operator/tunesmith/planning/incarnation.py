@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from tunesmith.planning.actions import DeleteObject
+from tunesmith.planning.bought import quietly, working
 from tunesmith.planning.circumstances import Unknown
-from tunesmith.planning.cluster_observation import ClusterObservation, quietly, working
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import without_what_is_gone
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.provider import named_things

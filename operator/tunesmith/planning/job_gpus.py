@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
+from tunesmith.catalog.config_json import ShapeUnknownError, shape_of_config
 from tunesmith.catalog.loader import find_bundled
 from tunesmith.catalog.shape import ModelShape
 from tunesmith.planning.circumstances import Unknown
@@ -16,8 +18,11 @@ from tunesmith.resources.fine_tune_job_running import PlacementType
 PRODUCT_LABEL = "nvidia.com/gpu.product"  # NVIDIA's feature discovery puts it on every GPU node
 
 
-def shape_of(seen: JobObservation) -> ModelShape | None:
-    """The shape of the job's model, where the bundled catalogue knows it: by its id, or by where its weights are."""
+def shape_of(seen: JobObservation) -> tuple[ModelShape | None, str]:
+    """The shape of the job's model, or why it is not known.
+
+    The bundled catalogue knows it by its id, or by where its weights are; of any other model its preparation tells.
+    """
     names = []
     if seen.model is not None:
         names.append(seen.model.spec.id)
@@ -26,7 +31,18 @@ def shape_of(seen: JobObservation) -> ModelShape | None:
     if seen.spec.model.hugging_face is not None:
         names.append(seen.spec.model.hugging_face.repo)
     found = (find_bundled(name) for name in names)
-    return next((model.shape for model in found if model is not None and model.shape is not None), None)
+    shape = next((model.shape for model in found if model is not None and model.shape is not None), None)
+    return (shape, "") if shape is not None else _prepared_shape(seen)
+
+
+def _prepared_shape(seen: JobObservation) -> tuple[ModelShape | None, str]:
+    pinned = seen.status.pinned
+    if pinned is None or pinned.model_facts is None:
+        return None, "the catalogue has no shape of this model; it is read with the weights, before GPUs are held"
+    try:
+        return shape_of_config(json.loads(pinned.model_facts)), ""
+    except ShapeUnknownError as error:
+        return None, str(error)
 
 
 def gpu_type_of(seen: JobObservation) -> str | None:

@@ -68,7 +68,7 @@ class Termination:
 
 @dataclass(frozen=True)
 class PodFact:
-    """One pod: where it is, what it holds, how it ended."""
+    """One pod: where it is, what it holds, how it ended. `unschedulable`: why it has no node, as the scheduler says."""
 
     namespace: str
     name: str
@@ -87,6 +87,7 @@ class PodFact:
     disruption: str = ""
     waiting_reason: str = ""
     waiting_message: str = ""
+    unschedulable: str = ""
 
     @property
     def finished(self) -> bool:
@@ -185,6 +186,7 @@ def pod_fact(raw: Mapping[str, Any]) -> PodFact:
         disruption=_disruption(status),
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
+        unschedulable=_unschedulable(status),
     )
 
 
@@ -223,6 +225,12 @@ def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 def _disruption(status: Mapping[str, Any]) -> str:
     target = _condition(status, "DisruptionTarget")
     return str(target.get("reason", "")) if target.get("status") == "True" else ""
+
+
+def _unschedulable(status: Mapping[str, Any]) -> str:
+    scheduled = _condition(status, "PodScheduled")
+    is_tried = scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"  # not: gated
+    return str(scheduled.get("message", "")) if is_tried else ""
 
 
 def _termination(terminated: Mapping[str, Any] | None) -> Termination | None:

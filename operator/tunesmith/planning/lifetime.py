@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from tunesmith.planning.cluster_observation import ClusterObservation, resting, stalled, working
+from tunesmith.planning.bought import resting, stalled, working
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.idle import idle_moments, idle_too_long

@@ -23,14 +23,26 @@ def row_of(job: FineTuneJob, rows: Iterable[Row]) -> Row | None:
 
 def names_model(job: FineTuneJob, row: Row) -> bool:
     """Whether the row speaks of the job's model: by object name, by the provider's id, or by where the weights are."""
-    model, spec = job.spec.model, row.get("spec") or {}
-    if model.catalog is not None:
-        return model.catalog.name in {_name(row), spec.get("id")}
-    if model.hugging_face is None:
-        return False
+    model = job.spec.model
+    named = model.catalog.name if model.catalog is not None else None
+    return _speaks_of(row, named, model.hugging_face.repo if model.hugging_face is not None else None)
+
+
+def stored_job_names(job: Mapping[str, Any], row: Row) -> bool:
+    """The same of a job as it is stored: when the catalogue changes, each of its rows asks this of every job."""
+    model = (job.get("spec") or {}).get("model") or {}
+    return _speaks_of(row, (model.get("catalog") or {}).get("name"), (model.get("huggingFace") or {}).get("repo"))
+
+
+def _speaks_of(row: Row, named: str | None, repository: str | None) -> bool:
+    spec = row.get("spec") or {}
+    if named is not None:
+        return named in {_name(row), spec.get("id")}
     published = ((spec.get("weights") or {}).get("huggingFace") or {}).get("repo")
+    if repository is None or not isinstance(published, str):
+        return False
     # The Hub answers to any spelling of a name, in capitals or not.
-    return isinstance(published, str) and published.casefold() == model.hugging_face.repo.casefold()
+    return published.casefold() == repository.casefold()
 
 
 def _rank(job: FineTuneJob, row: Row) -> tuple[int, str]:

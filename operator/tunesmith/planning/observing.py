@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith.planning.cluster_observation import ClusterObservation, working
+from tunesmith.planning.bought import BoughtObservation, BoughtStatus, working
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Action, Decision, EventNote, EventType
 from tunesmith.planning.orders import CloudAction
@@ -30,8 +31,8 @@ def nothing_given_back(seen: ClusterObservation) -> ClusterDecision | None:
     return working(seen, Reason.RELEASE_WITHDRAWN, message, status=status, verdicts=facts, events=(note,))
 
 
-def without_touching(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
-    """The decision, without anything that would change the provider's cluster or its inside while it is watched."""
+def without_touching(seen: BoughtObservation[BoughtStatus], decision: Decision[BoughtStatus]) -> Decision[BoughtStatus]:
+    """The decision, without anything that would change what the provider has, or its inside, while it is watched."""
     if seen.may_change:
         return decision
     return replace(decision, actions=tuple(action for action in decision.actions if not touches(action)))

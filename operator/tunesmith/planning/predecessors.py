@@ -5,7 +5,8 @@ A cluster that carries our identity under another uid or installation is asked a
 
 from __future__ import annotations
 
-from tunesmith.planning.cluster_observation import ClusterObservation, stalled, working
+from tunesmith.planning.bought import stalled, working
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_purchase import record
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.ownership import NAME_ANNOTATION, may_be_taken_over, was_restored

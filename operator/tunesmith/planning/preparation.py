@@ -6,6 +6,7 @@ once: revision, hashes and paths stand in the status, and every attempt uses the
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +40,7 @@ FOLLOW_SECONDS = 15.0
 MISSING_SECRET_SECONDS = 15.0
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 300.0
+FACTS_KEPT = 4096  # characters
 REASONS_KEPT = 16
 STAGES = {"Fetching": "Fetching", "Preparing": "Checking", "Finished": "Checking"}
 
@@ -131,6 +133,7 @@ def _prepared(seen: JobObservation, preparation: written.Preparation, said: Prep
             "continue_from": None if continued is None else from_storage(continued),
             "model_revision": said.model_revision,
             "model_path": said.model_path if fetches_model(seen.spec, seen.model) else None,
+            "model_facts": facts if len(facts := json.dumps(said.model_facts, sort_keys=True)) <= FACTS_KEPT else None,
             "dataset_sha256": tuple(one for one in hashes if one is not None),
             "training_path": said.training_path if fetches_data(dataset.training) else None,
             "validation_path": said.validation_path if fetches_data(dataset.validation) else None,

@@ -10,9 +10,10 @@ from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 
+from tunesmith.planning.bought import quietly, resting, working
 from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.claims import owner_elsewhere
-from tunesmith.planning.cluster_observation import ClusterObservation, quietly, resting, working
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.giving_back import Ending, give_back, is_going

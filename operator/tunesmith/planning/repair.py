@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tunesmith.planning.actions import ApplyObject
+from tunesmith.planning.bought import quietly, working
 from tunesmith.planning.circumstances import Unknown
-from tunesmith.planning.cluster_observation import ClusterObservation, quietly, working
+from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
 from tunesmith.planning.cordon import cordoned
 from tunesmith.planning.decision import Action, Decision, EventNote, EventType

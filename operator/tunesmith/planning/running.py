@@ -153,7 +153,7 @@ def training(seen: JobObservation) -> JobDecision:
     changes = {"pods": pods_written(pods), **progress_changes(seen)}
     cluster = {"ClusterReady": cluster_verdict(seen)}
     if len(running) < wanted:
-        why = next((f" {': '.join(filter(None, _waits_for(pod)))}." for pod in pods if pod.waiting_reason), "")
+        why = next((f" {words}." for pod in pods if (words := _waits_for(pod))), "")
         message = f"{len(running)} of {wanted} pods run.{why}"[:1000]
         verdicts = {**cluster, "PodsReady": Verdict(False, _starting_reason(pods), message)}
         return working(
@@ -302,8 +302,11 @@ def _workload(seen: JobObservation) -> Workload:
     return Workload() if isinstance(seen.workload, Unknown) else seen.workload.value
 
 
-def _waits_for(pod: PodFact) -> tuple[str, str]:
-    return pod.waiting_reason, pod.waiting_message.rstrip(".")
+def _waits_for(pod: PodFact) -> str:
+    """In Kubernetes' own words; empty when it has none."""
+    if pod.node is None and pod.unschedulable:
+        return f"Pod {pod.name} has no node: {pod.unschedulable.rstrip('.')}"
+    return ": ".join(filter(None, (pod.waiting_reason, pod.waiting_message.rstrip(".")))) if pod.waiting_reason else ""
 
 
 def _starting_reason(pods: tuple[PodFact, ...]) -> str:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith.planning.actions import SetMetadata
-from tunesmith.planning.cluster_observation import NoCredential
-from tunesmith.planning.credential_secret import following_secret, refusal_of_key
-from tunesmith.planning.decision import ErrorClass, EventNote, EventType, first_answer
+from tunesmith.planning.absence import is_gone, looked_for_again
+from tunesmith.planning.bought import quietly, tell
+from tunesmith.planning.credential_kept import credential_can_tell, credential_must_stay, held_by_another_account
+from tunesmith.planning.credential_secret import refusal_of_key
+from tunesmith.planning.decision import EventNote, EventType, first_answer
+from tunesmith.planning.first_questions import (
+    credential_followed,
+    never_seen,
+    not_implemented_fields,
+    paused,
+    without_credential,
+    without_finalizer,
+)
 from tunesmith.planning.looking import (
     BUSY_INTERVAL_SECONDS,
     answering_request,
     leaving_interval_seconds,
     looking_again,
 )
+from tunesmith.planning.observing import without_touching
 from tunesmith.planning.ownership import (
     FINALIZER,
     NAME_ANNOTATION,
@@ -21,30 +31,16 @@ from tunesmith.planning.ownership import (
     lets_go,
     may_be_taken_over,
     was_restored,
-    with_finalizer,
 )
 from tunesmith.planning.provider import Credential, ProviderVolume, named_things
-from tunesmith.planning.purchase import LookAtProvider, is_absent_twice
+from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_account import accounted
-from tunesmith.planning.volume_adoption import (
-    adopts,
-    claimed_by_another,
-    looked_for,
-    with_adoption_words,
-    without_touching,
-)
-from tunesmith.planning.volume_deletion import being_deleted, credential_can_tell
+from tunesmith.planning.volume_adoption import adopts, claimed_by_another, with_adoption_words
+from tunesmith.planning.volume_deletion import being_deleted
 from tunesmith.planning.volume_growth import full_at_its_limit, too_small
-from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
-from tunesmith.planning.volume_purchase import (
-    buy,
-    credential_must_stay,
-    found_by_name,
-    made_with_a_cluster,
-    record,
-    region_is_wrong,
-)
+from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation
+from tunesmith.planning.volume_purchase import buy, found_by_name, made_with_a_cluster, record, region_is_wrong
 from tunesmith.planning.volume_status import (
     as_seen,
     broken_at_provider,
@@ -53,7 +49,6 @@ from tunesmith.planning.volume_status import (
     still_made,
     with_news_of_duplicates,
 )
-from tunesmith.resources.not_implemented import set_but_not_implemented
 from tunesmith.resources.purchase import AdoptionPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolumeStatus
@@ -118,45 +113,6 @@ def _observed(seen: VolumeObservation) -> VolumeDecision:
     )
 
 
-def paused(seen: VolumeObservation) -> VolumeDecision | None:
-    """No writes anywhere until the annotation is removed."""
-    return quietly(seen) if is_paused(seen.resource.metadata) else None
-
-
-def not_implemented_fields(seen: VolumeObservation) -> VolumeDecision | None:
-    """A field that nothing acts on yet is refused, never ignored in silence."""
-    paths = set_but_not_implemented(seen.resource)
-    if not paths:
-        return None
-    message = f"This version does not act on {', '.join(f'`{path}`' for path in paths)} yet. Remove them."
-    return tell(seen, Standing.STALLED, Reason.NOT_IMPLEMENTED, message)
-
-
-def without_credential(seen: VolumeObservation) -> VolumeDecision | None:
-    """Without an API key nothing can be asked."""
-    if isinstance(seen.credential, Credential):
-        return None
-    if isinstance(seen.credential, NoCredential):
-        return tell(seen, Standing.STALLED, seen.credential.reason, seen.credential.message)
-    message = f"The API key could not be read: {seen.credential.why}"
-    return tell(seen, Standing.WORKING, Reason.CREDENTIAL_UNREADABLE, message)
-
-
-def never_seen(seen: VolumeObservation) -> VolumeDecision | None:
-    """A first clean list comes before everything else."""
-    if seen.provider.begun is not None:
-        return None
-    look = LookAtProvider(seen.memory.first_seen)
-    failed = seen.around.failure_of(look)
-    if failed is None:
-        return quietly(seen, look)
-    if failed.failure.error in {ErrorClass.UNAUTHENTICATED, ErrorClass.FORBIDDEN}:
-        message = f"{failed.failure.message} Put a valid API key into the credential's Secret."
-        return tell(seen, Standing.STALLED, Reason.CREDENTIALS_REFUSED, message, look)
-    message = f"{failed.failure.message} It is asked again."
-    return tell(seen, Standing.WORKING, Reason.PROVIDER_UNREACHABLE, message, look)
-
-
 def key_is_refused(seen: VolumeObservation) -> VolumeDecision | None:
     """The provider refuses a key that it took before. What was bought goes on, and bills, while nothing can be done."""
     refusal = refusal_of_key(seen.around)
@@ -164,14 +120,6 @@ def key_is_refused(seen: VolumeObservation) -> VolumeDecision | None:
         return None
     message = f"{refusal.message} Put a valid API key into the credential's Secret; it is used at once."
     return tell(seen, Standing.STALLED, Reason.CREDENTIALS_REFUSED, message, LookAtProvider(seen.around.monotonic))
-
-
-def credential_followed(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDecision:
-    """The decision, which also follows a change of `spec.credentialsRef`; on the way out that is not its business."""
-    metadata = seen.resource.metadata
-    if is_paused(metadata) or metadata.is_being_deleted:
-        return decision
-    return following_secret(decision, seen.secret_use, seen.around)
 
 
 def restored(seen: VolumeObservation) -> VolumeDecision | None:
@@ -188,15 +136,6 @@ def restored(seen: VolumeObservation) -> VolumeDecision | None:
     message = f"This object was restored from a backup of another, which had bought '{annotated}'. Set "
     message += "`spec.adoptionPolicy` to 'SameIdentity' to take over what that one bought, or to 'BuyNew'."
     return tell(seen, Standing.STALLED, Reason.RESTORED, message)
-
-
-def without_finalizer(seen: VolumeObservation) -> VolumeDecision | None:
-    """The finalizer and the name are written before anything is bought, in one write."""
-    metadata, name = seen.resource.metadata, str(seen.name)
-    has_name = metadata.annotations.get(NAME_ANNOTATION) == name
-    if FINALIZER in metadata.finalizers and (has_name or seen.status.volume_id is not None):
-        return None
-    return quietly(seen, SetMetadata(with_finalizer(metadata), ((NAME_ANNOTATION, name),)))
 
 
 def predecessor_found(seen: VolumeObservation) -> VolumeDecision | None:
@@ -231,19 +170,8 @@ def lost_from_provider(seen: VolumeObservation) -> VolumeDecision | None:
             return quietly(seen)
         return replace(_gone(seen, volume_id), events=())
     if not credential_can_tell(seen):
-        message = f"The API key is not the one that bought volume '{volume_id}', and shows nothing of its project. "
-        message += "Nothing is touched. Give the credential of the account that pays for it."
-        return tell(seen, Standing.STALLED, Reason.CREDENTIAL_MISMATCH, message)
-    begun = seen.provider.not_found.get(volume_id)
-    if begun is not None and is_absent_twice(seen.memory, volume_id, begun, seen.around):
-        return _gone(seen, volume_id)
-    due = seen.provider.begun or 0.0
-    if seen.memory.absent_target == volume_id and seen.memory.absent_since is not None:
-        due = seen.memory.absent_since + seen.around.installation.absence_interval_seconds
-    if begun is None or seen.around.monotonic >= due:
-        return quietly(seen, LookAtProvider(due, volume_id=volume_id))
-    message = f"The provider does not show volume '{volume_id}'. It is looked for once again."
-    return tell(seen, Standing.WORKING, Reason.CONFIRMING_ABSENCE, message, again=due - seen.around.monotonic)
+        return held_by_another_account(seen, volume_id)
+    return _gone(seen, volume_id) if is_gone(seen, volume_id) else looked_for_again(seen, volume_id)
 
 
 def _gone(seen: VolumeObservation, volume_id: str) -> VolumeDecision:
@@ -287,7 +215,7 @@ def seen_lately(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDeci
     has_eyes = isinstance(seen.credential, Credential)
     if lets_go(decision.actions):
         return decision
-    look = LookAtProvider(seen.around.monotonic, volume_id=looked_for(seen))
+    look = seen.look(seen.around.monotonic, seen.looked_for)
     decision = answering_request(decision, metadata, look, seen.around, has_eyes=has_eyes)
     begun, interval = seen.provider.begun if has_eyes else None, _interval_seconds(seen, decision)
     return looking_again(decision, look, begun=begun, interval_seconds=interval, around=seen.around)

@@ -99,10 +99,10 @@ def _outside_the_limits(seen: JobObservation, allowed: MethodLimits) -> Refusal 
 
 def _wish(seen: JobObservation, allowed: MethodLimits, context: int) -> tuple[Wish | None, str]:
     """What is asked of the memory formula; None and the reason where it cannot say anything."""
-    spec, shape = seen.spec, shape_of(seen)
-    missing = not_estimated(shape)
+    spec, (shape, unread) = seen.spec, shape_of(seen)
+    missing = unread or not_estimated(shape)
     card, unknown = card_for(seen)
-    if shape is None or missing is not None or card is None:
+    if shape is None or missing or card is None:
         return None, missing or unknown
     work = work_of(shape, context, method=spec.method, tuning=spec.tuning, numbers=numbers_of(seen))
     wish = Wish(
@@ -152,7 +152,8 @@ def _batch(seen: JobObservation, allowed: MethodLimits, world: int, done: Estima
     """The batch that is wanted, or the largest. Once the data is prepared it stays, in bites that may be smaller."""
     before = _before(seen)
     if before is not None and before.micro_batch and before.gradient_accumulation:
-        return Batch(before.micro_batch, before.gradient_accumulation, world)
+        known = Batch(before.micro_batch, before.gradient_accumulation, world)
+        return known if seen.attempt > 0 else _batch_that_fits(known, done)
     if done is not None and not done.fits:
         return Refusal("DoesNotFit", does_not_fit(done))
     wanted, limits = seen.spec.training.batch_size, _batch_limits(allowed)
@@ -166,6 +167,15 @@ def _batch(seen: JobObservation, allowed: MethodLimits, world: int, done: Estima
     else:
         batch = None
     return batch or Refusal("BatchSizeOutOfRange", _batch_message(wanted, world, limits))
+
+
+def _batch_that_fits(batch: Batch, done: Estimate | None) -> Batch | Refusal:
+    """The batch that the data was prepared for. The shape of a model may have come with its preparation."""
+    if done is None:
+        return batch
+    if not done.fits:
+        return Refusal("DoesNotFit", does_not_fit(done))
+    return batch if batch.micro <= done.layout.rows else divided(batch.rows, done.layout.rows, batch.world) or batch
 
 
 def _no_bound(wanted: int | None, limits: BatchLimits, world: int) -> int:

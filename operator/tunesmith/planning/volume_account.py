@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from tunesmith.planning.accounting import Counting, account_of, grown, is_old, opened, wall_time
 from tunesmith.planning.circumstances import Unknown
-from tunesmith.planning.claims import volume_owner_elsewhere
+from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.money import Holding, Range, Rates, account, storage_hourly_usd
 from tunesmith.planning.ownership import FINALIZER, is_paused, was_restored
 from tunesmith.planning.price_table import HOURS_PER_MONTH
@@ -23,7 +23,7 @@ from tunesmith.resources.shared_volume import SharedVolumeStatus
 
 def accounted(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDecision:
     """The decision with what the volume has cost. No write for the sake of money more often than hourly."""
-    if is_paused(seen.resource.metadata) or volume_owner_elsewhere(seen) is not None:
+    if is_paused(seen.resource.metadata) or owner_elsewhere(seen) is not None:
         return decision
     if _closes(seen, decision):
         record = usage_record(seen)
@@ -86,9 +86,7 @@ def usage_record(seen: VolumeObservation) -> UsageRecord:
 def last_record(seen: VolumeObservation) -> tuple[RecordUsage, ...]:
     """What is written before the resource goes: nothing when nothing was bought."""
     return (
-        ()
-        if seen.status.volume_id is None or volume_owner_elsewhere(seen) is not None
-        else (RecordUsage(usage_record(seen)),)
+        () if seen.status.volume_id is None or owner_elsewhere(seen) is not None else (RecordUsage(usage_record(seen)),)
     )
 
 

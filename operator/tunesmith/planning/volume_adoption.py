@@ -9,21 +9,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
-from tunesmith.planning.adoption_target import adoptable_volumes
-from tunesmith.planning.claims import volume_owner_elsewhere, why_owned
+from tunesmith.planning.adoption_questions import (
+    in_the_way,
+    marked_for_another,
+    not_asked_for_by_id,
+    not_the_only_one,
+    owned_by_another,
+    wished,
+)
+from tunesmith.planning.bought import tell
+from tunesmith.planning.claims import owner_elsewhere, why_owned
 from tunesmith.planning.cluster_drift import Difference
 from tunesmith.planning.decision import first_answer
-from tunesmith.planning.observing import touches
 from tunesmith.planning.provider import ProviderVolume
-from tunesmith.planning.purchase import LookAtProvider
-from tunesmith.planning.taken_over import (
-    adoption_news,
-    not_to_be_adopted,
-    what_deletion_does,
-    without_what_deletion_does,
-)
+from tunesmith.planning.taken_over import adoption_news, what_deletion_does, without_what_deletion_does
 from tunesmith.planning.verdict import Standing, Verdict
-from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
+from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation
 from tunesmith.planning.volume_purchase import record
 from tunesmith.resources.conditions import Condition
 from tunesmith.resources.reasons import Reason
@@ -45,56 +46,16 @@ def adopts(seen: VolumeObservation) -> VolumeDecision | None:
     )
 
 
-def not_asked_for_by_id(seen: VolumeObservation) -> VolumeDecision | None:
-    """Lists may lag, so an id that they lack is asked for by itself before it is called missing."""
-    volume_id = None if seen.spec.adopt is None else seen.spec.adopt.volume_id
-    if volume_id is None or seen.provider.volume(volume_id) or volume_id in seen.provider.not_found:
-        return None
-    look = LookAtProvider(seen.memory.first_seen, volume_id=volume_id)
-    failed = seen.around.failure_of(look)
-    if failed is None:
-        return quietly(seen, look)
-    message = f"{failed.failure.message} Volume '{volume_id}' is asked for again."
-    return tell(seen, Standing.WORKING, Reason.PROVIDER_UNREACHABLE, message, look)
-
-
 def nothing_to_adopt(seen: VolumeObservation) -> VolumeDecision | None:
     """It is not there, or not for these eyes; nothing is made in its place."""
-    if adoptable_volumes(seen.resource, seen.provider):
+    if seen.adoptable:
         return None
     message = (
-        f"The API key shows no living volume {_named(seen)}. It is taken over when it shows; nothing is made in its "
+        f"The API key shows no living volume {wished(seen)}. It is taken over when it shows; nothing is made in its "
         "place. Compare `spec.adopt` with what the provider has, and give the credential and `spec.projectID` that it "
         "belongs to. `spec.adopt` cannot be changed: if it is wrong, make the resource again."
     )
-    return _in_the_way(seen, Reason.NOTHING_TO_ADOPT, message)
-
-
-def not_the_only_one(seen: VolumeObservation) -> VolumeDecision | None:
-    """provider: names are not unique."""
-    found = adoptable_volumes(seen.resource, seen.provider)
-    if len(found) < 2:
-        return None
-    ids = ", ".join(f"'{each.id}'" for each in found)
-    message = f"The provider has {len(found)} volumes {_named(seen)}: {ids}. Make the resource again with the "
-    return _in_the_way(seen, Reason.ADOPTION_AMBIGUOUS, f"{message}`spec.adopt.volumeID` of the one that is meant.")
-
-
-def owned_by_another(seen: VolumeObservation) -> VolumeDecision | None:
-    """Of competing claims one owns; the others wait."""
-    owner, volume = volume_owner_elsewhere(seen), _target(seen)
-    if owner is None:
-        return None
-    return _in_the_way(seen, Reason.ALREADY_OWNED, why_owned(owner, "SharedVolume", f"Volume '{volume.id}'"))
-
-
-def marked_for_another(seen: VolumeObservation) -> VolumeDecision | None:
-    """A name that some Tunesmith gave says for whom it was made."""
-    volume = _target(seen)
-    why = not_to_be_adopted(volume.parsed_name, seen.name, seen.spec, seen.around.installation)
-    if why is None:
-        return None
-    return _in_the_way(seen, Reason.ADOPTION_REFUSED, f"Volume '{volume.name}' ({volume.id}) {why}")
+    return in_the_way(seen, Reason.NOTHING_TO_ADOPT, message)
 
 
 def differs_from_spec(seen: VolumeObservation) -> VolumeDecision | None:
@@ -105,7 +66,7 @@ def differs_from_spec(seen: VolumeObservation) -> VolumeDecision | None:
         return None
     message = f"Volume '{volume.name}' ({volume.id}) is not as the spec says: {'; '.join(map(str, found))}. It is not "
     message += "touched. Correct the fields or leave them out; what cannot be changed needs the resource made again."
-    return _in_the_way(seen, Reason.ADOPTION_MISMATCH, message)
+    return in_the_way(seen, Reason.ADOPTION_MISMATCH, message)
 
 
 def taken_over(seen: VolumeObservation) -> VolumeDecision:
@@ -122,7 +83,7 @@ def taken_over(seen: VolumeObservation) -> VolumeDecision:
 
 def claimed_by_another(seen: VolumeObservation) -> VolumeDecision | None:
     """Of competing claims to one volume one owns; the others touch nothing."""
-    owner = volume_owner_elsewhere(seen)
+    owner = owner_elsewhere(seen)
     if owner is None or seen.status.volume_id is None:
         return None
     message = why_owned(owner, "SharedVolume", f"Volume '{seen.status.volume_id}'")
@@ -150,19 +111,6 @@ def with_adoption_words(seen: VolumeObservation, decision: VolumeDecision) -> Vo
     return replace(decision, status=status, events=(*decision.events, *notes))
 
 
-def without_touching(seen: VolumeObservation, decision: VolumeDecision) -> VolumeDecision:
-    """The decision, without anything that would change the provider's volume while it is only watched."""
-    if seen.may_change:
-        return decision
-    return replace(decision, actions=tuple(action for action in decision.actions if not touches(action)))
-
-
-def looked_for(seen: VolumeObservation) -> str | None:
-    """The id that is asked for by itself when the lists lack it."""
-    adopt = seen.spec.adopt
-    return seen.status.volume_id or (None if adopt is None else adopt.volume_id)
-
-
 def _said(condition: Condition, sentence: str) -> Condition:
     if condition.type != "Provisioned":
         return condition
@@ -172,7 +120,7 @@ def _said(condition: Condition, sentence: str) -> Condition:
 
 def _target(seen: VolumeObservation) -> ProviderVolume:
     """The one volume that is meant; asked only after `not_the_only_one`."""
-    return adoptable_volumes(seen.resource, seen.provider)[0]
+    return seen.adoptable[0]
 
 
 def _differences(seen: VolumeObservation, volume: ProviderVolume) -> Iterator[Difference]:
@@ -184,14 +132,3 @@ def _differences(seen: VolumeObservation, volume: ProviderVolume) -> Iterator[Di
     if regions and holder is not None and holder.region not in regions:
         field = "spec.region" if wish.region else "spec.regions"
         yield Difference(field, ", ".join(str(each) for each in regions), holder.region)
-
-
-def _in_the_way(seen: VolumeObservation, reason: Reason, message: str) -> VolumeDecision:
-    return tell(seen, Standing.STALLED, reason, message, verdicts={"Provisioned": Verdict(False, reason, message)})
-
-
-def _named(seen: VolumeObservation) -> str:
-    adopt = seen.spec.adopt
-    if adopt is not None and adopt.volume_id is not None:
-        return f"with the id '{adopt.volume_id}'"
-    return f"of the name '{adopt.volume_name if adopt is not None else ''}'"

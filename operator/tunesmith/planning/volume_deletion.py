@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from tunesmith.planning.actions import SetMetadata
-from tunesmith.planning.claims import volume_owner_elsewhere
-from tunesmith.planning.credential_secret import GONE_AGAIN_SECONDS, left_behind
-from tunesmith.planning.decision import Action, EventNote, EventType, first_answer
+from tunesmith.planning.bought import quietly, tell
+from tunesmith.planning.credential_kept import credential_can_tell
+from tunesmith.planning.decision import EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import FAILURES_BEFORE_TOLD, UNANSWERED_AFTER
-from tunesmith.planning.name_book import KeepName, Kept, keeping
+from tunesmith.planning.letting_go import (
+    abandoned,
+    let_go,
+    never_adopted,
+    not_ours_to_hold,
+    only_watched,
+    owned_by_another,
+    restored_and_undecided,
+    target_of,
+)
+from tunesmith.planning.name_book import Kept, keeping
 from tunesmith.planning.orders import DeleteVolume
 from tunesmith.planning.ownership import (
-    ABANDON_ANNOTATION,
-    FINALIZER,
     PROTECTION_ANNOTATION,
     is_protected,
     may_be_taken_over,
-    was_restored,
     way_out_of,
-    without_finalizer,
 )
 from tunesmith.planning.provider import Credential, ProviderVolume, named_things
 from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
 from tunesmith.planning.verdict import Standing, Verdict
-from tunesmith.planning.volume_account import last_record
-from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
-from tunesmith.planning.volume_purchase import (
-    found_by_name,
-    has_lost_its_status,
-    hold_credential,
-    order_can_be_told,
-    presume_an_order,
-    record_id,
-)
+from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation
+from tunesmith.planning.volume_purchase import found_by_name, order_can_be_told, presume_an_order, record_id
 from tunesmith.planning.volume_status import users
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.purchase import AdoptionPolicy, DeletionPolicy
@@ -62,31 +59,6 @@ def being_deleted(seen: VolumeObservation) -> VolumeDecision | None:
     )
 
 
-def not_ours_to_hold(seen: VolumeObservation) -> VolumeDecision | None:
-    """Without our finalizer others decide when the object goes."""
-    return None if FINALIZER in seen.resource.metadata.finalizers else quietly(seen)
-
-
-def owned_by_another(seen: VolumeObservation) -> VolumeDecision | None:
-    """Another resource owns the volume: this one can go at once and touches nothing."""
-    return None if volume_owner_elsewhere(seen) is None else let_go(seen)
-
-
-def never_adopted(seen: VolumeObservation) -> VolumeDecision | None:
-    """What `spec.adopt` names was not taken over, and nothing was made: there is nothing to let go of."""
-    nothing = seen.status.volume_id is None and seen.status.create_intent is None
-    return let_go(seen) if seen.spec.adopt is not None and nothing else None
-
-
-def only_watched(seen: VolumeObservation) -> VolumeDecision | None:
-    """`managementPolicy: Observe` never deletes: the resource goes at once, the volume stays as it is."""
-    if seen.may_change:
-        return None
-    message = f"Volume '{seen.status.provider_name}' ({seen.status.volume_id}) was only watched and stays as it is."
-    note = EventNote(EventType.NORMAL, Reason.RETAINED, message)
-    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.RETAINED, seen.around.installation))
-
-
 def protected(seen: VolumeObservation) -> VolumeDecision | None:
     """The user asked to be asked twice."""
     if not is_protected(seen.resource.metadata):
@@ -94,16 +66,6 @@ def protected(seen: VolumeObservation) -> VolumeDecision | None:
     message = f"The resource was deleted, but its annotation '{PROTECTION_ANNOTATION}' keeps the volume, which bills. "
     message += "Remove the annotation to let the resource go."
     return tell(seen, Standing.STALLED, Reason.DELETION_PROTECTED, message)
-
-
-def abandoned(seen: VolumeObservation) -> VolumeDecision | None:
-    """The user lets the resource go although the provider does not answer; naming something else is no such wish."""
-    target = _target(seen)
-    if target is None or seen.resource.metadata.annotations.get(ABANDON_ANNOTATION) != target:
-        return None
-    message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
-    note = EventNote(EventType.WARNING, Reason.ABANDONED, message)
-    return let_go(seen, note, keep=keeping(seen.status.provider_name, Kept.ABANDONED, seen.around.installation))
 
 
 def in_use(seen: VolumeObservation) -> VolumeDecision | None:
@@ -122,13 +84,6 @@ def in_use(seen: VolumeObservation) -> VolumeDecision | None:
     message = f"The volume is in use by {named}. Delete what uses it first; the volume goes after it."
     verdicts = {"InUse": Verdict(True, Reason.IN_USE, message)}
     return tell(seen, Standing.WORKING, Reason.IN_USE, message, verdicts=verdicts)
-
-
-def restored_and_undecided(seen: VolumeObservation) -> VolumeDecision | None:
-    """An object that a backup brought here has bought nothing itself while nobody said that it may take over."""
-    if not was_restored(seen.resource.metadata, seen.name) or seen.spec.adoption_policy is not AdoptionPolicy.ASK:
-        return None
-    return let_go(seen)
 
 
 def not_seen_yet(seen: VolumeObservation) -> VolumeDecision | None:
@@ -211,7 +166,7 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
     """The provider does not show it (any more): how often must that be seen before the resource may go?"""
     if seen.status.volume_id is not None:
         return _absence_of_id(seen, seen.status.volume_id)
-    if has_lost_its_status(seen):
+    if seen.has_lost_its_status:
         return presume_an_order(seen)
     intent = seen.intent
     if intent is None or not _may_have_been_ordered(seen):
@@ -227,30 +182,6 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
     if begun is None or begun < settled:
         return quietly(seen, LookAtProvider(settled))
     return _second_look(seen, intent.name, begun)
-
-
-def let_go(seen: VolumeObservation, *events: EventNote, keep: tuple[KeepName, ...] = ()) -> VolumeDecision:
-    """Write what it came to and what is kept, then take our finalizers away."""
-    if seen.secret_use.goes_last:
-        return quietly(seen, again=GONE_AGAIN_SECONDS)
-    actions: list[Action] = [*last_record(seen), *keep, *left_behind(seen.secret_use)]
-    if seen.spec.credentials_ref is not None and seen.credential_secret_held and not seen.credential_shared:
-        actions.append(hold_credential(seen, present=False))
-    actions.append(SetMetadata(finalizers=without_finalizer(seen.resource.metadata)))
-    return VolumeDecision(status=seen.status, actions=tuple(actions), events=events)
-
-
-def credential_can_tell(seen: VolumeObservation) -> bool:
-    """Only the credential that bought it, or one that shows another object of the same project, can prove absence.
-
-    A volume's own list names no project, so it is the clusters that tell.
-    """
-    if not isinstance(seen.credential, Credential):
-        return False
-    recorded, project = seen.status.credential_fingerprint, seen.status.project_id
-    if recorded is None or recorded == seen.credential.fingerprint:
-        return True
-    return bool(project) and any(cluster.project_id == project for cluster in seen.provider.seen_clusters())
 
 
 def _is_kept(seen: VolumeObservation) -> bool:
@@ -309,14 +240,8 @@ def _the_other_next(seen: VolumeObservation) -> VolumeDecision:
     return tell(seen, Standing.WORKING, Reason.DELETING, message, status=status, events=(note,))
 
 
-def _target(seen: VolumeObservation) -> str | None:
-    if seen.status.volume_id is not None:
-        return seen.status.volume_id
-    return None if seen.intent is None else seen.intent.name
-
-
 def _unproven(seen: VolumeObservation, why: str, *actions: LookAtProvider) -> VolumeDecision:
-    target = _target(seen)
+    target = target_of(seen)
     message = f"Whether the provider still has something of this resource cannot be told: {why}."
     if target is not None:
         message += f" Mend that; or {way_out_of(seen.resource.metadata).format(target=target)}"

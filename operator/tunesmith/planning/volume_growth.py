@@ -6,13 +6,14 @@ buys nothing more; and none is repeated before the list had time to show what be
 
 from __future__ import annotations
 
+from tunesmith.planning.bought import quietly, tell
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.decision import EventNote, EventType
 from tunesmith.planning.orders import ResizeVolume
 from tunesmith.planning.provider import ProviderVolume
 from tunesmith.planning.purchase import DEFINITE_REFUSALS, LookAtProvider
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
-from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, quietly, tell
+from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation
 from tunesmith.planning.volume_status import as_seen, facts
 from tunesmith.planning.volume_usage import size_by_use, used_percent
 from tunesmith.resources.reasons import Reason

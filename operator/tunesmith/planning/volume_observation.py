@@ -1,22 +1,19 @@
-"""Everything that a decision about one SharedVolume needs, as typed facts; and how such a decision is told."""
+"""Everything that a decision about one SharedVolume needs, as typed facts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
-from tunesmith.planning.circumstances import Circumstances, Known, NotYet, Unknown
-from tunesmith.planning.cluster_observation import NoCredential
-from tunesmith.planning.credential_secret import SecretUse
-from tunesmith.planning.decision import Action, Decision, EventNote
-from tunesmith.planning.naming import ProviderName
-from tunesmith.planning.ownership import Claim, annotated_name, own_name
-from tunesmith.planning.provider import Credential, ProviderCluster, ProviderView, ProviderVolume
-from tunesmith.planning.purchase import Intent, PurchaseMemory
-from tunesmith.planning.verdict import Standing, Summary, Verdict, told
+from tunesmith.planning.adoption_target import Held, adoptable_volumes, held_volume
+from tunesmith.planning.bought import BoughtObservation
+from tunesmith.planning.circumstances import Known, NotYet, Unknown
+from tunesmith.planning.decision import Decision
+from tunesmith.planning.provider import ProviderCluster, ProviderVolume
+from tunesmith.planning.purchase import LookAtProvider
+from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.volume_usage import VolumeUsage
-from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import (
     CONDITIONS,
@@ -58,24 +55,25 @@ class NamingCluster:
         return self.cluster_id is not None or self.buying
 
 
+_NOT_BOUGHT = {
+    "InUse": Verdict(False, Reason.NOT_BOUGHT, "Nothing is bought yet."),
+    "Resizing": Verdict(False, Reason.NOT_BOUGHT, "Nothing is bought yet."),
+}
+
+
 @dataclass(frozen=True)
-class VolumeObservation:
+class VolumeObservation(BoughtObservation[SharedVolumeStatus]):
     """One SharedVolume and the world round it."""
 
-    around: Circumstances
+    word: ClassVar = "volume"
+    conditions: ClassVar = CONDITIONS
+    not_bought: ClassVar = _NOT_BOUGHT
+
     resource: SharedVolume
-    credential: Credential | NoCredential | Unknown
-    provider: ProviderView
-    memory: PurchaseMemory
     clusters: tuple[NamingCluster, ...] = ()  # read anew from the API server while nobody is elected
     jobs: tuple[str, ...] = ()
     """Names of the FineTuneJobs that store on it, have not ended and are not being deleted; sorted."""
     usage: Known[VolumeUsage] | Unknown = NOT_MEASURED
-    credential_secret_held: bool = False
-    credential_shared: bool = False
-    other_claims: tuple[Claim, ...] = ()
-    secrets_of_others: frozenset[str] = frozenset()
-    secrets_of_leaving: frozenset[str] = frozenset()
 
     @property
     def spec(self) -> SharedVolumeSpec:
@@ -94,40 +92,37 @@ class VolumeObservation:
             return (self.status.region,)
         return tuple(region for region in (self.spec.region, *self.spec.regions) if region)
 
-    @property
-    def name(self) -> ProviderName:
-        """The name of the present incarnation at the provider."""
-        first = own_name("SharedVolume", self.resource.metadata, self.around.installation, 1)
-        annotated = annotated_name(self.resource.metadata, first)
-        believed = annotated.incarnation if annotated is not None and annotated.is_same_object(first) else 1
-        incarnation = max(self.status.incarnation or 1, believed)
-        return own_name("SharedVolume", self.resource.metadata, self.around.installation, incarnation)
+    def id_in(self, status: SharedVolumeStatus) -> str | None:
+        """The provider's id of the volume that this status speaks of."""
+        return status.volume_id
 
     @property
-    def intent(self) -> Intent | None:
-        """The open intent, as the protocol reads it."""
-        written = self.status.create_intent
-        if written is None:
-            return None
-        started = written.started_time or self.around.now
-        return Intent(name=written.name or str(self.name), nonce=written.nonce or "", started=started)
+    def wished_id(self) -> str | None:
+        """`spec.adopt.volumeID`."""
+        return None if self.spec.adopt is None else self.spec.adopt.volume_id
 
     @property
-    def secret_use(self) -> SecretUse:
-        """The credential's Secret, and whether one that was named before is still needed."""
-        reference, status, credential = self.spec.credentials_ref, self.status, self.credential
-        nothing = status.volume_id is None and status.create_intent is None
-        fingerprint = credential.fingerprint if isinstance(credential, Credential) else None
-        shown = self.bought is not None and fingerprint == status.credential_fingerprint
-        return SecretUse(
-            namespace=self.resource.metadata.namespace or "",
-            wanted=None if reference is None else reference.name,
-            wanted_is_held=self.credential_secret_held,
-            recorded=status.credentials_secret_name,
-            old_is_free=nothing or shown,
-            needed_by_others=self.secrets_of_others,
-            named_by_leaving=self.secrets_of_leaving,
-        )
+    def wished_name(self) -> str | None:
+        """`spec.adopt.volumeName`."""
+        return None if self.spec.adopt is None else self.spec.adopt.volume_name
+
+    @property
+    def held(self) -> Held | None:
+        """The volume that this resource holds, or would take over."""
+        return held_volume(self.resource, self.provider)
+
+    @property
+    def adoptable(self) -> tuple[ProviderVolume, ...]:
+        """The living volumes that `spec.adopt` names."""
+        return adoptable_volumes(self.resource, self.provider)
+
+    def shown(self, thing_id: str) -> ProviderVolume | None:
+        """The volume with this id, when the provider's lists show it."""
+        return self.provider.volume(thing_id)
+
+    def look(self, not_before: float, thing_id: str | None) -> LookAtProvider:
+        """A look for the volume with this id."""
+        return LookAtProvider(not_before, volume_id=thing_id)
 
     @property
     def bought(self) -> ProviderVolume | None:
@@ -144,11 +139,6 @@ class VolumeObservation:
     def holder(self) -> ProviderCluster | None:
         """The provider's cluster that holds the volume. The volume itself does not say."""
         return None if self.status.volume_id is None else self.provider.holder_of(self.status.volume_id)
-
-    @property
-    def may_change(self) -> bool:
-        """Whether anything may be changed at the provider; 'Observe' only watches."""
-        return self.spec.management_policy is ManagementPolicy.MANAGE
 
     @property
     def waits_for_first_cluster(self) -> bool:
@@ -175,38 +165,3 @@ class VolumeObservation:
             c for c in self.clusters if c.cluster_id is not None and self.provider.cluster(c.cluster_id) is None
         )
         return next((c.name for c in (*unlisted, *self.clusters) if c.needs_the_volume and not c.deleting), None)
-
-
-_NOT_BOUGHT = {
-    "InUse": Verdict(False, Reason.NOT_BOUGHT, "Nothing is bought yet."),
-    "Resizing": Verdict(False, Reason.NOT_BOUGHT, "Nothing is bought yet."),
-}
-
-
-def tell(
-    seen: VolumeObservation,
-    standing: Standing,
-    reason: str,
-    message: str,
-    *actions: Action,
-    status: SharedVolumeStatus | None = None,
-    verdicts: Mapping[str, Verdict] | None = None,
-    events: tuple[EventNote, ...] = (),
-    again: float | None = None,
-) -> VolumeDecision:
-    """A decision with its status told."""
-    after = status if status is not None else seen.status
-    after = told(
-        after,
-        Summary(standing, reason, message),
-        {**(_NOT_BOUGHT if after.volume_id is None else {}), **(verdicts or {})},
-        order=CONDITIONS,
-        generation=seen.resource.metadata.generation,
-        now=seen.around.now,
-    )
-    return Decision(status=after, actions=actions, events=events, look_again_seconds=again)
-
-
-def quietly(seen: VolumeObservation, *actions: Action, again: float | None = None) -> VolumeDecision:
-    """Act, and write nothing: the next pass follows at once and has more to say."""
-    return Decision(status=seen.status, actions=actions, look_again_seconds=again)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith.planning.actions import SetFinalizer
+from tunesmith.planning.bought import quietly, tell
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.cluster_refusal import REASONS, WAITS_BY_ITSELF, WAY_OUT
+from tunesmith.planning.credential_kept import ordered_by_another_account
 from tunesmith.planning.decision import ErrorClass, EventNote, EventType, Failure
 from tunesmith.planning.orders import BuyVolume, VolumeOrder
-from tunesmith.planning.ownership import ABANDON_ANNOTATION, IN_USE_FINALIZER
 from tunesmith.planning.provider import Credential, Phase, ProviderVolume
 from tunesmith.planning.purchase import (
     CloseIntent,
@@ -21,13 +21,12 @@ from tunesmith.planning.purchase import (
     Pause,
     Post,
     Unsent,
-    may_have_lost_its_intent,
     next_step,
     settled_at,
 )
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_account import bought_now
-from tunesmith.planning.volume_observation import NamingCluster, VolumeDecision, VolumeObservation, quietly, tell
+from tunesmith.planning.volume_observation import NamingCluster, VolumeDecision, VolumeObservation
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolumeStatus, VolumeCreateIntent
 
@@ -57,25 +56,11 @@ def region_is_wrong(seen: VolumeObservation) -> VolumeDecision | None:
     return tell(seen, Standing.STALLED, Reason.REGION_UNKNOWN, message)
 
 
-def credential_must_stay(seen: VolumeObservation) -> VolumeDecision | None:
-    """While a bought object needs it, its credential Secret may not vanish."""
-    if seen.spec.credentials_ref is None or seen.credential_secret_held:
-        return None
-    return quietly(seen, hold_credential(seen, present=True))
-
-
-def hold_credential(seen: VolumeObservation, *, present: bool) -> SetFinalizer:
-    """Put our finalizer on the credential's Secret, or take it away."""
-    reference = seen.spec.credentials_ref
-    name = reference.name if reference is not None else ""
-    return SetFinalizer("v1", "Secret", seen.resource.metadata.namespace or "", name, IN_USE_FINALIZER, present)
-
-
 def made_with_a_cluster(seen: VolumeObservation) -> VolumeDecision | None:
     """One cluster is elected to make the volume with itself; the others wait for it."""
     if seen.status.volume_id is not None or not seen.waits_for_first_cluster:
         return None
-    if has_lost_its_status(seen):
+    if seen.has_lost_its_status:
         return presume_an_order(seen)
     intent = seen.status.create_intent
     if intent is None:
@@ -95,12 +80,12 @@ def buy(seen: VolumeObservation) -> VolumeDecision | None:
     if seen.status.volume_id is not None:
         return None
     if not order_can_be_told(seen):
-        return _ordered_with_another_key(seen)
+        return ordered_by_another_account(seen, str(seen.name))
     match next_step(seen.intent, seen.memory, seen.provider.begun, seen.around):
         case LookFirst(not_before):
             return quietly(seen, LookAtProvider(not_before))
         case OpenIntent():
-            return presume_an_order(seen) if has_lost_its_status(seen) else _open_intent(seen)
+            return presume_an_order(seen) if seen.has_lost_its_status else _open_intent(seen)
         case Post(deadline):
             return _post(seen, deadline)
         case Made(made_id):
@@ -114,12 +99,6 @@ def buy(seen: VolumeObservation) -> VolumeDecision | None:
             return tell(seen, Standing.WORKING, reason, message, verdicts=verdicts, again=seconds)
         case Pause(seconds, refusal):
             return _ambiguous(seen, seconds) if refusal is None else refused(seen, refusal, again=seconds)
-
-
-def has_lost_its_status(seen: VolumeObservation) -> bool:
-    """The object bears our name and says nothing: a backup took its status, or its process died before writing one."""
-    nothing = not seen.status.conditions and seen.status.volume_id is None and seen.intent is None
-    return nothing and may_have_lost_its_intent(seen.memory)
 
 
 def presume_an_order(seen: VolumeObservation) -> VolumeDecision:
@@ -137,13 +116,6 @@ def order_can_be_told(seen: VolumeObservation) -> bool:
         return True
     now = seen.credential.fingerprint if isinstance(seen.credential, Credential) else None
     return written.credential_fingerprint in {None, now}
-
-
-def _ordered_with_another_key(seen: VolumeObservation) -> VolumeDecision:
-    message = f"'{seen.name}' was ordered with another API key, and what came of that cannot be seen with the key of "
-    message += "now. Nothing else is bought. Give the key of before until this is settled; or delete this resource and "
-    message += f"set its annotation '{ABANDON_ANNOTATION}' to '{seen.name}', and see to the bill yourself."
-    return tell(seen, Standing.STALLED, Reason.CREDENTIAL_MISMATCH, message)
 
 
 def record(

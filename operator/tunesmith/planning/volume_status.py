@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tunesmith.planning.bought import tell
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.decision import EventNote, EventType
 from tunesmith.planning.provider import Credential, ProviderVolume, named_things
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
-from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation, tell
+from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation
 from tunesmith.planning.volume_purchase import region_of
 from tunesmith.planning.volume_usage import shown_bytes
 from tunesmith.resources.conditions import find_condition
@@ -39,16 +40,7 @@ def broken_at_provider(seen: VolumeObservation) -> VolumeDecision | None:
     if volume is None or volume.status not in _BROKEN:
         return None
     reason, message = _BROKEN[volume.status]
-    verdicts = {**facts(seen), "Provisioned": Verdict(False, reason, message)}
-    return tell(
-        seen,
-        Standing.STALLED,
-        reason,
-        message,
-        status=as_seen(seen, volume),
-        verdicts=verdicts,
-        events=_news(seen, reason, message),
-    )
+    return _lost(seen, volume, reason, message)
 
 
 def deleted_outside(seen: VolumeObservation) -> VolumeDecision | None:
@@ -59,17 +51,7 @@ def deleted_outside(seen: VolumeObservation) -> VolumeDecision | None:
     message = (
         f"Volume '{volume.name}' is being deleted at the provider with its data; this resource did not ask for it."
     )
-    reason = Reason.DELETED_OUTSIDE
-    verdicts = {**facts(seen), "Provisioned": Verdict(False, reason, message)}
-    return tell(
-        seen,
-        Standing.STALLED,
-        reason,
-        message,
-        status=as_seen(seen, volume),
-        verdicts=verdicts,
-        events=_news(seen, reason, message),
-    )
+    return _lost(seen, volume, Reason.DELETED_OUTSIDE, message)
 
 
 def still_made(seen: VolumeObservation) -> VolumeDecision | None:
@@ -144,6 +126,20 @@ def _in_use(seen: VolumeObservation) -> Verdict:
     if jobs:
         message += f" {users(None, jobs)} use{'s' if len(jobs) == 1 else ''} it."
     return Verdict(True, Reason.IN_USE, message)
+
+
+def _lost(seen: VolumeObservation, volume: ProviderVolume, reason: Reason, message: str) -> VolumeDecision:
+    """Somebody must look after it: nothing here can."""
+    verdicts = {**facts(seen), "Provisioned": Verdict(False, reason, message)}
+    return tell(
+        seen,
+        Standing.STALLED,
+        reason,
+        message,
+        status=as_seen(seen, volume),
+        verdicts=verdicts,
+        events=_news(seen, reason, message),
+    )
 
 
 def _news(seen: VolumeObservation, reason: Reason, message: str) -> tuple[EventNote, ...]:

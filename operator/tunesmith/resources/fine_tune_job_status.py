@@ -62,6 +62,10 @@ class Pinned(StatusPart):
     image_digest: Annotated[Line | None, doc("The image by digest.")] = None
     model_revision: Annotated[Line | None, doc("The commit of the model's repository.")] = None
     model_path: Annotated[Text | None, doc("Where the weights lie on the storage, when they were fetched.")] = None
+    model_facts: Annotated[
+        Text | None,
+        doc("What the model's `config.json` says of its architecture, as JSON; memory is estimated from it."),
+    ] = None
     dataset_sha256: Annotated[
         tuple[SHA256, ...], doc("Hashes of the training and validation data."), items(2, least=0)
     ] = ()

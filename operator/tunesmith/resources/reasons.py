@@ -381,7 +381,10 @@ class Reason(StrEnum):
     USER_ERROR_CONFIGURATION = "UserErrorConfiguration", "The trainer refused its configuration."
     DIVERGED = "Diverged", "The loss became NaN or infinite; the same again would too."
     STALL = "Stall", "The attempt made no step for too long, by the trainer's word or by its silence."
-    NO_GPUS = "NoGPUs", "A container was given GPUs and saw fewer: the node or its driver is broken."
+    NO_GPUS = (
+        "NoGPUs",
+        "A container was given GPUs and saw fewer, or one of them failed: the node or its driver is broken.",
+    )
     INFRASTRUCTURE = "Infrastructure", "Storage, network or a peer process failed."
     PREEMPTED = "Preempted", "The attempt had to make room; it goes on from its checkpoint, uncounted."
     SUPERSEDED = "Superseded", "A newer attempt of the job exists on the storage."

@@ -57,16 +57,44 @@ def test_kind_gets_as_many_gpu_workers_as_were_asked_for():
 
 def test_down_deletes_a_kind_cluster_and_forgets_it(tmp_path, monkeypatch):
     deleted = []
-    monkeypatch.setattr(kind, "delete", lambda: deleted.append(1))
+    monkeypatch.setattr(kind, "delete", deleted.append)
     (tmp_path / "up.json").write_text(json.dumps({"origin": "kind", "why": "w", "kubeconfig": "k"}))
     assert "ended" in up.down(tmp_path)
     assert up.recorded(tmp_path) is None
     assert up.down(tmp_path).startswith("nothing is up")
-    assert deleted == [1]
+    assert deleted == [tmp_path]
+
+
+@pytest.fixture
+def kind_on_path(tmp_path, monkeypatch):
+    """A program in kind's place that writes down what it is asked, and fails where the file `fails` is."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    program = place / "kind"
+    program.write_text(f'#!/bin/sh\necho "$1" >> {place}/asked\n[ ! -e {place}/fails ]\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(place), prepend=":")
+    return place
+
+
+def test_what_an_interrupted_up_by_kind_has_left_is_ended_by_down(tmp_path, kind_on_path):
+    (tmp_path / "kind.yaml").write_text("")
+    with pytest.raises(DevclusterError, match="down' ends"):
+        kind.create(tmp_path, workers=1)
+    assert "ended" in up.down(tmp_path)
+    assert (kind_on_path / "asked").read_text().split() == ["delete"]
+    assert up.down(tmp_path).startswith("nothing is up")
+
+
+def test_a_cluster_that_kind_could_not_make_is_not_ours_to_delete(tmp_path, kind_on_path):
+    (kind_on_path / "fails").touch()
+    with pytest.raises(DevclusterError, match="failed"):
+        kind.create(tmp_path, workers=1)
+    assert up.down(tmp_path).startswith("nothing is up")
 
 
 def test_down_leaves_a_given_cluster_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(kind, "delete", lambda: pytest.fail("deleted"))
+    monkeypatch.setattr(kind, "delete", lambda _: pytest.fail("deleted"))
     (tmp_path / "up.json").write_text(json.dumps({"origin": "given", "why": "w", "kubeconfig": "k"}))
     assert "left as it is" in up.down(tmp_path)
 

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
+from tunesmith_trainer.architecture_facts import LARGEST_NUMBER, NAMES
 from tunesmith_trainer.contract import PrepareConfiguration, PreparedSaid, TerminationMessage
 from tunesmith_trainer.contract.preparation import secret_variable
 from tunesmith_trainer.exit_codes import ErrorClass
@@ -76,7 +77,7 @@ def test_what_was_prepared_fits_the_termination_message():
         training_path="/storage/datasets/" + "b" * 64 + "/train.jsonl",
         dataset_sha256={"training": "c" * 64},
         rows=3, trained=2, tokens=40, truncated=0, dropped={"noTrainableTokens": 1}, total_steps=5,
-        formats={"training": "messages"},
+        formats={"training": "messages"}, model_facts=dict.fromkeys(NAMES, LARGEST_NUMBER),
     )  # fmt: skip
     said = TerminationMessage(attempt=1, error_class=ErrorClass.SUCCESS, prepared=prepared, message="x" * 9000).fitted()
     assert len(said.encode()) <= 4096

@@ -31,6 +31,8 @@ class DistBackendError(RuntimeError):
         (OSError(errno.EFBIG, "File too large"), ErrorClass.INFRASTRUCTURE),
         (RuntimeError("[enforce fail] PytorchStreamWriter failed writing file data/3"), ErrorClass.INFRASTRUCTURE),
         (RuntimeError("I/O error: No space left on device (os error 28)"), ErrorClass.INFRASTRUCTURE),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), ErrorClass.NO_GPUS),
+        (DistBackendError("NCCL error: CUDA error: system not yet initialized"), ErrorClass.NO_GPUS),
         (KeyError("gloo"), ErrorClass.UNCLASSIFIED),
         (FileNotFoundError(errno.ENOENT, "no"), ErrorClass.UNCLASSIFIED),
     ],

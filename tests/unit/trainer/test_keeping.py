@@ -1,6 +1,8 @@
 """The thread that brings checkpoints to the storage: in order, from every process, and never a half one."""
 
+import shutil
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,7 +10,7 @@ from tunesmith_trainer import checkpoints
 from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Memory
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
-from tunesmith_trainer.keeping import Keeper, Plan
+from tunesmith_trainer.keeping import Keeper, Plan, has_room
 
 HASH = "a" * 64
 
@@ -141,3 +143,13 @@ def test_what_is_on_its_way_is_waited_for_as_long_as_is_said(job):
     keeper.finish(at_most_seconds=0.01)
     assert newest(job) is None
     gate.set()
+
+
+@pytest.mark.parametrize(
+    ("free", "needed", "has"),
+    [(900, 500, True), (900, 800, False), (100, 5, True), (100, 20, False), (4, 5, False)],
+    ids=["enough", "the node would run short", "too little to matter", "it is short already", "no room at all"],
+)
+def test_the_pods_disk_is_used_where_the_node_does_not_run_short_of_it(tmp_path, monkeypatch, free, needed, has):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=1000, free=free))
+    assert has_room(tmp_path, needed) == has

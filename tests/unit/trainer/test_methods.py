@@ -41,6 +41,18 @@ def test_supervised_loss_is_the_mean_over_learnt_tokens_and_falls(model_path, tm
     assert at_the_end < trained.losses[0] - 0.002
 
 
+def test_rows_in_one_pack_are_learnt_as_if_they_were_apart(model_path, tmp_path):
+    """Without any kernel for it: the positions alone tell the attention where a row begins. Some rows are learnt whole:
+    their first token has nothing before it that it could be told from, in a pack neither."""
+    rows = [row | ({"labels": row["input_ids"]} if number % 2 else {}) for number, row in enumerate(some_examples(4))]
+    pack = {key: [one for row in rows for one in row[key]] for key in ("input_ids", "labels")}
+    pack["seq_lengths"] = [len(row["input_ids"]) for row in rows]
+    one_pack = ONE_BATCH | {"microBatch": 1, "globalBatch": 1, "packing": True, "contextLength": 64}
+    packed = train(a_configuration(model_path, tmp_path, **one_pack), tmp_path, steps=2, rows=[pack])
+    apart = train(a_configuration(model_path, tmp_path, **ONE_BATCH), tmp_path, steps=2, rows=rows)
+    assert packed.losses == pytest.approx(apart.losses, abs=2e-5)
+
+
 def likelihood_loss(model, rows):
     """The mean of -log p over all tokens that are learnt."""
     parts = [

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -80,6 +81,9 @@ def test_everything_fetched_and_made_ready_and_told_in_one_message(tmp_path, mon
     assert done.dropped == {"noTrainableTokens": 1}
     assert done.dataset_sha256.training == hashlib.sha256(ROWS).hexdigest()
     assert done.formats.training == done.formats.validation
+    written = json.loads(Path(done.model_path, "config.json").read_text())
+    assert {"hidden_size", "vocab_size"} <= done.model_facts.keys()
+    assert done.model_facts.items() <= written.items()
     stages = [json.loads(line)["stage"] for line in capsys.readouterr().out.splitlines()]
     assert list(dict.fromkeys(stages)) == ["Starting", "Fetching", "Preparing", "Finished"]
 
@@ -111,6 +115,19 @@ def test_what_lies_on_the_storage_is_only_looked_at(tmp_path, monkeypatch, model
     )
     assert (code, said.prepared.model_revision) == (0, None)
     assert said.prepared.dataset_sha256.training == hashlib.sha256(ROWS).hexdigest()
+
+
+def test_at_its_end_it_clears_away_what_was_given_up_and_says_so(tmp_path, monkeypatch, model_path, capsys):
+    (tmp_path / "rows.jsonl").write_bytes(ROWS)
+    partial = tmp_path / "storage" / "datasets" / f"{'a' * 64}.partial"
+    partial.mkdir(parents=True)
+    monkeypatch.setattr("tunesmith_trainer.clean_up.clock_of", lambda root: time.time() + 8 * 24 * 3600)
+    code, _ = prepared(
+        tmp_path, monkeypatch, model={"path": str(model_path)}, data={"training": {"path": f"{tmp_path}/rows.jsonl"}}
+    )
+    assert code == 0
+    assert not partial.exists()
+    assert f"'{partial}' was left alone for long and is removed" in capsys.readouterr().out
 
 
 def test_a_gated_model_without_a_token_ends_before_anything_is_prepared(tmp_path, monkeypatch, hub):

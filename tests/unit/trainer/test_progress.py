@@ -43,6 +43,19 @@ def test_a_stage_a_plan_and_the_last_step_are_said_at_once():
     assert last["tokensPerSecond"] > 0
 
 
+def test_the_time_left_of_the_steps_ends_with_them_and_an_evaluation_names_its_step():
+    reporter, out = a_reporter()
+    reporter.plan(step=0, total_steps=2, dropped_rows={})
+    for step in (1, 2):
+        reporter.waits_for_rows()
+        reporter.step(step, epoch=1.0, loss=3.0 - step, learning_rate=0.1, grad_norm=1.0, tokens=step * 100)
+    reporter.evaluated(1.5)
+    reporter.stage("Publishing")
+    last = said(out)[-1]
+    assert (last["evaluationLoss"], last["evaluationStep"]) == (1.5, 2)
+    assert "etaSeconds" not in last
+
+
 def test_quick_steps_do_not_flood_the_log():
     reporter, out = a_reporter()
     reporter.plan(step=0, total_steps=1000, dropped_rows={})

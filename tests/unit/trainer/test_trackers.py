@@ -121,6 +121,20 @@ def test_a_line_that_brings_no_new_number_is_no_point():
     assert point_of(a_line(1)).values == {"train/loss": 9.0, "train/learning_rate": 0.1}
 
 
+def test_a_loss_on_held_out_rows_is_one_point_where_it_was_measured():
+    points = []
+    tracker = Kept()
+    tracker.log = lambda point: points.append((point.step, dict(point.values)))
+    courier = Courier("tracker", tracker, seconds_to_finish=60)
+    measured = {"evaluation_loss": 2.5, "evaluation_step": 1}
+    courier.hear(a_line(1))
+    courier.hear(a_line(1).model_copy(update=measured))
+    courier.hear(a_line(2).model_copy(update=measured))
+    courier.close()
+    rate = {"train/learning_rate": 0.1}
+    assert points == [(1, {"train/loss": 9.0, **rate}), (1, {"eval/loss": 2.5}), (2, {"train/loss": 8.0, **rate})]
+
+
 def test_tensorboard_has_the_curve_and_a_resume_replaces_what_it_does_again(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

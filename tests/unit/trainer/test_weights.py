@@ -1,6 +1,7 @@
 """The saved weights of a result: in the base's precision, merged on wish, and read again before they are believed."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from tests.unit.trainer.looping import FULL, a_configuration, train
 from transformers import AutoModelForCausalLM
 
 from tunesmith_trainer.attempts import Attempt
-from tunesmith_trainer.contract import Result
+from tunesmith_trainer.contract import Configuration, Result
 from tunesmith_trainer.exit_codes import TrainerError
 from tunesmith_trainer.model import adapted_modules, load_tokenizer, trained_parameters
-from tunesmith_trainer.publishing import publish
+from tunesmith_trainer.publishing import ADAPTER, forget_unpublished, publish
+from tunesmith_trainer.testing import tiny_configuration
 from tunesmith_trainer.weights import ensure_whole, numbers_of
 
 
@@ -47,6 +49,23 @@ def trained_and_published(model_path, place, **changes):
     configuration = a_configuration(model_path, place, **changes)
     trained = train(configuration, place, steps=2, stop_at=2)
     return trained, published(trained, place / "checkpoints" / "checkpoint-2")
+
+
+def test_what_dead_attempts_were_putting_together_is_removed(tmp_path):
+    configuration = Configuration.model_validate(tiny_configuration(tmp_path, attempt=3))
+    for name in ("job-1-a1.tmp", "job-1-a3.tmp", "job-1-a2", "job-1-a4.tmp", "job-10-a1.tmp", "notes.tmp"):
+        (tmp_path / "output" / name / "merged").mkdir(parents=True)
+    forget_unpublished(configuration)
+    left = {path.name for path in (tmp_path / "output").iterdir()}
+    assert left == {"job-1-a2", "job-1-a4.tmp", "job-10-a1.tmp", "notes.tmp"}
+
+
+@pytest.fixture(scope="module")
+def adapter(model_path, tmp_path_factory):
+    """A loop that has trained an adapter, and its checkpoint."""
+    place = tmp_path_factory.mktemp("adapter")
+    trained = train(a_configuration(model_path, place, learningRate=0.01), place, steps=2, stop_at=2)
+    return trained, place / "checkpoints" / "checkpoint-2"
 
 
 def answers(model):
@@ -90,6 +109,27 @@ def test_the_merged_model_answers_as_base_and_adapter_do(model_path, tmp_path):
     merged, apart = answers(opened(result.path / "merged")), answers(trained.loop.model.eval())
     assert torch.allclose(merged, apart, atol=1e-5)
     assert not torch.allclose(merged, answers(opened(model_path)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda tensors: tensors.clear(), "has 0 tensors where 28 were trained"),
+        (lambda tensors: tensors.popitem(), "has 27 tensors where 28 were trained"),
+        (lambda tensors: next(iter(tensors.values())).fill_(float("inf")), "NaN or infinite"),
+        (lambda tensors: [one.zero_() for name, one in tensors.items() if "lora_B" in name], "learnt nothing"),
+    ],
+    ids=["it is empty", "a tensor is missing", "a value is no number", "nothing moved"],
+)
+def test_an_adapter_that_is_not_whole_or_not_trained_is_refused(adapter, tmp_path, spoil, why):
+    trained, saved = adapter
+    shutil.copytree(saved, tmp_path / "checkpoint")
+    tensors = load_file(saved / ADAPTER)
+    spoil(tensors)
+    save_file(tensors, tmp_path / "checkpoint" / ADAPTER, metadata={"format": "pt"})
+    with pytest.raises(TrainerError, match=why):
+        published(trained, tmp_path / "checkpoint")
+    assert not Path(trained.configuration.storage.output_path).exists()
 
 
 @pytest.mark.parametrize(

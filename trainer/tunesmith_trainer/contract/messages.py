@@ -123,6 +123,10 @@ class PreparedSaid(Said):
     dropped: dict[str, int] = Field(default_factory=dict, description="Training rows not trained on, by reason.")
     total_steps: int = Field(ge=1)
     formats: DatasetFormats
+    model_facts: dict[str, int | bool | str] = Field(
+        default_factory=dict,
+        description="What the model's config.json says of its architecture, in its own names, to estimate memory by.",
+    )
 
 
 class TerminationMessage(Said):

@@ -6,6 +6,7 @@ A tracker that is down costs points, not training: the oldest ones go when the q
 import logging
 import threading
 from collections import deque
+from dataclasses import replace
 
 from tunesmith_trainer.contract import ProgressLine
 from tunesmith_trainer.trackers.metrics import Destination, Point, point_of
@@ -46,10 +47,10 @@ class Courier:
 
     def hear(self, line: ProgressLine) -> None:
         """Queues the numbers of the line, if it has new ones."""
-        point = point_of(line)
-        if point is None or (self._last is not None and point.values == self._last.values):
+        point = _news(point_of(line), self._last)
+        if point is None:
             return
-        self._last = point
+        self._last = point_of(line)
         with self._news:
             if len(self._queue) == self._queue.maxlen:
                 self.lost += 1
@@ -113,3 +114,11 @@ class Courier:
             self._name,
             type(error).__name__,
         )
+
+
+def _news(point: Point | None, last: Point | None) -> Point | None:
+    """Of a step that was told already only what is new of it: no tracker shall have a number twice."""
+    if point is None or last is None or point.step != last.step:
+        return point
+    new = {name: value for name, value in point.values.items() if last.values.get(name) != value}
+    return replace(point, values=new) if new else None

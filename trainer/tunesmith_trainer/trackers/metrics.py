@@ -31,10 +31,14 @@ class Destination(Protocol):
 
 
 def point_of(line: ProgressLine) -> Point | None:
-    """The numbers of a line, under the names that these trackers' own examples use; None before the first of them."""
+    """The numbers of a line, under the names that these trackers' own examples use; None before the first of them.
+
+    A loss on held-out rows is a point only where it was measured: the lines after it say it again.
+    """
+    measured_now = line.evaluation_step is None or line.evaluation_step == line.step
     values = {
         "train/loss": line.loss,
-        "eval/loss": line.evaluation_loss,
+        "eval/loss": line.evaluation_loss if measured_now else None,
         "train/epoch": line.epoch,
         "train/learning_rate": line.learning_rate,
         "train/grad_norm": line.grad_norm,

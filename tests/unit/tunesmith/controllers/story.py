@@ -8,6 +8,7 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from tests.unit.tunesmith.controllers.conftest import MemoryKube
 from tests.unit.tunesmith.controllers.test_bought import INSTALLATION, Operator
@@ -16,12 +17,15 @@ from tunesmith.cloud.gate import Gates
 from tunesmith.kube.remote import RemoteView
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.cluster_observation import KubeconfigFacts
+from tunesmith_simulator import ledger as ledgers
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.machines import NodePhase
 from tunesmith_simulator.server import Simulator
 
 SPEED = 20.0
 """How much faster than a real provider the simulator is."""
+A_MOMENT = 1e-6
+"""Past the time that is moved to, whatever the rounding: what is due then is due."""
 FIRST_MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -43,7 +47,7 @@ class StoryClock:
         return self.exactly().replace(microsecond=0)
 
     def move_to(self, monotonic):
-        self.seconds = max(self.seconds, monotonic - self._begun)
+        self.seconds = max(self.seconds, monotonic - self._begun + A_MOMENT)
 
     async def sleep(self, seconds):
         self.seconds += seconds
@@ -134,6 +138,16 @@ class Story(Operator):
         end = self.clock.monotonic() + seconds
         await self.until(lambda: not self.queue.depth and (self.queue.next_due() or end) >= end, within_seconds=seconds)
         self.clock.move_to(end)
+
+    def orders(self):
+        """How the provider answered each order of a cluster, in their order."""
+        asked = (each for each in self.provider.record.all() if each.method == "POST")
+        return [each.status for each in asked if each.path.endswith("/clusters")]
+
+    def charged(self, cluster_id, as_of):
+        """The dollars that the simulator charged for a cluster until then."""
+        exact = ledgers.ledger(self.provider.simulation.world(), as_of).of(cluster_id).usd
+        return Decimal(exact.numerator) / Decimal(exact.denominator)
 
     def gone(self, key):
         return self.cache.get(key.kind, key.namespace, key.name) is None

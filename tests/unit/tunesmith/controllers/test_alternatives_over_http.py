@@ -19,12 +19,6 @@ def stock(operator, choice, gpus):
     )
 
 
-def orders(operator):
-    """How the provider answered each order of a cluster, in their order."""
-    asked = (each for each in operator.provider.record.all() if each.method == "POST")
-    return [each.status for each in asked if each.path.endswith("/clusters")]
-
-
 @pytest.fixture
 async def operator():
     """Neither the first choice nor the second is in stock."""
@@ -40,7 +34,7 @@ async def test_the_first_choice_in_stock_is_bought_once_and_the_status_says_whic
     assert "Nothing was bought. Next it is tried with 'B200_SXM' in 'us-central-8'" in told
     await operator.until(lambda: operator.is_ready(CLUSTER))
     assert operator.status(CLUSTER)["choice"] == THIRD
-    assert (len(orders(operator)), orders(operator)[-1]) == (3, 200)
+    assert (len(operator.orders()), operator.orders()[-1]) == (3, 200)
     (bought,) = operator.provider.simulation.world().clusters.values()
     assert (bought.order.region, bought.order.gpu_type) == ("us-central-8", "H200_SXM")
     assert operator.events.count("Bought") == 1
@@ -49,21 +43,21 @@ async def test_the_first_choice_in_stock_is_bought_once_and_the_status_says_whic
 async def test_after_a_whole_round_it_waits_and_begins_with_the_first_again(operator):
     stock(operator, THIRD, 0)
     await operator.until(lambda: operator.status(CLUSTER).get("nextTryTime"))
-    assert len(orders(operator)) == 3
+    assert len(operator.orders()) == 3
     assert "it is tried with 'H200_SXM' in 'us-central-4'" in operator.condition(CLUSTER)["message"]
     stock(operator, FIRST, 8)
     await operator.until(lambda: operator.status(CLUSTER).get("clusterID"))
     assert operator.status(CLUSTER)["choice"] == FIRST
-    assert (len(orders(operator)), orders(operator)[-1]) == (4, 200)
+    assert (len(operator.orders()), operator.orders()[-1]) == (4, 200)
 
 
 async def test_what_is_bought_again_later_begins_with_the_first_choice(operator):
     operator.change(CLUSTER, expireAfterSeconds=600)
     await operator.until(lambda: operator.condition(CLUSTER).get("reason") == "Released")
-    assert len(orders(operator)) == 3
+    assert len(operator.orders()) == 3
     stock(operator, FIRST, 8)
     wish = {"tunesmith.dev/reacquire-requested-at": format_time(operator.clock.now())}
     operator.change(CLUSTER, annotations=wish, expireAfterSeconds=86400)
     await operator.until(lambda: operator.is_ready(CLUSTER))
     assert (operator.status(CLUSTER)["choice"], operator.status(CLUSTER)["incarnation"]) == (FIRST, 2)
-    assert (len(orders(operator)), orders(operator)[-1]) == (4, 200)
+    assert (len(operator.orders()), operator.orders()[-1]) == (4, 200)

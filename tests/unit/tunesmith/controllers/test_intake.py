@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.controllers.controller import POOL, Key, pool_key
+from tunesmith.controllers.controller import POOL, Key, key_of, pool_key
 from tunesmith.controllers.wakes import woken_by
 from tunesmith.planning.actions import RemoteCluster
 
@@ -34,6 +34,26 @@ def watched(shell: Shell) -> Shell:
 def test_a_change_wakes_the_resource_and_its_dependents(watched: Shell) -> None:
     watched.intake.seen(watched.kube.put(a_resource()))
     assert due(watched) == {watched.key, JOB}
+
+
+def test_after_a_start_everybody_is_looked_at_and_only_jobs_are_asked_who_depends_on_them(shell: Shell) -> None:
+    asked: list[str] = []
+
+    def depends(raw: Any) -> list[Key]:
+        asked.append(raw["metadata"]["name"])
+        return [pool_key(None)]
+
+    for kind in ("GPUCluster", "CatalogModel", "FineTuneJob"):
+        shell.intake.serve(kind, depends)
+    shell.intake.serve(POOL, lambda raw: ())
+    resources = [
+        {"kind": kind, "metadata": {"namespace": "team", "name": f"{kind}-{number}"}}
+        for kind in ("GPUCluster", "CatalogModel", "FineTuneJob")
+        for number in range(3)
+    ]
+    shell.intake.begin(resources)
+    assert due(shell) == {*map(key_of, resources), pool_key(None)}
+    assert asked == [f"FineTuneJob-{number}" for number in range(3)]
 
 
 def test_our_own_write_wakes_dependents_because_its_echo_is_no_news(watched: Shell) -> None:

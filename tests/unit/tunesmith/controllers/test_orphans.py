@@ -57,7 +57,7 @@ async def swept(operator, *, later=0.0):
 
 def at_provider(operator, cluster_id):
     """The cluster as the sweep's own list showed it last."""
-    return operator.costly.gpu_cluster._clouds.of_installation().view.cluster(cluster_id)
+    return operator.costly.orphan_sweep._clouds.of_installation().view.cluster(cluster_id)
 
 
 async def test_while_every_cluster_has_its_resource_a_sweep_writes_nothing_and_asks_the_api_server_nothing(provider):
@@ -156,7 +156,7 @@ async def test_a_copied_book_is_not_made_our_own_by_writing_into_it(provider):
     operator = await an_operator_with_a_cluster(provider, deletes=True)
     book = operator.kube.objects[NAMES]
     operator.kube.put({**book, "metadata": {**book["metadata"], "uid": "uid-of-the-copy"}})
-    await operator.costly.gpu_cluster._clouds.names.write(KeepName("ts-prod01-any", Kept.RETAINED))
+    await operator.costly.orphan_sweep._clouds.names.write(KeepName("ts-prod01-any", Kept.RETAINED))
     written = operator.kube.objects[NAMES]
     assert read_book(written["data"])["ts-prod01-any"].kept is Kept.RETAINED
     assert written["metadata"]["annotations"] == {BOOK_ANNOTATION: book["metadata"]["uid"]}

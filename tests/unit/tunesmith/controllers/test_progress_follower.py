@@ -146,3 +146,9 @@ async def test_it_sits_still_from_when_it_first_said_so_until_it_moves(follow):
     moved = follow(Logs([heartbeat(True), progress(6)]), [])
     await until(lambda: moved.report(JOB).progress)
     assert moved.report(JOB).stalled_monotonic is None
+
+
+async def test_the_time_left_of_the_steps_ends_with_them(follow):
+    follower = follow(Logs([progress(7, loss=1.0, etaSeconds=3), progress(8, stage="Publishing")]), [])
+    await until(lambda: follower.report(JOB).progress and follower.report(JOB).progress.step == 8)
+    assert (follower.report(JOB).progress.loss, follower.report(JOB).progress.eta_seconds) == (1.0, None)

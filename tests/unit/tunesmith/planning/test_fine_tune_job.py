@@ -63,7 +63,7 @@ class TestAcceptance:
             ({"weightsPath": None}, {}, "WeightsUnknown", "spec.weightsPath"),
             ({"training": {"contextLength": 9000}}, {}, "ContextTooLong", "at most 8192"),
             ({"training": {"batchSize": 17}}, {}, "BatchSizeOutOfRange", "16, 32, 48, 64, 80, 96"),
-            ({"training": {"batchSize": 112}}, {}, "BatchSizeOutOfRange", "from 8 to 96"),
+            ({"training": {"batchSize": 112}}, {}, "BatchSizeOutOfRange", "allows 8 to 96"),
             ({"tuning": {"type": "LoRA", "lora": {"rank": 128}}}, {}, "RankTooHigh", "at most 64"),
             ({"image": "evil:1"}, {}, "ImageNotAllowed", "evil:1"),
             ({"resources": {"gpus": 128}, "training": {"batchSize": None}}, {}, "BatchSizeOutOfRange", "fewer GPUs"),

@@ -20,8 +20,8 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.actions import SetFinalizer, SetMetadata
+from tunesmith.planning.bought import NoCredential
 from tunesmith.planning.circumstances import FailureRecord, Unknown
-from tunesmith.planning.cluster_observation import NoCredential
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.naming import provider_name

@@ -18,8 +18,9 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     seen,
 )
 
+from tunesmith.planning.bought import NoCredential
 from tunesmith.planning.circumstances import Known, Unknown
-from tunesmith.planning.cluster_observation import InsideFacts, JobUse, NoCredential, StoredSecret
+from tunesmith.planning.cluster_observation import InsideFacts, JobUse, StoredSecret
 from tunesmith.planning.cluster_setup import NAMESPACE_LABELS
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.giving_back import is_going

@@ -80,6 +80,13 @@ class TestAttempt:
         assert reason(decision, "PodsReady") == "ImagePullFailed"
         assert "no such image" in message(decision)
 
+    def test_pods_that_no_node_takes_say_why_in_the_schedulers_words(self):
+        seen = admitted()
+        pods = the_pods(seen, phase="Pending", node=None, unschedulable="0/3 nodes are available: 3 Insufficient cpu.")
+        decision = decide(with_workload(seen, jobs=[the_batch_job(seen)], pods=pods))
+        assert "0 of 2 pods run." in message(decision)
+        assert "has no node: 0/3 nodes are available: 3 Insufficient cpu." in message(decision)
+
     def test_success_is_recorded_then_everything_is_taken_away_then_the_job_is_let_go(self):
         seen = running()
         over = with_exits(seen, (0, "Success"), (0,), said=WELL)

@@ -6,7 +6,7 @@ from tests.unit.tunesmith.planning.job_builders import a_job, a_model, an_observ
 from tunesmith.catalog.loader import bundled
 from tunesmith.planning.acceptance import plan_of
 from tunesmith.planning.configuration import configuration
-from tunesmith.planning.model_row import names_model, row_of
+from tunesmith.planning.model_row import names_model, row_of, stored_job_names
 from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.sources import fetch_section
 from tunesmith.resources.catalog_model import Weights
@@ -58,6 +58,17 @@ def test_a_row_that_is_named_is_found_by_its_objects_name_before_its_id():
     assert row_of(a_job(), [by_id, a_row("tiny")])["metadata"]["name"] == "tiny"
     assert row_of(a_job(), [by_id]) is by_id
     assert row_of(a_job(), [a_row("other", repo="tiny")]) is None
+
+
+@pytest.mark.parametrize(
+    "job",
+    [a_job(), of_the_hub(), of_the_hub("Org/TINY-instruct"), a_job({"model": {"catalog": {"name": "provider/ours"}}})],
+    ids=["by name", "by repository", "in other letters", "by id"],
+)
+@pytest.mark.parametrize("row", [a_row("tiny", repo="org/tiny"), a_row("ours"), {"metadata": {"name": "bare"}}])
+def test_a_job_as_it_is_stored_names_the_same_rows(job, row):
+    stored = job.model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert stored_job_names(stored, row) == names_model(job, row)
 
 
 def test_a_path_is_no_row():

@@ -141,6 +141,11 @@ class TestCourse:
         seen = with_errand(preparing(), node=None, phase="Pending", started=False)
         assert "1 CPU and 4Gi of memory" in message(decide(seen))
 
+    def test_why_no_node_takes_its_pod_is_told_in_the_schedulers_words(self):
+        said = 'persistentvolumeclaim "volume" not found.'
+        seen = with_errand(preparing(), node=None, phase="Pending", started=False, unschedulable=said)
+        assert 'The scheduler says: persistentvolumeclaim "volume" not found.' in message(decide(seen))
+
     def test_what_an_earlier_one_still_does_is_waited_for(self):
         broke = with_errand(preparing(), 31, "Infrastructure")
         seen = after(broke, decide(broke), around=circumstances(1))

@@ -18,6 +18,8 @@ from tests.unit.tunesmith.planning.job_builders import (
     an_observation,
     circumstances,
     deep,
+    prepared,
+    preparing,
     running,
     settled,
     waiting_in_line,
@@ -258,3 +260,49 @@ def test_the_steps_of_pairs_tell_no_hours_before_the_rows_are_counted():
     assert "hours" in accepted(after(rows, decide(rows)))
     pairs = seen_of(EIGHT, {**spec, "method": {"type": "DPO"}})
     assert "hours" not in accepted(after(pairs, decide(pairs)))
+
+
+FROM_THE_HUB = {
+    "model": {"type": "HuggingFace", "catalog": None, "huggingFace": {"repo": "nobody/knows"}},
+    "weightsPath": "models/x",
+    "training": {"batchSize": 64, "contextLength": 8192},
+    "resources": {"gpus": 16},
+}
+LLAMA_70B_FACTS = {
+    "model_type": "llama",
+    "hidden_size": 8192,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "intermediate_size": 28672,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+}
+
+
+def from_the_hub(spec=None, **facts):
+    """Prepared, with what the preparation read in the model's own configuration."""
+    job = a_job(deep(FROM_THE_HUB, spec or {}))
+    return prepared(preparing(job, model=None, around=circumstances(prices=PUBLISHED)), modelFacts=facts)
+
+
+def test_a_model_that_no_table_knows_is_estimated_by_what_its_preparation_read():
+    before = sizes_of(preparing(a_job(FROM_THE_HUB), model=None))
+    assert (before.estimate, before.sharding.value, before.batch.micro) == (None, "DDP", 4)
+    assert "it is read with the weights" in before.not_estimated
+    seen = from_the_hub(**LLAMA_70B_FACTS)
+    plan = decide(seen).status.plan
+    assert (plan.sharding, plan.micro_batch, plan.gradient_accumulation) == ("FSDP2", 2, 2)
+    assert plan.estimated_memory_gib is not None
+    assert configuration(seen, plan_of(seen), 1)["world"]["sharding"] == "FSDP2"
+    assert "FSDP2" in accepted(after(seen, decide(seen)))
+
+
+def test_such_a_model_that_does_not_fit_is_refused_while_no_gpu_is_held():
+    seen = from_the_hub({"tuning": {"type": "Full"}, "training": {"precision": "AMP"}}, **LLAMA_70B_FACTS)
+    assert refusal(seen).reason == "DoesNotFit"
+    assert decide(seen).status.admission is None
+
+
+def test_where_the_preparation_could_not_read_a_shape_the_reason_is_told():
+    assert "type 'mpt'" in sizes_of(from_the_hub(model_type="mpt")).not_estimated
