@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from tunesmith.planning.bought import NoCredential
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action, ErrorClass, Failure
 from tunesmith.planning.name_book import KeepName, RecordName
+from tunesmith.planning.neighbours import needed_secrets
 from tunesmith.planning.orders import (
     ApproveRemediation,
     BuyCluster,
@@ -35,11 +36,13 @@ from tunesmith.planning.orders import (
     RepairNode,
     ResizeVolume,
 )
-from tunesmith.planning.ownership import IN_USE_FINALIZER
+from tunesmith.planning.ownership import IN_USE_FINALIZER, lets_go
 from tunesmith.planning.provider import Credential, ProviderView
 from tunesmith.planning.purchase import HoldIntent, LookAtCluster, LookAtProvider, LookAtRemediations, PurchaseMemory
+from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.references import NameReference
+from tunesmith.resources.shared_volume import SharedVolume
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class CloudView:
         installation_project_id: str | None = None,
     ) -> None:
         self.names = NameBook(ports)
+        self._leaving: set[str] = set()
         self._ports = ports
         self._accounts = accounts
         self._installation_key = installation_key
@@ -157,6 +161,30 @@ class CloudView:
             case _:
                 raise TypeError(f"{type(action).__name__} is not a request to the provider")
         return memory.with_write(self._ports.clock.monotonic()), None
+
+    def secrets_of_neighbours(self, resource: GPUCluster | SharedVolume) -> tuple[frozenset[str], frozenset[str]]:
+        """Credential Secrets that its neighbours need, and those of neighbours that are just being let go.
+
+        Looked up only where it has to do with a Secret itself.
+        """
+        if resource.spec.credentials_ref is None and resource.status.credentials_secret_name is None:
+            return frozenset(), frozenset()
+        others = {uid: raw for uid, raw in self._bought(resource.metadata.namespace) if uid != resource.metadata.uid}
+        staying = (raw for uid, raw in others.items() if uid not in self._leaving)
+        return needed_secrets(staying), needed_secrets(raw for uid, raw in others.items() if uid in self._leaving)
+
+    def was_decided(self, uid: str, actions: Iterable[Action]) -> None:
+        """Remember whether the resource is let go now: it needs its key no more."""
+        if lets_go(actions):
+            self._leaving = {uid, *(other for other, _ in self._bought(None) if other in self._leaving)}
+        else:
+            self._leaving.discard(uid)
+
+    def _bought(self, namespace: str | None) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        """The resources that are bought with a key, by uid."""
+        for kind in ("GPUCluster", "SharedVolume"):
+            for raw in self._ports.cache.list(kind, namespace):
+                yield str(raw["metadata"].get("uid", "")), raw
 
     async def _from_secret(self, namespace: str, name: str, project_id: str | None) -> Eyes:
         try:

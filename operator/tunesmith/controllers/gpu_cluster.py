@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tunesmith.controllers.cloud_view import CloudView, Eyes
@@ -63,6 +64,7 @@ class GPUClusterController:
 
     def __init__(self, ports: Ports, clouds: CloudView) -> None:
         self._ports = ports
+        self._clouds = clouds
         self._purchasing = Purchasing(ports, clouds)
         self._kubeconfigs: dict[str, KubeconfigFacts] = {}
 
@@ -93,8 +95,6 @@ class GPUClusterController:
             waiting_jobs=self._known(jobs, waiting_jobs(jobs, key.name, resource.spec.nodes or 1), around),
             gpu_pods=self._gpu_pods(remote, nodes),
             credential_secret_held=eyes.secret_held,
-            credential_shared=self._purchasing.is_shared(resource),
-            secrets_of_others=self._purchasing.secrets_of_others(resource),
             kubeconfig_secret=secret,
             inside=inside,
             nodes=nodes,
@@ -104,8 +104,13 @@ class GPUClusterController:
         )
 
     def decide(self, seen: ClusterObservation) -> Decision[GPUClusterStatus]:
-        """The pure decision."""
-        return decide(seen)
+        """The pure decision, on what its neighbours need at this very moment: of some that go at once one goes last."""
+        needed, leaving = self._clouds.secrets_of_neighbours(seen.resource)
+        reference = seen.spec.credentials_ref
+        shared = reference is not None and reference.name in needed
+        decision = decide(replace(seen, credential_shared=shared, secrets_of_others=needed, secrets_of_leaving=leaving))
+        self._clouds.was_decided(seen.resource.metadata.uid, decision.actions)
+        return decision
 
     async def act(self, seen: ClusterObservation, action: Action) -> object:
         """One request to the provider, or one line of the audit log."""

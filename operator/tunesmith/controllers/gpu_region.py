@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,9 +10,11 @@ from tunesmith.cloud.errors import CloudError
 from tunesmith.controllers.cloud_view import CloudView
 from tunesmith.controllers.controller import ActionFailed, Key
 from tunesmith.controllers.ports import Ports
+from tunesmith.kube.errors import KubeError
 from tunesmith.planning.circumstances import Circumstances, Known
 from tunesmith.planning.decision import Action, Decision
 from tunesmith.planning.gpu_region import LOOK_SECONDS, RegionObservation, decide, manifest, object_name
+from tunesmith.planning.provider import Region
 from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.resources.gpu_region import GPURegion, GPURegionStatus
 from tunesmith.resources.parsing import parse
@@ -19,6 +22,8 @@ from tunesmith.resources.parsing import parse
 Raw = Mapping[str, Any]
 REGIONS_KEY = Key("Regions", "", "")
 SOON_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
 
 
 class GPURegionController:
@@ -79,8 +84,17 @@ class RegionKeeper:
         except CloudError:
             return SOON_SECONDS  # the resources that buy say what is wrong
         regions = account.view().regions
-        for region in regions.value if isinstance(regions, Known) else ():
-            if self._ports.cache.get("GPURegion", "", object_name(region)) is None:
+        shown = [await self._is_shown(region) for region in (regions.value if isinstance(regions, Known) else ())]
+        return LOOK_SECONDS if all(shown) else SOON_SECONDS
+
+    async def _is_shown(self, region: Region) -> bool:
+        """False: it could not be, for now or for its name; that keeps no other region from being shown."""
+        name = object_name(region)
+        if self._ports.cache.get("GPURegion", "", name) is None:
+            try:
                 self._ports.cache.observe(await self._ports.kube.apply(manifest(region)))
-            self._ports.wake(Key("GPURegion", "", object_name(region)))
-        return LOOK_SECONDS
+            except KubeError as error:
+                log.warning("A region cannot be shown.", extra={"region": region.name, "why": str(error)})
+                return False
+        self._ports.wake(Key("GPURegion", "", name))
+        return True

@@ -9,7 +9,6 @@ from tunesmith.controllers.usage_log import write_usage
 from tunesmith.planning.bought import BoughtObservation, BoughtStatus
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action
-from tunesmith.planning.neighbours import needed_secrets
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.usage import RecordUsage
 from tunesmith.resources.gpu_cluster import GPUCluster
@@ -43,19 +42,6 @@ class Purchasing:
         memory = after_looking(memory, eyes.view, bought_id=bought_id, intent=intent, around=around)
         self._memories.keep(key, memory)
         return memory
-
-    def is_shared(self, resource: Bought) -> bool:
-        """Whether a neighbour needs the credential Secret that the resource names."""
-        reference = resource.spec.credentials_ref
-        return reference is not None and reference.name in self.secrets_of_others(resource)
-
-    def secrets_of_others(self, resource: Bought) -> frozenset[str]:
-        """Credential Secrets that its neighbours need; looked up only where it has to do with a Secret itself."""
-        if resource.spec.credentials_ref is None and resource.status.credentials_secret_name is None:
-            return frozenset()
-        namespace, cache = resource.metadata.namespace, self._ports.cache
-        others = (*cache.list("GPUCluster", namespace), *cache.list("SharedVolume", namespace))
-        return needed_secrets(others, resource.metadata.uid)
 
     async def act(self, seen: BoughtObservation[BoughtStatus], action: Action) -> object:
         """One request to the provider, or one line of the audit log."""

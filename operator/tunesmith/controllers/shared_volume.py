@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tunesmith.controllers.cloud_view import CloudView
@@ -30,6 +31,7 @@ class SharedVolumeController:
 
     def __init__(self, ports: Ports, clouds: CloudView) -> None:
         self._ports = ports
+        self._clouds = clouds
         self._purchasing = Purchasing(ports, clouds)
         self._usages = VolumeUsages(ports)
 
@@ -47,19 +49,22 @@ class SharedVolumeController:
             jobs=storing_jobs(self._ports.cache.list("FineTuneJob", key.namespace), key.name),
             usage=await self._usages.of(key, resource),
             credential_secret_held=eyes.secret_held,
-            credential_shared=self._purchasing.is_shared(resource),
             other_claims=other_claims(
                 self._ports.cache.list("SharedVolume"),
                 resource,
                 held_volume(resource, eyes.view),
                 self._ports.installation,
             ),
-            secrets_of_others=self._purchasing.secrets_of_others(resource),
         )
 
     def decide(self, seen: VolumeObservation) -> Decision[SharedVolumeStatus]:
-        """The pure decision."""
-        return decide(seen)
+        """The pure decision, on what its neighbours need at this very moment: of some that go at once one goes last."""
+        needed, leaving = self._clouds.secrets_of_neighbours(seen.resource)
+        reference = seen.spec.credentials_ref
+        shared = reference is not None and reference.name in needed
+        decision = decide(replace(seen, credential_shared=shared, secrets_of_others=needed, secrets_of_leaving=leaving))
+        self._clouds.was_decided(seen.resource.metadata.uid, decision.actions)
+        return decision
 
     async def act(self, seen: VolumeObservation, action: Action) -> object:
         """One request to the provider, or one line of the audit log."""

@@ -54,6 +54,7 @@ class BoughtObservation(ABC, Generic[BoughtStatus]):
     credential_secret_held: bool = False
     credential_shared: bool = False
     secrets_of_others: frozenset[str] = frozenset()
+    secrets_of_leaving: frozenset[str] = frozenset()
 
     @property
     @abstractmethod
@@ -144,6 +145,7 @@ class BoughtObservation(ABC, Generic[BoughtStatus]):
             recorded=status.credentials_secret_name,
             old_is_free=nothing or shown,
             needed_by_others=self.secrets_of_others,
+            named_by_leaving=self.secrets_of_leaving,
         )
 
     @property

@@ -16,6 +16,7 @@ from tunesmith.planning.cluster_choice import ClusterChoice, Unfit, fit, next_ch
 from tunesmith.planning.kube_facts import NodeFact, PodFact
 from tunesmith.planning.provider import (
     GPUS_PER_NODE,
+    Phase,
     ProviderCluster,
     ProviderNode,
     Remediation,
@@ -26,8 +27,6 @@ from tunesmith.resources.gpu_cluster import CONDITIONS, GPUCluster, GPUClusterSp
 from tunesmith.resources.gpu_cluster_parts import BillingType
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.reasons import Reason
-
-PREPAID = frozenset({"RESERVED", "SCHEDULED_CAPACITY"})  # provider: billing types that are paid ahead
 
 REFUSALS = frozenset(
     {
@@ -212,8 +211,9 @@ class ClusterObservation(BoughtObservation[GPUClusterStatus]):
 
     @property
     def bought_beside(self) -> tuple[ProviderCluster, ...]:
-        """Clusters of this resource's own name besides the one that is recorded; oldest first."""
-        return tuple(each for each in self.provider.own_clusters(self.name) if each.id != self.status.cluster_id)
+        """Living clusters of this resource's own name besides the one that is recorded; oldest first."""
+        own = (each for each in self.provider.own_clusters(self.name) if each.id != self.status.cluster_id)
+        return tuple(each for each in own if each.phase is not Phase.DELETING)
 
     @cached_property
     def recorded_nodes(self) -> Mapping[str, ProviderNode]:
@@ -223,10 +223,7 @@ class ClusterObservation(BoughtObservation[GPUClusterStatus]):
 
     @cached_property
     def gpu_nodes(self) -> Mapping[str, NodeFact]:
-        """The GPU nodes that the cluster's own Kubernetes has, by name; empty while they are unknown.
-
-        A node that has lost all its GPUs is one too when the provider records it as one.
-        """
+        """The GPU nodes of its own Kubernetes, by name; those too that have lost all GPUs. Empty while unknown."""
         if isinstance(self.nodes, Unknown):
             return {}
         return {n.name: n for n in self.nodes.value if n.gpus > 0 or n.name in self.recorded_nodes}
@@ -288,12 +285,8 @@ class ClusterObservation(BoughtObservation[GPUClusterStatus]):
         """It is paid ahead, by the spec or by the provider's word: giving it back early gives no money back."""
         if self.spec.billing.type is not BillingType.ON_DEMAND:
             return True
-        found = self.bought
-        if found is None:
-            return False
-        # A word that is missing or not known: of our own purchase the order tells, of an adopted cluster nothing does.
-        own_order = self.spec.adopt is None and found.billing_type not in PREPAID
-        return found.reserved_gpus > 0 or (found.billing_type != "ON_DEMAND" and not own_order)
+        said = False if self.bought is None else self.bought.is_prepaid
+        return self.spec.adopt is not None if said is None else said  # of our own purchase the order tells
 
     @property
     def wanted_nodes(self) -> int:

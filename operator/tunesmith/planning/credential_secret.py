@@ -18,6 +18,9 @@ from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.shared_volume import SharedVolumeStatus
 
+GONE_AGAIN_SECONDS = 1.0
+"""How soon to look whether those that go first are gone."""
+
 BoughtStatus = TypeVar("BoughtStatus", GPUClusterStatus, SharedVolumeStatus)
 
 
@@ -26,7 +29,8 @@ class SecretUse:
     """The credential Secret of one resource.
 
     `wanted`: by `spec.credentialsRef`; None: the installation's credential. `recorded`: what the status says is held.
-    `old_is_free`: nothing is bought or ordered, or the present credential shows what was bought.
+    `old_is_free`: nothing is bought or ordered, or the present credential shows what was bought. `needed_by_others` are
+    the Secrets of resources that stay, `named_by_leaving` of those that were decided to be let go and are not gone yet.
     """
 
     namespace: str
@@ -35,6 +39,16 @@ class SecretUse:
     recorded: str | None
     old_is_free: bool
     needed_by_others: frozenset[str] = frozenset()
+    named_by_leaving: frozenset[str] = frozenset()
+
+    @property
+    def goes_last(self) -> bool:
+        """Others with the same Secret are just being let go, and nobody else needs it.
+
+        Each of them would leave the Secret to the others, and it would be held for ever: whoever goes last releases it.
+        """
+        mine = {name for name in (self.wanted, self.recorded) if name is not None}
+        return bool((mine & self.named_by_leaving) - self.needed_by_others)
 
 
 def following_secret(decision: Decision[BoughtStatus], use: SecretUse, around: Circumstances) -> Decision[BoughtStatus]:

@@ -14,6 +14,7 @@ from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import without_what_is_gone
 from tunesmith.planning.decision import Decision, EventNote, EventType
+from tunesmith.planning.provider import named_things
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_parts import BillingType, RecreatePolicy
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
@@ -55,10 +56,14 @@ def after_absence(seen: ClusterObservation) -> GPUClusterStatus:
 
 
 def is_recreated(seen: ClusterObservation) -> bool:
-    """A cluster that vanished is bought again. A prepaid one is not: another prepayment is for somebody to decide."""
+    """A cluster that vanished is bought again. A prepaid one is not: another prepayment is for somebody to decide.
+
+    One that a late order of this resource has bought besides takes its place, whatever the policy: it bills already.
+    """
     on_demand = seen.spec.billing.type is BillingType.ON_DEMAND
     managed = seen.spec.management_policy is ManagementPolicy.MANAGE and seen.spec.adopt is None
-    return seen.spec.recreate_policy is RecreatePolicy.WHEN_GONE and on_demand and managed
+    wished = seen.spec.recreate_policy is RecreatePolicy.WHEN_GONE and on_demand
+    return managed and (wished or bool(seen.bought_beside))
 
 
 def recreated(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
@@ -66,6 +71,15 @@ def recreated(seen: ClusterObservation, cluster_id: str) -> ClusterDecision:
     left = kubeconfig_left(seen)
     if left is not None:
         return quietly(seen, left)
+    if seen.bought_beside:
+        message = (
+            f"Cluster '{cluster_id}' is gone from the provider. {named_things(seen.bought_beside)}, which was bought "
+        )
+        message += "for this resource as well, takes its place."
+        facts = {"Provisioned": Verdict(False, Reason.DUPLICATE_FOUND, message)}
+        note = EventNote(EventType.WARNING, Reason.DUPLICATE_FOUND, message)
+        after = after_absence(seen)
+        return working(seen, Reason.DUPLICATE_FOUND, message, status=after, verdicts=facts, events=(note,))
     vanished = 1 if has_been_steady(seen) else (seen.status.vanished or 0) + 1
     until = _bought_again_at(seen, vanished)
     message = f"Cluster '{cluster_id}' is gone from the provider, and this resource did not delete it. Another is "

@@ -8,6 +8,7 @@ from tunesmith.planning.bought import BoughtObservation, BoughtStatus, quietly
 from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.credential_kept import let_go_of_credential
+from tunesmith.planning.credential_secret import GONE_AGAIN_SECONDS
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.name_book import KeepName, Kept, keeping
 from tunesmith.planning.ownership import ABANDON_ANNOTATION, FINALIZER, was_restored, without_finalizer
@@ -66,6 +67,8 @@ def let_go(
     seen: BoughtObservation[BoughtStatus], *events: EventNote, keep: tuple[KeepName, ...] = ()
 ) -> Decision[BoughtStatus]:
     """Write what it came to and what is kept, then take our finalizers away. A kubeconfig goes with its owner."""
+    if seen.secret_use.goes_last:
+        return quietly(seen, again=GONE_AGAIN_SECONDS)
     finalizers = SetMetadata(finalizers=without_finalizer(seen.resource.metadata))
     actions = (*_last_record(seen), *keep, *let_go_of_credential(seen), finalizers)
     return Decision(status=seen.status, actions=actions, events=events)

@@ -165,9 +165,9 @@ def using_pods(pods: Iterable[PodFact]) -> frozenset[str]:
     return frozenset(f"{pod.namespace}/{pod.name}" for pod in pods if pod.gpus > 0 and not pod.finished)
 
 
-def needed_secrets(raws: Iterable[Raw], uid: str) -> frozenset[str]:
-    """The credential Secrets that other resources of these name, or still hold."""
-    others = [raw for raw in raws if raw["metadata"].get("uid") != uid]
+def needed_secrets(raws: Iterable[Raw]) -> frozenset[str]:
+    """The credential Secrets that these resources name, or still hold."""
+    others = tuple(raws)
     named = {((raw.get("spec") or {}).get("credentialsRef") or {}).get("name") for raw in others}
     held = {(raw.get("status") or {}).get("credentialsSecretName") for raw in others}
     return frozenset(name for name in named | held if name)

@@ -193,6 +193,13 @@ class ProviderCluster:
         return parse_provider_name(self.name)
 
     @property
+    def is_prepaid(self) -> bool | None:
+        """It is paid ahead, all or in part, by the provider's word; None: it uses no word for that which is known."""
+        if self.reserved_gpus > 0 or self.billing_type in {"RESERVED", "SCHEDULED_CAPACITY"}:
+            return True
+        return False if self.billing_type == "ON_DEMAND" else None
+
+    @property
     def latest_phase(self) -> PhaseTransition | None:
         """The newest phase transition."""
         return max(self.phases, key=lambda transition: transition.time, default=None)

@@ -32,7 +32,7 @@ from tunesmith.planning.ownership import (
     may_be_taken_over,
     was_restored,
 )
-from tunesmith.planning.provider import Credential, ProviderVolume
+from tunesmith.planning.provider import Credential, ProviderVolume, named_things
 from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_account import accounted
@@ -177,6 +177,8 @@ def lost_from_provider(seen: VolumeObservation) -> VolumeDecision | None:
 def _gone(seen: VolumeObservation, volume_id: str) -> VolumeDecision:
     message = f"Volume '{volume_id}' is gone from the provider with its data; this resource did not delete it. "
     message += "Delete the resource and create it again for a new one."
+    if seen.bought_beside:
+        message += f" The provider has more of this resource, which bill: {named_things(seen.bought_beside)}."
     verdicts = {
         "Provisioned": Verdict(False, Reason.GONE, message),
         "InUse": Verdict(False, Reason.GONE, message),

@@ -42,10 +42,7 @@ class Reason(StrEnum):
     )
     PROVIDER_UNREACHABLE = "ProviderUnreachable", "The provider does not answer; it is tried again."
     PROVIDER_REFUSED = "ProviderRefused", "The provider refuses the request, in the words of the message."
-    ORDER_NOT_SENT = (
-        "OrderNotSent",
-        "The order did not leave the operator, so nothing was bought; the message says why. It is tried again.",
-    )
+    ORDER_NOT_SENT = "OrderNotSent", "The order never left the operator: nothing was bought. It is tried again."
     RATE_LIMITED = "RateLimited", "The provider asks to slow down; it is tried again."
     REGION_UNKNOWN = "RegionUnknown", "The provider has no such region. See `kubectl get gpuregions`."
     GPU_TYPE_UNAVAILABLE = "GPUTypeUnavailable", "The region does not have this GPU type. See `kubectl get gpuregions`."
@@ -113,7 +110,7 @@ class Reason(StrEnum):
     )
     DUPLICATE_FOUND = (
         "DuplicateFound",
-        "The provider has two of this name. The older one is kept; delete the younger one.",
+        "The provider has more than one of this resource. Delete there what is too much.",
     )
     RESTORED = (
         "Restored",

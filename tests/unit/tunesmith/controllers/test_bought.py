@@ -14,13 +14,14 @@ from tunesmith.cloud.audit_reading import read_audit
 from tunesmith.cloud.gate import Gates
 from tunesmith.controllers.bought import Provider, bought
 from tunesmith.controllers.controller import Key
-from tunesmith.controllers.gpu_region import REGIONS_KEY
+from tunesmith.controllers.gpu_region import LOOK_SECONDS, REGIONS_KEY, SOON_SECONDS
 from tunesmith.controllers.intake import Intake
 from tunesmith.controllers.kube_actions import KubeActions
 from tunesmith.controllers.ports import Clock, Ports, SystemClock
 from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.kube.cache import Cache
+from tunesmith.kube.errors import from_status
 from tunesmith.kube.remote import RemoteView
 from tunesmith.planning.circumstances import Installation, Known, Prices
 from tunesmith.planning.cluster_observation import KubeconfigFacts
@@ -235,6 +236,18 @@ async def test_what_cannot_be_bought_says_why(provider, key, spec, reason):
     operator.give("GPUCluster", "train", {**SPEC, **spec})
     await operator.until(lambda: operator.condition(CLUSTER).get("reason") == reason, CLUSTER)
     assert operator.status(CLUSTER).get("createIntent") is None
+
+
+async def test_a_region_that_cannot_be_shown_keeps_no_other_from_it(provider):
+    def refuse():
+        raise from_status("apply GPURegion", 422)
+
+    operator = Operator(provider.url, provider.key)
+    operator.kube.before["apply"] = refuse
+    assert await operator.costly.region_keeper.work(REGIONS_KEY) == SOON_SECONDS
+    assert len(operator.cache.list("GPURegion")) == len(scenarios.named("default").regions) - 1
+    assert await operator.costly.region_keeper.work(REGIONS_KEY) == LOOK_SECONDS
+    assert len(operator.cache.list("GPURegion")) == len(scenarios.named("default").regions)
 
 
 async def test_regions_are_shown_as_resources(provider):

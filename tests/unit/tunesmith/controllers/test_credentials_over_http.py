@@ -1,5 +1,6 @@
 """Whose key is used, over real HTTP: that of the own namespace's Secret as it is now, and no other."""
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 from tests.unit.canary import KEY
 from tests.unit.tunesmith.controllers.test_bought import CLUSTER, SPEC, VOLUME, Operator
 
+from tunesmith.controllers.controller import Key
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.scenario import AccountEntry
 from tunesmith_simulator.server import Simulator
@@ -89,6 +91,44 @@ def fields_named(schema, name, at="spec"):
     for part in ("items", "additionalProperties"):
         if isinstance(schema.get(part), dict):
             yield from fields_named(schema[part], name, at)
+
+
+async def test_resources_that_go_at_once_do_not_leave_the_secret_that_they_share_to_each_other(provider):
+    operator = Operator(provider.url, None)
+    operator.kube.put(a_secret("ml", provider.key))
+    keys = (CLUSTER, VOLUME, Key("SharedVolume", "ml", "more"))
+    operator.give("GPUCluster", "train", {**SPEC, **MINE})
+    for key in keys[1:]:
+        operator.give(
+            "SharedVolume", key.name, {**SIZE, **MINE, "bindingMode": "Immediate", "deletionPolicy": "Delete"}
+        )
+    await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), *keys)
+    await operator.until(lambda: all(operator.status(key).get("volumeID") for key in keys[1:]), *keys)
+    for verb in ("get", "list", "merge_patch", "patch_status"):
+        setattr(operator.kube, verb, giving_way(getattr(operator.kube, verb)))
+    for key in keys:
+        operator.delete(key)
+
+    def gone():
+        return not any(operator.cache.get(key.kind, key.namespace, key.name) for key in keys)
+
+    async with asyncio.timeout(60):
+        while not gone():
+            await asyncio.gather(*(operator.reconciler.reconcile(key) for key in keys))
+            await asyncio.sleep(0.02)
+    assert not operator.kube.objects["Secret", "ml", "together"]["metadata"].get("finalizers")
+
+
+def giving_way(call):
+    """The same, but others get their turn in between, as with a real API server."""
+
+    async def called(*arguments, **more):
+        await asyncio.sleep(0)
+        answer = await call(*arguments, **more)
+        await asyncio.sleep(0)
+        return answer
+
+    return called
 
 
 async def test_a_key_that_is_rotated_in_place_is_used_at_once_and_the_old_one_never_again(provider, keys_sent):

@@ -17,6 +17,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 from tests.unit.tunesmith.planning.volume_builders import BOUGHT, a_volume, at_provider
 from tests.unit.tunesmith.planning.volume_builders import seen as seen_volume
 
+from tunesmith.planning.actions import SetFinalizer, SetMetadata
 from tunesmith.planning.circumstances import FailureRecord
 from tunesmith.planning.credential_secret import released
 from tunesmith.planning.decision import ErrorClass, Failure, Outcome
@@ -73,11 +74,21 @@ def test_a_secret_that_another_resource_needs_is_not_released():
 
 def test_a_secret_is_needed_by_who_names_it_and_by_who_still_holds_it():
     raws = [
-        {"metadata": {"uid": "me"}, "spec": {"credentialsRef": {"name": "mine"}}},
         {"metadata": {"uid": "a"}, "spec": {"credentialsRef": {"name": "named"}}},
         {"metadata": {"uid": "b"}, "spec": {}, "status": {"credentialsSecretName": "held"}},
     ]
-    assert needed_secrets(raws, "me") == {"named", "held"}
+    assert needed_secrets(raws) == {"named", "held"}
+
+
+def test_of_some_that_go_at_once_the_last_releases_the_secret_that_they_share():
+    resource = a_cluster_resource(deleting=True, credentialsRef={"name": "new"})
+    first = seen(resource, credential_secret_held=True, secrets_of_leaving=frozenset({"new"}))
+    waiting = decide(first)
+    assert (waiting.actions, waiting.look_again_seconds) == ((), 1.0)
+    staying = decide(replace(first, secrets_of_others=frozenset({"new"}), credential_shared=True))
+    assert [type(each) for each in staying.actions] == [SetMetadata]
+    last = decide(replace(first, secrets_of_leaving=frozenset()))
+    assert [type(each) for each in last.actions] == [SetFinalizer, SetMetadata]
 
 
 def test_a_resource_that_goes_releases_both():

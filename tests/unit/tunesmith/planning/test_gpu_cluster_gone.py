@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from tests.unit.tunesmith.planning.cluster_builders import (
     INTENT,
     KUBECONFIG,
@@ -26,6 +27,7 @@ from tunesmith.planning.cluster_observation import JobUse
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.orders import DeleteCluster
+from tunesmith.planning.ownership import NAME_ANNOTATION
 from tunesmith.planning.provider import Credential
 from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
 from tunesmith.resources.conditions import find_condition
@@ -59,6 +61,22 @@ def test_another_spec_of_a_lost_cluster_counts_as_looked_at_and_is_no_news():
     assert (decision.status.observed_generation, reason(decision, "Stalled"), decision.events) == (2, "Gone", ())
     again = replace(lost, resource=resource.model_copy(update={"status": decision.status}))
     assert decide(again).status == decision.status
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["at once", "after it was called gone"])
+def test_what_a_late_order_bought_besides_takes_the_place_of_what_is_lost(told):
+    once = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=False)
+    lost = missing(1031.0, once, not_found={"c-1": 1030.5})
+    if told:
+        lost = replace(lost, resource=lost.resource.model_copy(update={"status": decide(lost).status}))
+    both = replace(lost, provider=a_view(a_provider_cluster("c-2"), begun=1031.0, not_found={"c-1": 1030.5}))
+    decision = decide_with_its_record(both)
+    assert (decision.status.cluster_id, reason(decision)) == (None, "DuplicateFound")
+    named = both.resource.metadata.model_copy(
+        update={"annotations": {NAME_ANNOTATION: str(replace(NAME, incarnation=2))}}
+    )
+    after = both.resource.model_copy(update={"status": decision.status, "metadata": named})
+    assert decide(replace(both, resource=after)).status.cluster_id == "c-2"
 
 
 def test_a_clean_list_under_another_projects_key_is_not_gone():

@@ -280,6 +280,10 @@ def test_another_spec_of_a_lost_volume_counts_as_looked_at():
     resource = lost.resource.model_copy(update={"status": decide(lost).status, "metadata": edited})
     decision = decide(replace(lost, resource=resource))
     assert (decision.status.observed_generation, reason(decision), decision.events) == (2, "Gone", ())
+    both = replace(
+        lost, provider=a_view(volumes=(at_provider(volume_id="v-2"),), not_found={"v-1": 1031.0}, begun=1031.0)
+    )
+    assert "v-2" in message(decide(both))
 
 
 def test_an_election_that_may_have_ordered_is_settled_before_the_resource_goes():
