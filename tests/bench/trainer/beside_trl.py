@@ -239,7 +239,7 @@ def conditions() -> str:
     load = ", ".join(f"{part:.1f}" for part in os.getloadavg())
     return (
         f"{platform.platform()}, {device}, Python {platform.python_version()}, torch {torch.__version__}, trl "
-        f"{trl.__version__}, load one thread each, load {load} before the first run"
+        f"{trl.__version__}, one thread each, load {load} before the first run"
     )
 
 
