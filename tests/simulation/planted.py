@@ -7,6 +7,7 @@ but not undone; an error that needs a deletion by hand; a timer reset by every r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -32,6 +33,7 @@ from tunesmith.planning.purchase import CloseIntent, OpenIntent, Pause
 
 Plant = Callable[[], Any]
 NEVER_SECONDS = 1e9
+PAUSED_SECONDS = 10.0
 
 
 def _all(*patches: Any) -> Any:
@@ -95,10 +97,12 @@ def keeps_the_first_kubeconfig() -> Any:
 
 
 def overwrites_whatever_stands_there() -> Any:
-    """f: the status is written without the version that was decided on, so an older leader undoes a newer one's."""
+    """f: a process that is paused between deciding and writing writes its status all the same, without the version that
+    it decided on: so an older leader undoes a newer one's."""
     real = Reconciler._write_status
 
     async def write(self: Reconciler, raw: Any, status: Any) -> Any:
+        await asyncio.sleep(PAUSED_SECONDS)
         metadata = {key: value for key, value in raw["metadata"].items() if key != "resourceVersion"}
         return await real(self, {**raw, "metadata": metadata}, status)
 

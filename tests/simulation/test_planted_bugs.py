@@ -6,7 +6,7 @@ import pytest
 from tests.simulation.life import lived
 from tests.simulation.planted import PLANTED, planted
 
-LIVES = 80
+LIVES = 240
 
 
 @pytest.fixture(autouse=True)
