@@ -16,7 +16,7 @@ import yaml
 from tests.integration.proof.stage import ROOT, Installed, ManagementCluster, OperatorProcess, Provider, until
 from tests.integration.proof.story import NAMESPACE, Boundary, Life, Stage, World
 
-AT_ONCE = 16
+AT_ONCE = 48
 DURATIONS = {
     "control_plane_node": {"scheduling_seconds": 0.1, "booting_seconds": 0.2, "bootstrapping_seconds": 0.1},
     "gpu_node": {"scheduling_seconds": 0.1, "booting_seconds": 0.3, "bootstrapping_seconds": 0.1},
