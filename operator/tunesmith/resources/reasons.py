@@ -1,7 +1,7 @@
 """Every reason that a condition or an Event may carry, each with the line that `docs/reference/reasons.md` shows.
 
 Reasons are words for programs: once published they do not change. A message beside them says what happened, why, and
-what to do.
+what to do. Long because it is one table.
 """
 
 from enum import StrEnum

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tunesmith.planning.actions import ApplyObject
 from tunesmith.planning.attempt import attempt_name
 from tunesmith.planning.attempt_end import Workload
 from tunesmith.planning.circumstances import Circumstances, Installation, Known
@@ -24,7 +25,7 @@ from tunesmith.planning.kube_facts import (
 from tunesmith.planning.placement import PodPlace
 from tunesmith.planning.pool import Granted
 from tunesmith.resources.catalog_model import CatalogModel
-from tunesmith.resources.conditions import Condition
+from tunesmith.resources.conditions import Condition, find_condition
 from tunesmith.resources.fine_tune_job import FineTuneJob
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.reasons import Reason
@@ -283,3 +284,18 @@ def with_exits(seen: JobObservation, *exits: tuple[Any, ...], said: dict[str, An
 
 
 WELL = {"step": 60, "totalSteps": 60, "resultSHA256": "a" * 64, "path": f"/storage/outputs/tune/{UID}-a1"}
+
+
+def reason(decision, kind: str = "Ready") -> str:
+    """Of a condition of the decision's status."""
+    return find_condition(decision.status.conditions, kind).reason
+
+
+def message(decision, kind: str = "Ready") -> str:
+    """Of a condition of the decision's status."""
+    return find_condition(decision.status.conditions, kind).message
+
+
+def made(decision) -> list[str]:
+    """The kinds of the objects that the decision makes, in order."""
+    return [action.manifest["kind"] for action in decision.actions if isinstance(action, ApplyObject)]

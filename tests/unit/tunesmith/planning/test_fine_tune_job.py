@@ -21,6 +21,8 @@ from tests.unit.tunesmith.planning.job_builders import (
     an_observation,
     circumstances,
     ended,
+    message,
+    reason,
     running,
     settled,
     the_batch_job,
@@ -31,7 +33,6 @@ from tests.unit.tunesmith.planning.job_builders import (
 )
 
 from tunesmith.planning.actions import (
-    ApplyObject,
     CopyPullSecret,
     SetMetadata,
 )
@@ -41,18 +42,6 @@ from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.fine_tune_job import decide
 from tunesmith.planning.pool import GoesBack, InLine, NeverFits
 from tunesmith.resources.conditions import find_condition, is_true
-
-
-def reason(decision, kind: str = "Ready") -> str:
-    return find_condition(decision.status.conditions, kind).reason
-
-
-def message(decision, kind: str = "Ready") -> str:
-    return find_condition(decision.status.conditions, kind).message
-
-
-def made(decision) -> list[str]:
-    return [action.manifest["kind"] for action in decision.actions if isinstance(action, ApplyObject)]
 
 
 class TestAcceptance:

@@ -17,6 +17,9 @@ from tests.unit.tunesmith.planning.job_builders import (
     after,
     circumstances,
     ended,
+    made,
+    message,
+    reason,
     running,
     settled,
     the_batch_job,
@@ -26,7 +29,6 @@ from tests.unit.tunesmith.planning.job_builders import (
 )
 
 from tunesmith.planning.actions import (
-    ApplyObject,
     DeleteObject,
     ReleasePod,
     RemoteCluster,
@@ -37,19 +39,7 @@ from tunesmith.planning.circumstances import Known
 from tunesmith.planning.fine_tune_job import decide
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.progress import Report
-from tunesmith.resources.conditions import find_condition, is_true
-
-
-def reason(decision, kind: str = "Ready") -> str:
-    return find_condition(decision.status.conditions, kind).reason
-
-
-def message(decision, kind: str = "Ready") -> str:
-    return find_condition(decision.status.conditions, kind).message
-
-
-def made(decision) -> list[str]:
-    return [action.manifest["kind"] for action in decision.actions if isinstance(action, ApplyObject)]
+from tunesmith.resources.conditions import is_true
 
 
 class TestAttempt:
