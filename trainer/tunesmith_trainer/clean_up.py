@@ -25,6 +25,7 @@ DAY_SECONDS = 24 * 3600.0
 DOWNLOAD = re.compile(r"[0-9a-f]{40,64}\.partial")
 REMAINS = re.compile(r"[0-9a-f]{24,64}\.(partial-|damaged-|removed-)\w+")
 ROWS = re.compile(r"[0-9a-f]{24}")
+LOCK = re.compile(r"[0-9a-f]{24}\.lock(\.stale-\w+)?")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def _found(storage: _Storage) -> Iterator[tuple[Path, Callable[[], int]]]:
                 yield path, partial(_remove_download, path, storage)
             if REMAINS.fullmatch(path.name) and storage.is_abandoned(path):
                 yield path, partial(_removed, path)
+    for path in _files(root / "prepared"):
+        if LOCK.fullmatch(path.name) and storage.is_abandoned(path):
+            yield path, partial(_remove_lock, path)
     for path in _directories(root / "prepared"):
         if REMAINS.fullmatch(path.name) and storage.is_abandoned(path):
             yield path, partial(_removed, path)
@@ -110,11 +114,14 @@ def _remove_download(download: Path, storage: _Storage) -> int:
         return _removed(aside)
 
 
+def _remove_lock(lock: Path) -> int:
+    """Of a process that died: a living one writes into it all the time. Its bytes are nothing to tell of."""
+    put_aside(lock, lock.read_bytes())
+    return 0
+
+
 def _remove_rows(rows: Path, storage: _Storage) -> int:
-    lock = rows.with_name(f"{rows.name}.lock")
-    if lock.is_file() and storage.is_abandoned(lock):
-        put_aside(lock, lock.read_bytes())  # of a process that died: a living one writes into it all the time
-    with taken(lock) as mine:
+    with taken(rows.with_name(f"{rows.name}.lock")) as mine:
         if not mine or not rows.is_dir() or not storage.is_unused(rows):
             return 0
         before, aside = _read_last(rows), _aside(rows)
@@ -154,9 +161,18 @@ def _aside(path: Path) -> Path:
 
 
 def _directories(place: Path) -> list[Path]:
+    return [path for path in _entries(place) if path.is_dir()]
+
+
+def _files(place: Path) -> list[Path]:
+    return [path for path in _entries(place) if path.is_file()]
+
+
+def _entries(place: Path) -> list[Path]:
+    """What lies in it, by name; links are left out."""
     if not place.is_dir():
         return []
-    return sorted(path for path in place.iterdir() if path.is_dir() and not path.is_symlink())
+    return sorted(path for path in place.iterdir() if not path.is_symlink())
 
 
 def _touched(path: Path) -> float:

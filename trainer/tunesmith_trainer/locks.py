@@ -10,12 +10,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 Made = TypeVar("Made")
+FREE = "free"
 
 
 @dataclass(frozen=True)
@@ -56,37 +57,43 @@ def once(lock: Path, found: Callable[[], Made | None], make: Callable[[], Made],
 @contextmanager
 def taken(lock: Path, rhythm: Rhythm = Rhythm()) -> Iterator[bool]:
     """Holds the lock when nobody does, and says whether."""
-    name = uuid.uuid4().hex
     try:
         descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         yield False
         return
-    with os.fdopen(descriptor, "w") as file:
-        file.write(name)
+    name = uuid.uuid4().hex
+    _write(descriptor, f"{name} 0")
     over = threading.Event()
-    toucher = threading.Thread(target=_touch, args=(lock, name, over, rhythm.touch_seconds), daemon=True)
+    toucher = threading.Thread(target=_touch, args=(descriptor, name, over, rhythm.touch_seconds), daemon=True)
     toucher.start()
     try:
         yield True
     finally:
         over.set()
         toucher.join()
+        # Said before it is looked for: who has it aside at this moment either reads this after putting it back, or has
+        # put it back before.
+        _write(descriptor, f"{name} {FREE}")
+        os.close(descriptor)
         if _holder(lock) == name:
             lock.unlink(missing_ok=True)
 
 
-def _touch(lock: Path, name: str, over: threading.Event, seconds: float) -> None:
+def _touch(descriptor: int, name: str, over: threading.Event, seconds: float) -> None:
     count = 0
     while not over.wait(seconds):
         count += 1
-        if _holder(lock) != name:
-            return
-        try:
-            # By content and not by time stamp: network file systems may keep old time stamps for a while.
-            lock.write_text(f"{name} {count}")
-        except OSError:
-            continue
+        # By content and not by time stamp: network file systems may keep old time stamps for a while.
+        _write(descriptor, f"{name} {count}")
+
+
+def _write(descriptor: int, text: str) -> None:
+    """Into the file itself, under whatever name it is now; one that was taken away and removed is written in vain."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+        os.fsync(descriptor)
 
 
 def _beat(lock: Path) -> bytes | None:
@@ -97,11 +104,22 @@ def _beat(lock: Path) -> bytes | None:
 
 
 def _holder(lock: Path) -> str:
-    return (_beat(lock) or b"").decode(errors="replace").partition(" ")[0]
+    return _words(_beat(lock))[0]
+
+
+def _is_free(lock: Path) -> bool:
+    return _words(_beat(lock))[1] == FREE
+
+
+def _words(beat: bytes | None) -> tuple[str, str]:
+    """Who holds it, and its last word."""
+    holder, _, word = (beat or b"").decode(errors="replace").partition(" ")
+    return holder, word
 
 
 def put_aside(lock: Path, beat: bytes) -> None:
-    """Takes a stale lock away, whose content was `beat`. One that somebody took anew in between is put back."""
+    """Takes a stale lock away, whose content was `beat`. One that somebody holds after all is put back, unless it was
+    set free meanwhile."""
     aside = lock.with_name(f"{lock.name}.stale-{uuid.uuid4().hex}")
     try:
         lock.rename(aside)
@@ -110,6 +128,8 @@ def put_aside(lock: Path, beat: bytes) -> None:
     try:
         if aside.read_bytes() != beat:
             os.link(aside, lock)
+            if _is_free(lock):
+                lock.unlink(missing_ok=True)
     except FileExistsError:
         return
     finally:

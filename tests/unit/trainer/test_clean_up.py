@@ -104,6 +104,8 @@ def test_the_lock_of_a_process_that_died_holds_nothing_up(tmp_path):
     locks.mkdir(parents=True)
     (locks / "7").write_text("somebody 000000000012\n")
     (tmp_path / "prepared" / f"{ROWS}.lock").write_text("somebody 12")
+    (tmp_path / "prepared" / f"{'d' * 24}.lock").write_text("who died before there were rows")
+    (tmp_path / "prepared" / f"{'d' * 24}.lock.stale-f00").write_text("and who took another's away and died")
     assert len(cleared(tmp_path, 31)) == 2
     assert not download.exists()
     assert not rows.exists()
