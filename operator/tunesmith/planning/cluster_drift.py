@@ -14,6 +14,7 @@ from datetime import datetime
 from tunesmith.planning.cluster_choice import all_choices
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_order import BILLING_WORDS
+from tunesmith.planning.looking import unseen_seconds
 from tunesmith.planning.preemption import is_another_size
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster, named_things
 from tunesmith.planning.reservation import moved_end
@@ -28,8 +29,6 @@ from tunesmith.resources.timestamps import format_time
 
 CLUSTER_TYPE_WORDS = {ClusterType.KUBERNETES: "KUBERNETES", ClusterType.SLURM: "SLURM"}
 SIZE = "spec.nodes"
-UNSEEN_AFTER_SECONDS, UNSEEN_AFTER_INTERVALS = 600, 10
-"""How old the newest look must be, at the least, before it counts as none."""
 MOST_NAMED = 8
 
 
@@ -48,8 +47,9 @@ class Difference:
 
 def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     """Condition Drifted: whether somebody changed the cluster, or the provider has more than one."""
-    if is_unseen(seen):
-        text = f"The provider could not be looked at for more than {_unseen_seconds(seen)} s, so nobody knows."
+    unseen = unseen_seconds(seen.provider.begun, seen.spec.drift.interval_seconds, seen.around)
+    if unseen is not None:
+        text = f"The provider could not be looked at for more than {unseen} s, so nobody knows."
         return Verdict(None, Reason.PROVIDER_UNREACHABLE, text)
     others = seen.bought_beside
     if others:
@@ -67,12 +67,6 @@ def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
         return Verdict(True, Reason.SIZE_CHANGED_OUTSIDE, text)
     advice = _advice(drifted, watched=not seen.may_change)
     return Verdict(True, Reason.DRIFTED, f"The provider's cluster is not as wanted: {_listed(drifted)}.{advice}")
-
-
-def is_unseen(seen: ClusterObservation) -> bool:
-    """The newest look is so old that it says nothing of the cluster of now."""
-    begun = seen.provider.begun
-    return begun is not None and seen.around.monotonic - begun > _unseen_seconds(seen)
 
 
 def was_as_wanted(seen: ClusterObservation) -> bool:
@@ -135,10 +129,6 @@ def _changeable(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[
         yield from _end(seen, cluster)
     yield from _components(spec, cluster)
     yield from _add_ons(spec, cluster)
-
-
-def _unseen_seconds(seen: ClusterObservation) -> int:
-    return max(UNSEEN_AFTER_SECONDS, UNSEEN_AFTER_INTERVALS * seen.spec.drift.interval_seconds)
 
 
 def _end(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:

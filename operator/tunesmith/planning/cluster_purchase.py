@@ -11,7 +11,7 @@ from tunesmith.planning.cluster_changes import components_hash
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit
 from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, NamedVolume
 from tunesmith.planning.cluster_order import cluster_order
-from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, unsent, why_this_choice
+from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, unclear, unsent, why_this_choice
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.credential_kept import ordered_by_another_account
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
@@ -345,7 +345,7 @@ def _ambiguous(seen: ClusterObservation, seconds: float) -> ClusterDecision:
         f"Whether the provider took the order of {since} is not known yet. Nothing else is bought until it would show "
         f"in the provider's list; then the order is found there, or made again."
     )
-    return working(seen, Reason.LOOKING_BEFORE_BUYING, message, again=seconds)
+    return unclear(seen, message, again=seconds)
 
 
 def _waits_for_holder(

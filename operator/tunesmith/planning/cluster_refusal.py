@@ -1,7 +1,7 @@
 """What a refusal of the provider means for a GPUCluster: what is told, what is tried next, and when.
 
-Only a definite refusal comes here: nothing was bought, and the intent is closed. Out of stock, the next choice follows
-at once; after a whole round comes a pause that grows.
+After a definite refusal nothing was bought, and the intent is closed. Out of stock, the next choice follows at once;
+after a whole round comes a pause that grows. An answer that is none refuses nothing: the intent stays open.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tunesmith.planning.cluster_choice import (
 )
 from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType, Failure, KnownMessage
+from tunesmith.planning.purchase import orders_unanswered
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus, OutOfStock
@@ -79,6 +80,18 @@ def unsent(seen: ClusterObservation, why: Failure, *, again: float) -> ClusterDe
     return working(seen, Reason.ORDER_NOT_SENT, message, verdicts=verdicts, events=events, again=again)
 
 
+def unclear(seen: ClusterObservation, message: str, *, again: float) -> ClusterDecision:
+    """What became of the order is not known yet; when that happens to one after another, it has a reason of its own."""
+    often = orders_unanswered(seen.memory)
+    if often is None:
+        return working(seen, Reason.LOOKING_BEFORE_BUYING, message, again=again)
+    verdicts = {"Provisioned": Verdict(False, Reason.ORDERS_UNANSWERED, often)}
+    events: tuple[EventNote, ...] = ()
+    if reason_of(seen.status.conditions, "Provisioned") != Reason.ORDERS_UNANSWERED:
+        events = (EventNote(EventType.WARNING, Reason.ORDERS_UNANSWERED, often),)
+    return working(seen, Reason.ORDERS_UNANSWERED, often, verdicts=verdicts, events=events, again=again)
+
+
 def _explained(seen: ClusterObservation, refusal: Failure) -> tuple[Reason, str]:
     """The reason, and what to do: by the provider's own words where they are understood, else by the kind of error."""
     if refusal.known is KnownMessage.DRIVER_MISSING:
@@ -109,9 +122,9 @@ def resting(seen: ClusterObservation) -> ClusterDecision | None:
 
 
 def still_as_refused(seen: ClusterObservation) -> ClusterDecision | None:
-    """The reason that people read stays until something better is known; None: nothing was refused before."""
+    """The reason that people read stays until something better is known; None: there is none to keep."""
     before = find_condition(seen.status.conditions, "Provisioned")
-    if before is None or before.reason not in REFUSALS:
+    if before is None or before.reason not in {*REFUSALS, Reason.ORDERS_UNANSWERED}:
         return None
     tell = stalled if is_true(seen.status.conditions, "Stalled") else working
     verdicts = {"Provisioned": Verdict(False, before.reason, before.message)}

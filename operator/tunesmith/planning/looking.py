@@ -16,7 +16,11 @@ from tunesmith.resources.shared_volume import SharedVolumeStatus
 RECONCILE_ANNOTATION = "tunesmith.dev/reconcile-requested-at"
 BUSY_INTERVAL_SECONDS = 10.0
 """How often the provider is looked at while something is under way."""
+VOLUME_INTERVAL_SECONDS = 60
+"""How often a SharedVolume looks while nothing is under way; a GPUCluster says so in `spec.drift`."""
 SHORTEST_INTERVAL_SECONDS = 1.0
+UNSEEN_AFTER_SECONDS, UNSEEN_AFTER_INTERVALS = 600, 10
+"""How old the newest look must be, at the least, before it counts as none."""
 LONGEST_ECHO = 256  # what the status field holds
 
 BoughtStatus = TypeVar("BoughtStatus", GPUClusterStatus, SharedVolumeStatus)
@@ -25,6 +29,15 @@ BoughtStatus = TypeVar("BoughtStatus", GPUClusterStatus, SharedVolumeStatus)
 def leaving_interval_seconds(installation: Installation) -> float:
     """How often to look while something is given back: no absence is believed sooner than its own interval."""
     return max(SHORTEST_INTERVAL_SECONDS, min(BUSY_INTERVAL_SECONDS, installation.absence_interval_seconds))
+
+
+def unseen_seconds(begun: float | None, interval_seconds: int, around: Circumstances) -> int | None:
+    """How long at least the provider has not been seen, when the newest look says nothing of now any more; else None.
+
+    `interval_seconds` is how often it is looked at. `begun` None: it was never seen, which other questions are about.
+    """
+    longest = max(UNSEEN_AFTER_SECONDS, UNSEEN_AFTER_INTERVALS * interval_seconds)
+    return longest if begun is not None and around.monotonic - begun > longest else None
 
 
 def requested(metadata: Metadata) -> str:

@@ -35,6 +35,8 @@ FIRST_REFUSAL_PAUSE_SECONDS = 15.0
 LONGEST_REFUSAL_PAUSE_SECONDS = 900.0
 FIRST_UNSENT_PAUSE_SECONDS = 1.0
 LONGEST_UNSENT_PAUSE_SECONDS = 300.0
+UNCLEAR_ORDERS_TO_TELL = 3
+"""So many orders in a row without a clear answer are no accident any more: somebody should hear of it."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class PurchaseMemory:
     """What this process remembers of one resource's dealings with the provider; lost with the process, by design.
 
     `unsent` counts orders in a row that never left this process, `last_unsent` is when the newest was kept back.
+    `unclear` counts orders in a row of which the provider's answer did not tell what became, `last_unclear` is the
+    newest such answer.
     `absent_since` is when the first clean look began that lacked `absent_target`, the id or name that was looked for.
     `named` says that this process itself gave the object its finalizer and name, so before that nothing was bought.
     """
@@ -89,6 +93,8 @@ class PurchaseMemory:
     last_refusal: Failure | None = None
     unsent: int = 0
     last_unsent: float | None = None
+    unclear: int = 0
+    last_unclear: Failure | None = None
     last_write: float | None = None
     delete_sent: float | None = None
     absent_target: str | None = None
@@ -126,6 +132,8 @@ class PurchaseMemory:
                 last_refusal=None,
                 unsent=0,
                 last_unsent=None,
+                unclear=0,
+                last_unclear=None,
                 last_write=monotonic,
                 delete_sent=None,
             )
@@ -134,7 +142,8 @@ class PurchaseMemory:
             return replace(self, mark=mark, unsent=self.unsent + 1, last_unsent=monotonic)
         heard = replace(self, mark=mark, unsent=0, last_unsent=None)
         if mark.refused is None:
-            return heard
+            return replace(heard, unclear=self.unclear + 1, last_unclear=answer)
+        heard = replace(heard, unclear=0, last_unclear=None)
         return replace(heard, refusals=self.refusals + 1, last_refused=monotonic, last_refusal=answer)
 
     def with_write(self, monotonic: float) -> PurchaseMemory:
@@ -311,6 +320,17 @@ def refusal_pause_seconds(memory: PurchaseMemory, jitter: float) -> float:
         return memory.last_refusal.retry_after_seconds
     interval = FIRST_REFUSAL_PAUSE_SECONDS * 2.0 ** min(max(memory.refusals - 1, 0), 10)
     return min(interval, LONGEST_REFUSAL_PAUSE_SECONDS) * (0.5 + 0.5 * jitter)
+
+
+def orders_unanswered(memory: PurchaseMemory) -> str | None:
+    """What is told when one order after another gets no clear answer; None: it does not happen, or not often yet."""
+    if memory.unclear < UNCLEAR_ORDERS_TO_TELL or memory.last_unclear is None:
+        return None
+    return (
+        f"{memory.unclear} orders in a row were not answered clearly; of the last one: {memory.last_unclear.message} "
+        f"None is made before it is certain that the one before bought nothing. It goes on like that; ask the "
+        f"provider's support, or delete this resource."
+    )
 
 
 def settled_at(intent: Intent, memory: PurchaseMemory, around: Circumstances) -> float:

@@ -19,6 +19,7 @@ from tunesmith.planning.first_questions import (
 )
 from tunesmith.planning.looking import (
     BUSY_INTERVAL_SECONDS,
+    VOLUME_INTERVAL_SECONDS,
     answering_request,
     leaving_interval_seconds,
     looking_again,
@@ -52,8 +53,6 @@ from tunesmith.planning.volume_status import (
 from tunesmith.resources.purchase import AdoptionPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.shared_volume import SharedVolumeStatus
-
-INTERVAL_SECONDS = 60.0
 
 
 def decide(seen: VolumeObservation) -> VolumeDecision:
@@ -225,7 +224,7 @@ def _interval_seconds(seen: VolumeObservation, decision: VolumeDecision) -> floa
     if seen.resource.metadata.is_being_deleted:
         return leaving_interval_seconds(seen.around.installation)
     calm = reason_of(decision.status.conditions, "Ready") in {Reason.IN_ORDER, Reason.WAITING_FOR_CLUSTER}
-    return INTERVAL_SECONDS if calm else BUSY_INTERVAL_SECONDS
+    return VOLUME_INTERVAL_SECONDS if calm else BUSY_INTERVAL_SECONDS
 
 
 def _size(seen: VolumeObservation, volume: ProviderVolume) -> str:

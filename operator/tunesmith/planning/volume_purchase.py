@@ -22,6 +22,7 @@ from tunesmith.planning.purchase import (
     Post,
     Unsent,
     next_step,
+    orders_unanswered,
     settled_at,
 )
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
@@ -275,6 +276,8 @@ def _open_intent(seen: VolumeObservation) -> VolumeDecision:
     if seen.memory.last_refusal is not None:  # the reason that people read stays until something better is known
         kept = refused(seen, seen.memory.last_refusal).status
         return VolumeDecision(kept.model_copy(update={"create_intent": status.create_intent}), (hold,))
+    if orders_unanswered(seen.memory) is not None:
+        return VolumeDecision(status, (hold,))
     message = f"Buying {seen.spec.size_tib} TiB in '{_own_region(seen)}' as '{seen.name}'."
     verdicts = {"Provisioned": Verdict(False, Reason.BUYING, message)}
     return tell(seen, Standing.WORKING, Reason.BUYING, message, hold, status=status, verdicts=verdicts)
@@ -326,5 +329,15 @@ def _only(regions: tuple[str, ...]) -> str | None:
 
 
 def _ambiguous(seen: VolumeObservation, seconds: float) -> VolumeDecision:
-    message = "Whether the provider took an order of this volume is not known yet. Nothing else is bought until then."
-    return tell(seen, Standing.WORKING, Reason.LOOKING_BEFORE_BUYING, message, again=seconds)
+    often = orders_unanswered(seen.memory)
+    if often is None:
+        message = (
+            "Whether the provider took an order of this volume is not known yet. Nothing else is bought until then."
+        )
+        return tell(seen, Standing.WORKING, Reason.LOOKING_BEFORE_BUYING, message, again=seconds)
+    reason = Reason.ORDERS_UNANSWERED
+    events: tuple[EventNote, ...] = ()
+    if reason_of(seen.status.conditions, "Provisioned") != reason:
+        events = (EventNote(EventType.WARNING, reason, often),)
+    verdicts = {"Provisioned": Verdict(False, reason, often)}
+    return tell(seen, Standing.WORKING, reason, often, verdicts=verdicts, events=events, again=seconds)

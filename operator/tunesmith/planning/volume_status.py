@@ -7,6 +7,7 @@ from dataclasses import replace
 from tunesmith.planning.bought import tell
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.decision import EventNote, EventType
+from tunesmith.planning.looking import VOLUME_INTERVAL_SECONDS, unseen_seconds
 from tunesmith.planning.provider import Credential, ProviderVolume, named_things
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation
@@ -109,6 +110,10 @@ def users(cluster: str | None, jobs: tuple[str, ...]) -> str:
 
 
 def _made(seen: VolumeObservation) -> Verdict:
+    unseen = unseen_seconds(seen.provider.begun, VOLUME_INTERVAL_SECONDS, seen.around)
+    if unseen is not None:
+        text = f"The provider could not be looked at for more than {unseen} s, so nobody knows. It had made the volume."
+        return Verdict(None, Reason.PROVIDER_UNREACHABLE, text)
     message, others = "The provider has made the volume.", seen.bought_beside
     if not others:
         return Verdict(True, Reason.BOUGHT, message)

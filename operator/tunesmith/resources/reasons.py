@@ -53,6 +53,10 @@ class Reason(StrEnum):
         "LookingBeforeBuying",
         "A request may have reached the provider; its lists are read before anything else is bought.",
     )
+    ORDERS_UNANSWERED = (
+        "OrdersUnanswered",
+        "The provider answers one order after another with an error, and each is looked for. Ask its support.",
+    )
     NOT_BOUGHT = "NotBought", "Nothing is bought yet, so there is nothing to be seen of it."
     PROVISIONING = "Provisioning", "The provider is making it."
     PROVISION_FAILED = "ProvisionFailed", "The provider says that it could not be made."

@@ -142,6 +142,21 @@ def test_an_ambiguous_create_is_looked_up_before_anything_else_is_bought():
     assert found.status.cluster_id == "c-1"
 
 
+def test_orders_that_get_no_clear_answer_one_after_another_are_a_reason_and_an_event_of_their_own():
+    unclear = OWN_MEMORY.with_post_begun("n1").with_post_answered(
+        "n1", Failure(ErrorClass.AMBIGUOUS, "It broke."), 1001.0
+    )
+    often = replace(unclear, unclear=3)
+    first = decide(seen(a_cluster_resource(status={"createIntent": INTENT}), memory=often, monotonic=1010.0))
+    assert (reason(first), reason(first, "Provisioned"), first.actions) == ("OrdersUnanswered", "OrdersUnanswered", ())
+    assert [(each.reason, "It broke." in each.message) for each in first.events] == [("OrdersUnanswered", True)]
+    stored = a_cluster_resource(status=first.status.model_dump(mode="json", by_alias=True, exclude_none=True))
+    assert decide(seen(stored, memory=often, monotonic=1020.0)).events == ()
+    begun_again = decide(seen(stored, a_view(begun=1302.0), memory=often, monotonic=1302.0))
+    assert begun_again.status.create_intent.nonce == "fresh"
+    assert reason(begun_again) == "OrdersUnanswered", "and stays until something better is known"
+
+
 def test_an_order_that_never_leaves_the_operator_is_told_and_not_tried_in_haste():
     unsent = Failure(ErrorClass.NOT_SENT, "Could not buy cluster 'x': the audit log cannot be written.")
     memory = OWN_MEMORY.with_post_begun("n1").with_post_answered("n1", unsent, 1001.0)

@@ -22,6 +22,7 @@ from tunesmith.planning.purchase import (
     Unsent,
     is_absent_twice,
     next_step,
+    orders_unanswered,
 )
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -68,6 +69,24 @@ def test_an_ambiguous_create_is_looked_up_before_anything_else_is_bought():
     late = around(1301.0, NOW + timedelta(seconds=301))
     assert next_step(INTENT, memory, 1003.0, late) == LookFirst(1300.0)
     assert isinstance(next_step(INTENT, memory, 1300.5, late), OpenIntent)
+
+
+def answered(memory, count, answer):
+    for order in range(count):
+        memory = memory.with_intent_written(f"n{order}", decided=0.0, written=0.0).with_post_begun(f"n{order}")
+        memory = memory.with_post_answered(f"n{order}", answer, 1.0)
+    return memory
+
+
+def test_orders_that_are_answered_by_errors_again_and_again_are_told_and_a_clear_answer_ends_that():
+    broken = Failure(ErrorClass.AMBIGUOUS, "The provider answered 500.")
+    assert orders_unanswered(answered(own_memory(), 2, broken)) is None
+    often = answered(own_memory(), 3, broken)
+    assert "3 orders in a row" in orders_unanswered(often)
+    assert "The provider answered 500." in orders_unanswered(often)
+    assert orders_unanswered(answered(often, 1, Failure(ErrorClass.NOT_SENT, "kept back"))) is not None
+    assert orders_unanswered(answered(often, 1, Failure(ErrorClass.OUT_OF_STOCK, "none left"))) is None
+    assert orders_unanswered(answered(often, 1, "c-1")) is None
 
 
 def test_a_clock_that_jumps_ahead_does_not_shorten_the_settle_time():

@@ -339,3 +339,27 @@ def test_jobs_that_have_ended_or_are_being_deleted_do_not_keep_a_volume():
         {"metadata": {"name": "local"}, "spec": {"storage": {"type": "Claim", "claim": {"name": "data"}}}},
     ]
     assert storing_jobs(jobs, "data") == ("waits",)
+
+
+def test_orders_that_get_no_clear_answer_one_after_another_are_a_reason_and_an_event_of_their_own():
+    memory = PurchaseMemory(first_seen=900.0).with_intent_written("n1", decided=1000.0, written=1000.0)
+    memory = memory.with_post_begun("n1").with_post_answered("n1", Failure(ErrorClass.AMBIGUOUS, "It broke."), 1001.0)
+    alone = {"bindingMode": "Immediate", "status": {"createIntent": intent()}}
+    assert reason(decide(seen(a_volume(**alone), memory=memory, monotonic=1010.0))) == "LookingBeforeBuying"
+    often = replace(memory, unclear=3)
+    decision = decide(seen(a_volume(**alone), memory=often, monotonic=1010.0))
+    assert (reason(decision), reason(decision, "Provisioned"), decision.actions) == (*["OrdersUnanswered"] * 2, ())
+    assert "It broke." in decision.events[0].message
+    stored = a_volume(bindingMode="Immediate").model_copy(update={"status": decision.status})
+    again = decide(seen(stored, a_view(begun=1302.0), memory=often, monotonic=1302.0))
+    assert (reason(again), again.events) == ("OrdersUnanswered", ())
+    only(again, HoldIntent)
+
+
+def test_of_a_volume_that_was_not_seen_for_ten_minutes_nobody_says_that_it_is_there():
+    resource = a_volume(status=BOUGHT)
+    lately = decide(seen(resource, a_view(volumes=(at_provider(),), begun=1000.0), monotonic=1590.0))
+    assert reason(lately, "Provisioned") == "Bought"
+    late = decide(seen(resource, a_view(volumes=(at_provider(),), begun=1000.0), monotonic=1610.0))
+    assert reason(late, "Provisioned") == "ProviderUnreachable"
+    assert find_condition(late.status.conditions, "Provisioned").status == "Unknown"
