@@ -6,18 +6,15 @@ how a request is sent, limited and measured stands in `transport.py`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-from kubernetes.aio.client import ApiClient
-
 from tunesmith.kube.apply_text import yaml_of
 from tunesmith.kube.errors import KubeError, from_status
 from tunesmith.kube.kinds import NODE, POD, ObjectKind, kind_of
-from tunesmith.kube.transport import REQUEST_SECONDS, RequestObserver, Transport, parsed
+from tunesmith.kube.transport import Transport, parsed
 
 FIELD_MANAGER = "tunesmith"
 PAGE_SIZE = 500
@@ -46,22 +43,9 @@ class WatchEvent:
 class Kube:
     """One Kubernetes API server. All methods raise `KubeError`."""
 
-    def __init__(
-        self,
-        api: ApiClient,
-        *,
-        observer: RequestObserver | None = None,
-        gate: Callable[[str], None] | None = None,
-        request_seconds: float = REQUEST_SECONDS,
-        connector: aiohttp.BaseConnector | None = None,
-    ) -> None:
-        """`gate` is asked before each request, with what it is for, and may raise `KubeError`.
-
-        `connector` is one that was handed to `api`, which therefore leaves closing it to us.
-        """
-        self._transport = Transport(
-            api, observer=observer, gate=gate, request_seconds=request_seconds, connector=connector
-        )
+    def __init__(self, transport: Transport) -> None:
+        """`transport` is the way to the server; it is closed with this client."""
+        self._transport = transport
 
     async def close_when_idle(self, longest_seconds: float) -> None:
         """Let the requests in flight end, for so long at most, then close. Streams that are open end with it."""

@@ -16,7 +16,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from tunesmith.kube.client import Kube
 from tunesmith.kube.kubeconfig import KubeconfigRefused, RemoteAccess, is_forbidden_address
-from tunesmith.kube.transport import RequestObserver
+from tunesmith.kube.transport import RequestObserver, Transport
 
 LOCAL_CONNECTIONS = 64
 REMOTE_CONNECTIONS = 8
@@ -30,7 +30,7 @@ async def open_local(kubeconfig: Path | None, observer: RequestObserver | None =
         kubernetes_config.load_incluster_config(client_configuration=configuration)
     else:
         await kubernetes_config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
-    return Kube(ApiClient(configuration), observer=observer)
+    return Kube(Transport(ApiClient(configuration), observer=observer))
 
 
 def open_remote(
@@ -53,13 +53,14 @@ def open_remote(
     )
     if access.token:
         configuration.api_key["BearerToken"] = f"Bearer {access.token}"
-    return Kube(
+    transport = Transport(
         ApiClient(configuration),
         observer=observer,
         gate=gate,
         request_seconds=REMOTE_REQUEST_SECONDS,
         connector=connector,
     )
+    return Kube(transport)
 
 
 class _GuardedResolver(AbstractResolver):

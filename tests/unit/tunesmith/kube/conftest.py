@@ -14,6 +14,7 @@ from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
 from tunesmith.kube.client import Kube
+from tunesmith.kube.transport import Transport
 
 
 @dataclass
@@ -156,6 +157,6 @@ async def address(stub: ApiStub) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def kube(address: str) -> AsyncIterator[Kube]:
-    client = Kube(ApiClient(Configuration(host=address)), request_seconds=5)
+    client = Kube(Transport(ApiClient(Configuration(host=address)), request_seconds=5))
     yield client
     await client.close()

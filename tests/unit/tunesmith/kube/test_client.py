@@ -9,6 +9,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from tunesmith.kube.client import Kube
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CONFIG_MAP, GPU_CLUSTER, POD
+from tunesmith.kube.transport import Transport
 from tunesmith.planning.decision import ErrorClass
 
 from .conftest import ApiStub, failure
@@ -66,7 +67,7 @@ async def test_every_refusal_has_a_class_and_a_message_of_ours(
 
 async def test_a_server_that_does_not_answer_is_given_up_in_time(address: str, stub: ApiStub) -> None:
     stub.silent = True
-    kube = Kube(ApiClient(Configuration(host=address)), request_seconds=0.1)
+    kube = Kube(Transport(ApiClient(Configuration(host=address)), request_seconds=0.1))
     with pytest.raises(KubeError) as raised:
         await kube.get(CONFIG_MAP, "team", "a")
     await kube.close()
@@ -74,7 +75,7 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(address: str, s
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
-    kube = Kube(ApiClient(Configuration(host="http://127.0.0.1:1")))
+    kube = Kube(Transport(ApiClient(Configuration(host="http://127.0.0.1:1"))))
     with pytest.raises(KubeError) as raised:
         await kube.get(CONFIG_MAP, "team", "a")
     await kube.close()

@@ -19,6 +19,7 @@ from tunesmith.kube.client import Kube
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kubeconfig import RemoteAccess
 from tunesmith.kube.remote import RemoteClusters, RemotePorts, RemoteView
+from tunesmith.kube.transport import Transport
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.circumstances import Known, NotYet, OtherCluster, Refused, Rejected, Unknown
 from tunesmith.planning.cluster_kubeconfig_facts import hash_of
@@ -121,7 +122,7 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         """The same client without TLS: what a kubeconfig may say is tested elsewhere."""
         configuration = Configuration(host=address)
         configuration.api_key["BearerToken"] = f"Bearer {access.token}"
-        return Kube(ApiClient(configuration), observer=observer, gate=gate, request_seconds=5)
+        return Kube(Transport(ApiClient(configuration), observer=observer, gate=gate, request_seconds=5))
 
     monkeypatch.setattr(remotes, "open_remote", opened)
     made = World(bought)
