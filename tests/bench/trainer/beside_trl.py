@@ -1,7 +1,7 @@
 """How fast training is beside plain TRL with the same settings on the same rows, and what its safety costs.
 
 `python tests/bench/trainer/beside_trl.py [--quick]`: on the CPU, a tiny model and the real one of 135 M parameters,
-ours and plain in turn, each run in a process of its own; then ours with Kubeflow's receiver off, answering, and hung.
+ours and plain in turns of half a second; then ours with Kubeflow's receiver off, answering, and hung.
 `--gpu`: an 8 B shape of random weights, bf16, packed rows of 4096 tokens, beside plain TRL, and the predicted beside
 the measured peak of memory for five shapes. Exits 1 when a ratio is below the target.
 """
@@ -13,14 +13,12 @@ import platform
 import shutil
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from rich.console import Console
 from rich.table import Table
 from tests.bench.trainer import one_run, shapes
-from tests.bench.trainer.one_run import Measured
+from tests.bench.trainer.turns import Part, Player, play
 
 TARGET_RATIO = 0.97
 GIB = 1 << 30
@@ -57,6 +55,48 @@ class Case:
     gpus: int = 0
 
 
+@dataclass(frozen=True)
+class Run:
+    """`ours` or `plain`, with what its environment has besides."""
+
+    kind: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+OURS_AND_PLAIN = {"ours": Run("ours"), "plain": Run("plain")}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run came to, over the time for which it ran.
+
+    Attributes:
+        tokens_per_second: of all tokens that went through the model, over making the loop, all steps and all saves.
+        peak_bytes: the most memory of the process: of its GPU where it has one, else resident.
+        save_seconds: how long training stood still for saves.
+        loss: of the last step; the two must learn the same.
+    """
+
+    tokens_per_second: float
+    peak_bytes: int
+    save_seconds: float
+    loss: float
+
+
+def measured(player: Player) -> Measured:
+    """What a run that has ended told, by the time for which it had its turn."""
+    told = one_run.Told(**json.loads(player.told.read_text().splitlines()[-1]))
+    return Measured(
+        told.tokens / player.seconds(told.began, told.ended),
+        told.peak_bytes,
+        sum(player.seconds(*save) for save in told.saves),
+        told.loss,
+    )
+
+
+Found = dict[str, list[Measured]]
+
+
 def configuration_of(case: Case, root: Path) -> dict[str, Any]:
     """The trainer's configuration of a case, on a storage of its own, with every default written out."""
     from tunesmith_trainer.contract import Configuration
@@ -76,39 +116,39 @@ def configuration_of(case: Case, root: Path) -> dict[str, Any]:
 
 
 class Bench:
-    """Makes the storages and starts the runs, one at a time."""
+    """Makes the storages and starts the runs."""
 
     def __init__(self, console: Console, work: Path) -> None:
         self.console = console
         self.work = work
-        self._count = 0
 
-    def run(self, kind: str, case: Case, **environment: str) -> Measured:
-        """One run of `ours` or `plain` in a fresh process; making the rows ready is not counted."""
-        self._count += 1
-        root = self.work / str(self._count)
+    def run(self, case: Case, runs: Mapping[str, Run]) -> dict[str, Measured]:
+        """All runs in turns, each in a fresh process; making the rows ready is not counted."""
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            place = Path(folder)
+            parts = {name: self._part(place / name, case, run) for name, run in runs.items()}
+            return {name: measured(player) for name, player in play(parts, place).items()}
+
+    def rounds(self, count: int, case: Case, runs: Mapping[str, Run], *, together: bool = True) -> Found:
+        """Every run once a round, each round from the other end; not `together`: one after the other."""
+        found: Found = {name: [] for name in runs}
+        for number in range(count):
+            self.console.print(f"  round {number + 1} of {count}", style="dim")
+            names = sorted(runs, reverse=bool(number % 2))
+            for group in [names] if together else [[name] for name in names]:
+                for name, one in self.run(case, {name: runs[name] for name in group}).items():
+                    found[name].append(one)
+        return found
+
+    def _part(self, root: Path, case: Case, run: Run) -> Part:
         document = configuration_of(case, root)
         make_rows_ready(case, document)
         told = root / "configuration.json"
         told.write_text(json.dumps(document))
-        done = subprocess.run(
-            [sys.executable, one_run.__file__, kind, told],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            env={**os.environ, **QUIET, **environment},
+        return Part(
+            [sys.executable, "-W", "ignore", one_run.__file__, run.kind, told],
+            {**os.environ, **QUIET, **run.environment},
         )
-        shutil.rmtree(root)
-        return Measured(**json.loads(done.stdout.splitlines()[-1]))
-
-    def in_turn(self, rounds: int, runs: dict[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:
-        """Every run once a round, each round from the other end, so that what else the machine does falls on all."""
-        found: dict[str, list[Measured]] = {name: [] for name in runs}
-        for number in range(rounds):
-            for name in sorted(runs, reverse=bool(number % 2)):
-                self.console.print(f"  round {number + 1} of {rounds}: {name}", style="dim")
-                found[name].append(runs[name]())
-        return found
 
 
 def make_rows_ready(case: Case, document: dict[str, Any]) -> None:
@@ -140,9 +180,19 @@ def median(runs: Sequence[Measured]) -> float:
     return statistics.median(run.tokens_per_second for run in runs)
 
 
-def compare(bench: Bench, case: Case, rounds: int) -> float:
-    """Ours beside plain; returns the ratio of the medians."""
-    found = bench.in_turn(rounds, {kind: partial(bench.run, kind, case) for kind in ("ours", "plain")})
+def ratios(runs: Sequence[Measured], beside: Sequence[Measured]) -> list[float]:
+    """Round by round, what the first have of the others' tokens per second."""
+    return [one.tokens_per_second / other.tokens_per_second for one, other in zip(runs, beside, strict=True)]
+
+
+def shown(values: Sequence[float]) -> str:
+    """The middle of all rounds, with the lowest and the highest."""
+    return f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def compare(bench: Bench, case: Case, rounds: int, *, together: bool = True) -> float:
+    """Ours beside plain; returns the median of the rounds' ratios."""
+    found = bench.rounds(rounds, case, OURS_AND_PLAIN, together=together)
     table = Table(
         "", "tokens/s, median", "lowest to highest", "peak memory", "waited for saves", "last loss",
         title=f"{case.name}, {rounds} rounds",
@@ -159,9 +209,11 @@ def compare(bench: Bench, case: Case, rounds: int) -> float:
             f"{runs[-1].loss:.4f}",
         )
     bench.console.print(table)
-    ratio = median(found["ours"]) / median(found["plain"])
-    bench.console.print(f"{case.name}: ours has {ratio:.3f} of plain TRL's tokens per second (target {TARGET_RATIO}).")
-    return ratio
+    found_ratios = ratios(found["ours"], found["plain"])
+    bench.console.print(
+        f"{case.name}: ours has {shown(found_ratios)} of plain TRL's tokens per second (target {TARGET_RATIO})."
+    )
+    return statistics.median(found_ratios)
 
 
 @contextmanager
@@ -194,15 +246,15 @@ def hung() -> Iterator[str]:
 def receivers(bench: Bench, case: Case, rounds: int) -> None:
     """What Kubeflow's receiver costs, off, answering and hung."""
     with answering() as alive, hung() as silent:
-        urls = {
-            "off": {},
-            "answers": {"KUBEFLOW_TRAINER_SERVER_URL": alive},
-            "hangs": {"KUBEFLOW_TRAINER_SERVER_URL": silent},
+        runs = {
+            "off": Run("ours"),
+            "answers": Run("ours", {"KUBEFLOW_TRAINER_SERVER_URL": alive}),
+            "hangs": Run("ours", {"KUBEFLOW_TRAINER_SERVER_URL": silent}),
         }
-        found = bench.in_turn(rounds, {name: partial(bench.run, "ours", case, **more) for name, more in urls.items()})
+        found = bench.rounds(rounds, case, runs)
     table = Table("receiver", "tokens/s, median", "of off", title=f"Kubeflow's receiver, {case.name}, {rounds} rounds")
-    for name in urls:
-        table.add_row(name, f"{median(found[name]):,.0f}", f"{median(found[name]) / median(found['off']):.3f}")
+    for name in runs:
+        table.add_row(name, f"{median(found[name]):,.0f}", shown(ratios(found[name], found["off"])))
     bench.console.print(table)
 
 
@@ -216,15 +268,14 @@ def on_a_gpu(bench: Bench, rounds: int) -> float:
         }  # fmt: skip
         return Case(name, model, shapes.conversations_for(context * rows * 20), training, saves=1, gpus=1)
 
-    ratio = compare(bench, case("8 B shape", shapes.random_model(bench.work / "8b"), 4096, 1), rounds)
+    ratio = compare(bench, case("8 B shape", shapes.random_model(bench.work / "8b"), 4096, 1), rounds, together=False)
     table = Table("shape", "predicted", "measured", "measured / predicted", title="Peak memory of one GPU")
     for index, shape in enumerate(shapes.FIVE):
         model = shapes.random_model(bench.work / f"shape-{index}", **shape.changes)
         predicted = shapes.predicted_bytes(model, shape.context_length, shape.rows)
-        measured = bench.run("ours", case(shape.name, model, shape.context_length, shape.rows)).peak_bytes
-        table.add_row(
-            shape.name, f"{predicted / GIB:.1f} GiB", f"{measured / GIB:.1f} GiB", f"{measured / predicted:.2f}"
-        )
+        run = bench.run(case(shape.name, model, shape.context_length, shape.rows), {"ours": Run("ours")})
+        peak = run["ours"].peak_bytes
+        table.add_row(shape.name, f"{predicted / GIB:.1f} GiB", f"{peak / GIB:.1f} GiB", f"{peak / predicted:.2f}")
         shutil.rmtree(model)
     bench.console.print(table)
     return ratio
@@ -267,9 +318,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.gpu:
             return int(on_a_gpu(bench, options.rounds or 3) < TARGET_RATIO)
         cases = cpu_cases(bench.work, quick=options.quick)[: 1 if options.only_tiny else None]
-        ratios = [compare(bench, case, options.rounds or rounds) for case, rounds in cases]
+        found = [compare(bench, case, options.rounds or rounds) for case, rounds in cases]
         receivers(bench, cases[0][0], options.rounds or (1 if options.quick else 3))
-    return int(min(ratios) < TARGET_RATIO)
+    return int(min(found) < TARGET_RATIO)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""One training run in a process of its own, ours or plain TRL's, and what was measured of it.
+"""One training run in a process of its own, ours or plain TRL's, and what it has to tell.
 
-`python tests/bench/trainer/one_run.py ours|plain CONFIGURATION.json` prints one JSON object: see `Measured`.
+`python tests/bench/trainer/one_run.py ours|plain CONFIGURATION.json` prints one JSON object: see `Told`. It stops
+itself when everything is loaded, and goes on when it is continued: see `turns.py`.
 """
 
 import json
@@ -12,53 +13,77 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from tests.bench.trainer.turns import wait_for_turn
+
 LORA = {"rank": 8, "alpha": 16}
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one run came to.
+class Told:
+    """What one run has to tell. Times are monotonic seconds, the same for all processes of a machine.
 
     Attributes:
-        tokens_per_second: of all tokens that went through the model, over making the loop, all steps and all saves.
+        tokens: all that went through the model between `began` and `ended`: making the loop, all steps and all saves.
+        saves: from when to when training stood still for each save.
         peak_bytes: the most memory of the process: of its GPU where it has one, else resident.
-        save_seconds: how long training stood still for saves.
         loss: of the last step; the two must learn the same.
     """
 
-    tokens_per_second: float
+    tokens: int
+    began: float
+    ended: float
+    saves: tuple[tuple[float, float], ...]
     peak_bytes: int
-    save_seconds: float
     loss: float
 
 
-def run_ours(document: dict[str, Any]) -> Measured:
+def run_ours(document: dict[str, Any]) -> Told:
     """A whole attempt with everything on: fenced, followed, watched, saved with hashes; its stage `Training` counts."""
     from tunesmith_trainer import training
     from tunesmith_trainer.contract import Configuration, Result
+    from tunesmith_trainer.contract.messages import Stage
     from tunesmith_trainer.listeners import listeners
+    from tunesmith_trainer.pace import Pause
     from tunesmith_trainer.progress import Reporter
     from tunesmith_trainer.stopping import StopWish
     from tunesmith_trainer.watchdog import Watch, end_stalled_process
 
+    class Timed(Reporter):
+        began = ended = stands_since = 0.0
+        saves: tuple[tuple[float, float], ...] = ()
+
+        def stage(self, stage: Stage) -> None:
+            if stage == "Training":
+                wait_for_turn()
+                self.began = time.monotonic()
+            elif self.began and not self.ended:
+                self.ended = time.monotonic()
+            super().stage(stage)
+
+        def pauses(self, pause: Pause) -> None:
+            self.stands_since = time.monotonic()
+            super().pauses(pause)
+
+        def goes_on(self, pause: Pause) -> None:
+            super().goes_on(pause)
+            if pause == "Saving":
+                self.saves += ((self.stands_since, time.monotonic()),)
+
     configuration = Configuration.model_validate(document)
     with Path(os.devnull).open("w") as nowhere:
-        reporter = Reporter(configuration, speaks=True, out=nowhere)
+        reporter = Timed(configuration, speaks=True, out=nowhere)
         for listener in listeners(configuration, os.environ):
             reporter.listen(listener)
         with Watch(reporter, configuration, end_stalled_process):
             training.run(configuration, StopWish(), reporter)
         reporter.close()
     result = Result.model_validate_json((Path(configuration.storage.output_path) / "result.json").read_bytes())
-    return Measured(
-        result.tokens / reporter.seconds["Training"],
-        peak_bytes(document),
-        reporter.pace.paused_seconds("Saving"),
-        result.final_loss,
-    )
+    return Told(result.tokens, reporter.began, reporter.ended, reporter.saves, peak_bytes(document), result.final_loss)
 
 
-def run_plain(document: dict[str, Any]) -> Measured:
+def run_plain(document: dict[str, Any]) -> Told:
     """TRL's own trainer on the rows that our stage prepared, with the same settings, saving as often."""
     import torch
     from datasets import Dataset
@@ -74,6 +99,7 @@ def run_plain(document: dict[str, Any]) -> Measured:
     set_seed(settings["seed"])
     model = AutoModelForCausalLM.from_pretrained(document["model"]["path"], dtype=dtype)
     tokenizer = AutoTokenizer.from_pretrained(document["model"]["path"])
+    wait_for_turn()
     began = time.monotonic()
     trainer = SFTTrainer(
         model=model,
@@ -105,11 +131,11 @@ def run_plain(document: dict[str, Any]) -> Measured:
         ),
     )
     trainer.train()
-    seconds = time.monotonic() - began
+    ended = time.monotonic()
     history = trainer.state.log_history
     tokens = next(entry["num_tokens"] for entry in reversed(history) if "num_tokens" in entry)
     loss = next(entry["loss"] for entry in reversed(history) if "loss" in entry)
-    return Measured(tokens / seconds, peak_bytes(document), 0.0, loss)
+    return Told(int(tokens), began, ended, (), peak_bytes(document), loss)
 
 
 def peak_bytes(document: dict[str, Any]) -> int:
