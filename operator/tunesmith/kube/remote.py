@@ -30,6 +30,8 @@ from tunesmith.planning.decision import ErrorClass, Failure
 
 Raw = Mapping[str, Any]
 PROBE_SECONDS = 10.0
+SECRET_SECONDS = 300.0
+"""How old the reading of a Secret may be while its cluster answers. Every pass reads it too, and says what differs."""
 RETIRING_SECONDS = 60.0  # longer than any request may take
 OWN_JOBS = "app.kubernetes.io/managed-by=tunesmith"
 GPU_RESOURCE = "nvidia.com/gpu"
@@ -130,6 +132,7 @@ class _Connection:
         self._retiring: dict[asyncio.Task[None], Kube] = {}
         self._connecting = asyncio.Lock()
         self._probe_now = asyncio.Event()
+        self._secret_read = 0.0
         self._keeper = asyncio.create_task(self._keep(), name=f"remote {remote.namespace}/{remote.name}")
 
     def view(self) -> RemoteView:
@@ -192,18 +195,19 @@ class _Connection:
     async def _keep(self) -> None:
         while True:
             before = self._reachable
+            asked = self._probe_now.is_set()
             self._probe_now.clear()
-            self._reachable = await self._looked()
+            self._reachable = await self._looked(asked=asked)
             if _said(before) != _said(self._reachable):
                 self._ports.changed(self._remote, {})
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_SECONDS * (0.8 + 0.4 * self._ports.jitter())):
                     await self._probe_now.wait()
 
-    async def _looked(self) -> Known[bool] | Unknown:
-        """What a probe said, as a fact."""
+    async def _looked(self, *, asked: bool) -> Known[bool] | Unknown:
+        """What a probe said, as a fact. `asked`: somebody wants it, because something is not as it was."""
         try:
-            return await self._probe()
+            return await self._probe(asked=asked)
         except _OtherClusterError as other:
             return OtherCluster(other.failure.message)
         except KubeError as error:
@@ -218,15 +222,23 @@ class _Connection:
             log.exception("Looking after a bought cluster failed.", extra={"remote": self._remote.name})
             return Unknown("looking after the cluster failed; see the operator's log")
 
-    async def _probe(self) -> Known[bool]:
-        """Read the Secret again (it may have been renewed) and ask the cluster something small: who it is."""
-        await self._connect()
+    async def _probe(self, *, asked: bool) -> Known[bool]:
+        """Read the Secret again if it may be another, and ask the cluster something small: who it is."""
+        if asked or not self._is_settled():
+            await self._connect()
         begun = self._ports.monotonic()
         try:
             await self._identify()
         except _NoAnswerError:
             return Known(False, begun)
         return Known(True, begun)
+
+    def _is_settled(self) -> bool:
+        """The cluster answered as the one that its Secret says, and the Secret was read not long ago."""
+        answered = isinstance(self._reachable, Known) and self._reachable.value
+        known = self._kube is not None and self._stored is not None and bool(self._stored.kube_system_uid)
+        fresh = self._ports.monotonic() - self._secret_read < SECRET_SECONDS
+        return answered and known and fresh and self._is_of_present_cluster()
 
     async def _identify(self) -> None:
         """See that the cluster is the one that was bought; only then is it watched. Raises `KubeError`."""
@@ -252,6 +264,7 @@ class _Connection:
     async def _connect(self) -> None:
         async with self._connecting:
             stored = await self._read_stored()
+            self._secret_read = self._ports.monotonic()
             same = self._stored is not None and stored.is_same_access(self._stored)
             if self._kube is not None and same:
                 self._stored = stored  # the uid may have been recorded meanwhile

@@ -60,6 +60,7 @@ class Local:
 
     def __init__(self) -> None:
         self.secret: dict[str, Any] | None = None
+        self.reads = 0
 
     def give(self, text: str, cluster_id: str = "c-1", uid: str = "") -> None:
         marks = {"tunesmith.dev/cluster-id": cluster_id, "tunesmith.dev/kube-system-uid": uid}
@@ -68,6 +69,7 @@ class Local:
         self.secret = {"metadata": {"name": "s", "annotations": annotations}, "data": data}
 
     async def get(self, *_: Any) -> dict[str, Any] | None:
+        self.reads += 1
         return self.secret
 
 
@@ -91,6 +93,9 @@ class World:
 
     def _changed(self, *_: Any) -> None:
         self.changes += 1
+
+    def probes(self) -> int:
+        return sum(path == "/api/v1/namespaces/kube-system" for _, path in self.bought.requests)
 
     def view(self) -> RemoteView:
         return self.remotes.view(TRAIN)
@@ -214,6 +219,46 @@ async def test_recording_the_identity_makes_no_new_connection(world: World) -> N
     probes = len(world.bought.requests)
     await world.until(lambda view: len(world.bought.requests) > probes)
     assert await world.remotes.kube(TRAIN) is before
+
+
+async def probed(world: World, times: int = 3) -> None:
+    """Some probes later, that nobody asked for."""
+    before = world.probes()
+    async with asyncio.timeout(20):
+        while world.probes() < before + times:
+            await asyncio.sleep(0.01)
+
+
+async def test_while_the_cluster_answers_its_secret_is_not_read_again_at_every_probe(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remotes, "PROBE_SECONDS", 0.02)
+    world.local.give(kubeconfig("one"))
+    await world.seen()
+    reads = world.local.reads
+    await probed(world)
+    assert world.local.reads > reads, "it does not say yet which Kubernetes it leads to"
+    world.local.give(kubeconfig("one"), uid="ks-1")
+    await probed(world)
+    reads = world.local.reads
+    await probed(world)
+    assert world.local.reads == reads
+    monkeypatch.setattr(remotes, "SECRET_SECONDS", 0.0)
+    await probed(world)
+    assert world.local.reads > reads, "it is too long ago"
+
+
+async def test_a_secret_that_was_read_lately_is_read_again_when_the_cluster_lets_us_in_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remotes, "PROBE_SECONDS", 0.02)
+    world.local.give(kubeconfig("one"), uid="ks-1")
+    await world.seen()
+    world.bought.tokens.remove("one")
+    world.local.give(kubeconfig("two"), uid="ks-1")
+    async with asyncio.timeout(20):
+        while world.view().kubeconfig_hash != hash_of(kubeconfig("two")):
+            await asyncio.sleep(0.01)
 
 
 async def test_the_end_of_a_connection_closes_its_client_though_nothing_else_is_waited_for(
