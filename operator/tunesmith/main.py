@@ -29,7 +29,7 @@ from tunesmith.controllers.registry import Registered, register
 from tunesmith.controllers.runtime import Pace, Runtime
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.client import Kube
-from tunesmith.kube.connect import open_local
+from tunesmith.kube.connect import open_local, use_small_tls_buffers
 from tunesmith.kube.events import EventRecorder
 from tunesmith.kube.kinds import NAMESPACE
 from tunesmith.kube.lease import Lease
@@ -56,6 +56,7 @@ async def run(settings: Settings, kubeconfig: Path | None) -> None:
     redactor = Redactor()
     configure_logging(redactor, settings.log_level)
     configure_audit(redactor, settings.audit_path)
+    use_small_tls_buffers()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _current_task().cancel)
     async with AsyncExitStack() as ends:
         operator = await _Operator.assemble(settings, kubeconfig, redactor, ends)

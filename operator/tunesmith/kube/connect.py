@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import tempfile
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,12 +21,22 @@ from tunesmith.kube.transport import RequestObserver, Transport
 
 LOCAL_CONNECTIONS = 64
 REMOTE_CONNECTIONS = 8
+TLS_BUFFER_BYTES = 32 * 1024  # two TLS records
 REMOTE_REQUEST_SECONDS = 15.0
+
+
+def use_small_tls_buffers() -> None:
+    """For the whole process: asyncio keeps a buffer of 256 KiB for each TLS connection, however little it reads.
+
+    A bought cluster has four connections, so that was a megabyte for each.
+    """
+    SSLProtocol.max_size = TLS_BUFFER_BYTES
 
 
 async def open_local(kubeconfig: Path | None, observer: RequestObserver | None = None) -> Kube:
     """The operator's own cluster, by the pod's service account or by the administrator's kubeconfig (trusted)."""
-    configuration = Configuration(connection_pool_maxsize=LOCAL_CONNECTIONS)
+    # One is never led to it by a proxy; and to ask the environment for one reads ~/.netrc at every request.
+    configuration = Configuration(connection_pool_maxsize=LOCAL_CONNECTIONS, client_session_kwargs={"trust_env": False})
     if kubeconfig is None:
         kubernetes_config.load_incluster_config(client_configuration=configuration)
     else:
@@ -51,6 +62,9 @@ def open_remote(
         trace_configs=[_refuse_redirects()],
         client_session_kwargs={"trust_env": False, "connector": connector},
     )
+    # The connector's own settings count. Without this the client would read all authorities of the system beside them,
+    # which is close to a megabyte for each bought cluster.
+    configuration.ca_cert_data = access.ca_pem
     if access.token:
         configuration.api_key["BearerToken"] = f"Bearer {access.token}"
     transport = Transport(
