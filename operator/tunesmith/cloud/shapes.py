@@ -50,6 +50,8 @@ _TIME = TypeAdapter(datetime)
 
 
 def _time(value: object) -> datetime | None:
+    if not value:  # most of a list's are absent, and an exception for each would cost more than all the rest
+        return None
     try:
         time = _TIME.validate_python(value)
     except ValidationError:

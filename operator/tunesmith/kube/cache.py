@@ -6,7 +6,9 @@ kind and does no I/O.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import islice, takewhile
 from typing import Any
 
 Raw = Mapping[str, Any]
@@ -19,6 +21,7 @@ class Cache:
 
     def __init__(self) -> None:
         self._objects: dict[str, dict[Address, Raw]] = {}
+        self._ordered: dict[str, list[Address]] = {}  # of a kind to which nothing was added since it was last listed
         # What was deleted, by uid: a late answer to one of our writes must not bring it back.
         self._gone: dict[str, None] = {}
         self._synced: set[str] = set()
@@ -30,7 +33,13 @@ class Cache:
     def list(self, kind: str, namespace: str | None = None) -> Objects:
         """All objects of the kind (in the namespace), ordered by namespace and name."""
         found = self._objects.get(kind, {})
-        return [found[at] for at in sorted(found) if namespace is None or at[0] == namespace]
+        ordered = self._ordered.get(kind)
+        if ordered is None:
+            ordered = self._ordered[kind] = sorted(found)
+        if namespace is None:
+            return [found[at] for at in ordered]
+        first = bisect_left(ordered, (namespace, ""))
+        return [found[at] for at in takewhile(lambda at: at[0] == namespace, islice(ordered, first, None))]
 
     def count(self, kind: str) -> int:
         """How many objects of the kind are known."""
@@ -48,6 +57,8 @@ class Cache:
             if _version(raw) < _version(known):
                 return False
             self._bury(_uid(known))
+        if known is None:
+            self._ordered.pop(kind, None)
         self._objects.setdefault(kind, {})[address] = raw
         return True
 
@@ -55,19 +66,11 @@ class Cache:
         """Take a deletion that was seen. False: nothing of that uid is known."""
         kind, address = str(raw["kind"]), _address(raw)
         self._bury(_uid(raw))
-        known = self._objects.get(kind, {}).get(address)
-        if known is None or _uid(known) != _uid(raw):
-            return False
-        del self._objects[kind][address]
-        return True
+        return self._forget(kind, address, raw)
 
     def drop(self, raw: Raw) -> bool:
         """Stop keeping an object that still exists but is of no interest any more. False: it was not kept."""
-        known = self._objects.get(str(raw["kind"]), {}).get(_address(raw))
-        if known is None or _uid(known) != _uid(raw):
-            return False
-        del self._objects[str(raw["kind"])][_address(raw)]
-        return True
+        return self._forget(str(raw["kind"]), _address(raw), raw)
 
     def replace(self, kind: str, listed: Iterable[Raw], resource_version: str) -> tuple[Objects, Objects]:
         """Take a whole list of a kind, marking it synced. Returns what is new or newer, and what is gone.
@@ -91,6 +94,14 @@ class Cache:
     def synced(self, kind: str) -> bool:
         """Whether a full list of the kind has been taken in since this process began to lead."""
         return kind in self._synced
+
+    def _forget(self, kind: str, address: Address, raw: Raw) -> bool:
+        known = self._objects.get(kind, {}).get(address)
+        if known is None or _uid(known) != _uid(raw):
+            return False
+        del self._objects[kind][address]
+        self._ordered.pop(kind, None)
+        return True
 
     def _bury(self, uid: str) -> None:
         if not uid:

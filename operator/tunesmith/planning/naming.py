@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 LONGEST_NAME = 63  # a DNS label
 LONGEST_TEXT = 36  # leaves room for an incarnation of four digits
+NAMES_REMEMBERED = 16384  # every pass reads the names of all objects of its account
 
 _NAME = re.compile(
     r"ts-(?P<installation>[a-z0-9]{6})-(?P<text>[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)"
@@ -65,6 +67,7 @@ def installation_mark(installation_id: str) -> str:
     return installation_id if re.fullmatch(r"[a-z0-9]{6}", installation_id) else _hash(installation_id, 6)
 
 
+@lru_cache(maxsize=NAMES_REMEMBERED)
 def parse_provider_name(name: str) -> ProviderName | None:
     """The parts of a name that some installation of Tunesmith gave; None for every other name."""
     found = _NAME.fullmatch(name)

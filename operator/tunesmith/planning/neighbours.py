@@ -72,13 +72,16 @@ def other_claims(
     mark, kind = parse_provider_name(held.name), resource.kind
     if mark is not None and mark.is_same_object(own_name(kind, resource.metadata, installation, 1)):
         mark = None  # nobody else has bought it
-    found = []
+    found, id_field = [], _ID_FIELD[kind]
     for raw in raws:
+        holds = (raw.get("status") or {}).get(id_field) == held.id
+        if not holds and mark is None:
+            continue
         meta = raw["metadata"]
         if meta.get("uid") == resource.metadata.uid:
             continue
         bought = mark is not None and _is_marked(mark, kind, meta, installation)
-        if bought or (raw.get("status") or {}).get(_ID_FIELD[kind]) == held.id:
+        if bought or holds:
             claim = Claim(meta.get("namespace", ""), meta["name"], meta.get("uid", ""), _created(meta), bought)
             found.append(claim)
     return tuple(found)

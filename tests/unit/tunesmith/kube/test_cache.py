@@ -75,3 +75,23 @@ def test_in_whatever_order_states_arrive_the_newest_remains(order: list[int]) ->
     for version in order:
         cache.observe(a_pod(version=version))
     assert cache.get("Pod", "team", "a") == a_pod(version=7)
+
+
+PLACES = st.tuples(st.sampled_from(["a", "ab", "b"]), st.sampled_from(["x", "y", "z"]))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["observe", "remove", "drop", "list"]), PLACES), max_size=30))
+def test_lists_are_in_order_and_show_what_is_there_whatever_came_before(deeds: list[tuple[str, Any]]) -> None:
+    cache, there = Cache(), {}
+    for version, (deed, (namespace, name)) in enumerate(deeds, start=1):
+        pod = a_pod(name, version, uid=f"u{version}")
+        pod["metadata"]["namespace"] = namespace
+        if deed == "observe":
+            cache.observe(pod)
+            there[namespace, name] = pod
+        elif deed == "list":
+            assert cache.list("Pod") == [there[at] for at in sorted(there)]
+        elif (known := there.pop((namespace, name), None)) is not None:
+            assert getattr(cache, deed)(known)
+    for wanted in ("a", "ab", "b", "c"):
+        assert cache.list("Pod", wanted) == [there[at] for at in sorted(there) if at[0] == wanted]
