@@ -191,8 +191,6 @@ def _may_be_taken_over(cluster: ProviderCluster, seen: ClusterObservation) -> bo
 
 
 def _unproven(seen: ClusterObservation, ending: Ending, why: str, *actions: LookAtProvider) -> ClusterDecision:
-    target = target_of(seen)
-    message = f"Whether the provider still has something of this resource cannot be told: {why}."
-    if target is not None:
-        message += f" {ending.way_out.format(target=target)}"
+    message = f"Whether the provider still has something of this resource cannot be told: {why}. "
+    message += ending.way_out.format(target=target_of(seen))
     return stalled(seen, Reason.ABSENCE_UNPROVEN, message, *actions)

@@ -49,7 +49,7 @@ def abandoned(seen: BoughtObservation[BoughtStatus]) -> Decision[BoughtStatus] |
     An annotation that names something else is no wish about this resource: what can be given back is given back.
     """
     target = target_of(seen)
-    if target is None or seen.resource.metadata.annotations.get(ABANDON_ANNOTATION) != target:
+    if seen.resource.metadata.annotations.get(ABANDON_ANNOTATION) != target:
         return None
     message = f"Abandoned by its user: '{target}' may still exist at the provider, and bill."
     note = EventNote(EventType.WARNING, Reason.ABANDONED, message)
@@ -74,11 +74,11 @@ def let_go(
     return Decision(status=seen.status, actions=actions, events=events)
 
 
-def target_of(seen: BoughtObservation[BoughtStatus]) -> str | None:
-    """What may bill: the id, or the intended name while a create is open."""
+def target_of(seen: BoughtObservation[BoughtStatus]) -> str:
+    """What may bill: the id, or the name while a create is open, or while nobody can see whether there was one."""
     if seen.bought_id is not None:
         return seen.bought_id
-    return None if seen.intent is None else seen.intent.name
+    return str(seen.name) if seen.intent is None else seen.intent.name
 
 
 def _last_record(seen: BoughtObservation[BoughtStatus]) -> tuple[RecordUsage, ...]:

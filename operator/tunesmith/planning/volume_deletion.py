@@ -241,8 +241,6 @@ def _the_other_next(seen: VolumeObservation) -> VolumeDecision:
 
 
 def _unproven(seen: VolumeObservation, why: str, *actions: LookAtProvider) -> VolumeDecision:
-    target = target_of(seen)
-    message = f"Whether the provider still has something of this resource cannot be told: {why}."
-    if target is not None:
-        message += f" Mend that; or {way_out_of(seen.resource.metadata).format(target=target)}"
+    message = f"Whether the provider still has something of this resource cannot be told: {why}. "
+    message += f"Mend that; or {way_out_of(seen.resource.metadata).format(target=target_of(seen))}"
     return tell(seen, Standing.STALLED, Reason.ABSENCE_UNPROVEN, message, *actions)

@@ -22,6 +22,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.bought import NoCredential
 from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.cluster_observation import JobUse
 from tunesmith.planning.gpu_cluster import decide
@@ -183,6 +184,29 @@ def test_an_abandon_that_names_something_else_does_not_keep_a_cluster_that_bills
     told = find_condition(stands_still.status.conditions, "Stalled")
     assert told.reason == "AbsenceUnproven"
     assert "to 'c-1' (it names something else now)" in told.message
+
+
+def test_what_has_bought_nothing_and_has_no_key_to_prove_that_with_may_be_let_go_by_its_name():
+    nobody = {"credential": NoCredential("CredentialsMissing", "There is no Secret 'key'.")}
+    waits = {
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "False",
+                "reason": "OutOfStock",
+                "message": ".",
+                "lastTransitionTime": "2026-01-01T11:00:00Z",
+            }
+        ]
+    }
+    stuck = decide(seen(a_cluster_resource(deleting=True, status=waits), **nobody))
+    told = find_condition(stuck.status.conditions, "Ready")
+    assert (told.reason, stuck.actions) == ("AbsenceUnproven", ())
+    assert f"'tunesmith.dev/abandon' to '{NAME}'" in told.message
+    marks = {"tunesmith.dev/abandon": str(NAME)}
+    decision = decide(seen(a_cluster_resource(deleting=True, status=waits, annotations=marks), **nobody))
+    assert "tunesmith.dev/finalizer" not in only(decision, SetMetadata).finalizers
+    assert decision.events[0].reason == "Abandoned"
 
 
 def test_an_open_intent_is_settled_before_the_resource_goes():
