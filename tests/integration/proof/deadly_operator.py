@@ -9,7 +9,8 @@ The process that is started only imports; what works and dies is a child of it, 
 importing takes most of the time of a start. It has no thread and no loop that could be left half done in the child.
 
 Run by `stage.OperatorProcess` with PROOF_DIRECTORY set. In it: `stage/NAME`, what the story of a resource is at;
-`plan/NAME`, the effect of this resource to die at; `effects`, a JSON line each before and after one; `deaths/NAME`.
+`plan/NAME`, the moments of this resource at the first of which to die; `effects`, a JSON line each before and after
+one; `deaths/NAME`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def happened(when: str, effect: str) -> None:
         effects.write(json.dumps(moment) + "\n")
     planned = _text("plan", name)
     death = DIRECTORY / "deaths" / name
-    if planned and json.loads(planned) == moment and not death.exists():
+    if planned and moment in json.loads(planned) and not death.exists():
         death.touch()
         os.kill(os.getpid(), signal.SIGKILL)
 

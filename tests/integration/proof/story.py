@@ -50,9 +50,12 @@ class World:
 class Life:
     """One GPUCluster and one SharedVolume of the same name, from creation to the end."""
 
-    def __init__(self, world: World, directory: Path, name: str, *, policy: str, boundary: Boundary | None) -> None:
+    def __init__(
+        self, world: World, directory: Path, name: str, *, policy: str, boundaries: tuple[Boundary, ...] = ()
+    ) -> None:
+        """`boundaries`: at the first of these that is met the operator dies, once."""
         self.name = name
-        self.boundary = boundary
+        self.boundaries = boundaries
         self._world = world
         self._directory = directory
         self._policy = policy
@@ -60,9 +63,9 @@ class Life:
         self._asked = 0.0
         self._end = time.monotonic() + LIFE_SECONDS
         self._steps = self._told()
-        if boundary is not None:
-            moment = {"name": name, "stage": boundary.stage, "effect": boundary.effect, "when": boundary.when}
-            _write(directory / "plan" / name, json.dumps(moment))
+        if boundaries:
+            moments = [{"name": name, "stage": at.stage, "effect": at.effect, "when": at.when} for at in boundaries]
+            _write(directory / "plan" / name, json.dumps(moments))
 
     def go_on(self) -> bool:
         """Do what can be done now. False: the story is over. Raises AssertionError as soon as something is wrong."""
@@ -72,11 +75,11 @@ class Life:
 
     @property
     def died(self) -> bool:
-        """The operator died at this life's boundary."""
+        """The operator died at one of this life's boundaries."""
         return (self._directory / "deaths" / self.name).exists()
 
     def __str__(self) -> str:
-        return f"'{self.name}' (killed at {self.boundary})"
+        return f"'{self.name}' (killed at {' or '.join(map(str, self.boundaries)) or 'nothing'})"
 
     def _told(self) -> Iterator[bool]:
         yield from self._created()

@@ -77,8 +77,8 @@ def _scenario(directory: Path, inside: Path) -> str:
     return str(file)
 
 
-def lived(stage: Stage, name: str, policy: str, boundary: Boundary | None = None) -> Life:
-    return Life(stage.world, stage.directory, name, policy=policy, boundary=boundary)
+def lived(stage: Stage, name: str, policy: str, *boundaries: Boundary) -> Life:
+    return Life(stage.world, stage.directory, name, policy=policy, boundaries=boundaries)
 
 
 def recorded(stage: Stage) -> dict[str, list[Boundary]]:
@@ -90,12 +90,12 @@ def recorded(stage: Stage) -> dict[str, list[Boundary]]:
 
 def die_at(stage: Stage, chosen: list[tuple[str, Boundary]]) -> None:
     """One life for each, and a death in each. Where the story turns its page while an effect is under way, the effect
-    belongs to either page: who met it on the other one lives again, and dies there.
+    belongs to either page, and to another one in each life: who missed it lives again, and dies of it on any of them.
     """
     lives = [lived(stage, f"dies-{number}", policy, boundary) for number, (policy, boundary) in enumerate(chosen)]
     stage.live(lives, at_once=AT_ONCE)
     again = [
-        lived(stage, f"{life.name}-again", policy, _met_beside(stage, life.name, boundary))
+        lived(stage, f"{life.name}-again", policy, *_with_pages_beside(boundary))
         for life, (policy, boundary) in zip(lives, chosen, strict=True)
         if not life.died
     ]
@@ -105,11 +105,10 @@ def die_at(stage: Stage, chosen: list[tuple[str, Boundary]]) -> None:
     assert stage.kills == len(chosen)
 
 
-def _met_beside(stage: Stage, name: str, wanted: Boundary) -> Boundary:
-    """The same effect as this life met it, a page before or after; else the one that it never met."""
+def _with_pages_beside(wanted: Boundary) -> tuple[Boundary, ...]:
+    """The same effect a page before, on its own and a page after."""
     page = STAGES.index(wanted.stage)
-    beside = {Boundary(each, wanted.effect, wanted.when) for each in STAGES[max(0, page - 1) : page + 2]}
-    return next((met for met in stage.boundaries(name) if met in beside), wanted)
+    return tuple(Boundary(each, wanted.effect, wanted.when) for each in STAGES[max(0, page - 1) : page + 2])
 
 
 def test_killed_around_a_purchase_a_scaling_and_a_delete(stage: Stage) -> None:
