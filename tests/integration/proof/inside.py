@@ -13,6 +13,7 @@ import json
 import ssl
 import sys
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,8 @@ async def serve(directory: Path) -> None:
         await asyncio.sleep(0.05)
     async with httpx.AsyncClient(base_url=url.read_text(), trust_env=False) as provider:
         while True:
-            inside.follow((await provider.get("/admin/state", timeout=60)).json())
+            with suppress(httpx.HTTPError):  # a provider that is slow to answer is asked again
+                inside.follow((await provider.get("/admin/state", timeout=60)).json())
             await asyncio.sleep(LOOK_SECONDS)
 
 
