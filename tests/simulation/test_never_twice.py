@@ -15,9 +15,10 @@ from tunesmith.planning.circumstances import Circumstances, FailureRecord, Insta
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import BuyCluster, DeleteCluster
 from tunesmith.planning.provider import Credential, Driver, ProviderCluster, ProviderView, Region
-from tunesmith.planning.purchase import HoldIntent, Intent, LookAtProvider, PurchaseMemory, after_looking
+from tunesmith.planning.purchase import HoldIntent, Intent, PurchaseMemory, after_looking
 from tunesmith.planning.retry import hold_back
 from tunesmith.planning.usage import RecordUsage
 from tunesmith.resources.gpu_cluster import GPUCluster

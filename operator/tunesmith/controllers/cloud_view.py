@@ -23,6 +23,7 @@ from tunesmith.planning.audited import intent_of, usd_per_hour
 from tunesmith.planning.bought import NoCredential
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action, ErrorClass, Failure
+from tunesmith.planning.looks import LookAtCluster, LookAtProvider, LookAtRemediations
 from tunesmith.planning.name_book import KeepName, RecordName
 from tunesmith.planning.neighbours import needed_secrets
 from tunesmith.planning.orders import (
@@ -38,7 +39,7 @@ from tunesmith.planning.orders import (
 )
 from tunesmith.planning.ownership import IN_USE_FINALIZER, lets_go
 from tunesmith.planning.provider import Credential, ProviderView
-from tunesmith.planning.purchase import HoldIntent, LookAtCluster, LookAtProvider, LookAtRemediations, PurchaseMemory
+from tunesmith.planning.purchase import HoldIntent, PurchaseMemory
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.references import NameReference

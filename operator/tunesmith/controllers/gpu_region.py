@@ -14,8 +14,8 @@ from tunesmith.kube.errors import KubeError
 from tunesmith.planning.circumstances import Circumstances, Known
 from tunesmith.planning.decision import Action, Decision
 from tunesmith.planning.gpu_region import LOOK_SECONDS, RegionObservation, decide, manifest, object_name
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.provider import Region
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.resources.gpu_region import GPURegion, GPURegionStatus
 from tunesmith.resources.parsing import parse
 

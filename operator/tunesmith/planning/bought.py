@@ -11,10 +11,11 @@ from tunesmith.planning.adoption_target import Held
 from tunesmith.planning.circumstances import Circumstances, Unknown
 from tunesmith.planning.credential_secret import SecretUse
 from tunesmith.planning.decision import Action, Decision, EventNote
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.naming import ProviderName
 from tunesmith.planning.ownership import Claim, annotated_name, own_name
 from tunesmith.planning.provider import Credential, ProviderCluster, ProviderView, ProviderVolume
-from tunesmith.planning.purchase import Intent, LookAtProvider, PurchaseMemory, may_have_lost_its_intent
+from tunesmith.planning.purchase import Intent, PurchaseMemory, may_have_lost_its_intent
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
 from tunesmith.resources.gpu_cluster import GPUCluster, GPUClusterSpec
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus

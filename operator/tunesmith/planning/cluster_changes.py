@@ -17,9 +17,9 @@ from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_order import add_on_orders, components_order
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import AddOnOrder, ChangeCluster, ClusterChanges, ComponentsOrder
 from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.reservation import moved_end
 from tunesmith.planning.retry import retry_delay_seconds
 from tunesmith.planning.verdict import reason_of

@@ -26,9 +26,9 @@ from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
 from tunesmith.planning.deadlines import Stage, allowed_seconds, latest, seconds_left
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.kube_facts import MANAGED_BY, MANAGED_BY_LABEL
+from tunesmith.planning.looks import LookAtCluster
 from tunesmith.planning.ownership import is_paused
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster
-from tunesmith.planning.purchase import LookAtCluster
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.reasons import Reason

@@ -14,6 +14,7 @@ from tunesmith.planning.bought import BoughtObservation
 from tunesmith.planning.circumstances import Known, NotYet, Unknown
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit, fit, next_choice, present_choice, unfit
 from tunesmith.planning.kube_facts import NodeFact, PodFact
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.provider import (
     GPUS_PER_NODE,
     Phase,
@@ -21,7 +22,6 @@ from tunesmith.planning.provider import (
     ProviderNode,
     Remediation,
 )
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.gpu_cluster import CONDITIONS, GPUCluster, GPUClusterSpec
 from tunesmith.resources.gpu_cluster_parts import BillingType

@@ -15,6 +15,7 @@ from tunesmith.planning.cluster_refusal import refused, resting, still_as_refuse
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.credential_kept import ordered_by_another_account
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.name_book import RecordName
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster
@@ -22,7 +23,6 @@ from tunesmith.planning.purchase import (
     CloseIntent,
     HoldIntent,
     Intent,
-    LookAtProvider,
     LookFirst,
     Made,
     OpenIntent,

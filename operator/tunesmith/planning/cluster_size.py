@@ -13,11 +13,11 @@ from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
 from tunesmith.planning.cordon import cordoned
 from tunesmith.planning.decision import Action, Decision, ErrorClass, EventNote, EventType, Failure
 from tunesmith.planning.leaving import leaving_nodes
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.node_use import MUST_LEAVE, SCALE_DOWN, is_used
 from tunesmith.planning.orders import ChangeCluster, ClusterChanges
 from tunesmith.planning.preemption import is_another_size
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.verdict import reason_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus, LeavingNode
 from tunesmith.resources.reasons import Reason

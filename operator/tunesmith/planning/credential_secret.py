@@ -13,8 +13,8 @@ from typing import TypeVar
 from tunesmith.planning.actions import SetFinalizer
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Decision, ErrorClass, Failure
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.ownership import IN_USE_FINALIZER
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.shared_volume import SharedVolumeStatus
 

@@ -6,9 +6,9 @@ from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.bought import BoughtObservation, BoughtStatus, NoCredential, quietly, stalled, working
 from tunesmith.planning.credential_secret import following_secret
 from tunesmith.planning.decision import Decision, ErrorClass
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION, is_paused, with_finalizer
 from tunesmith.planning.provider import Credential
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.resources.not_implemented import set_but_not_implemented
 from tunesmith.resources.reasons import Reason
 

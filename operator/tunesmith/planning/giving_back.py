@@ -16,10 +16,11 @@ from tunesmith.planning.cluster_status import with_counts, without_what_is_gone
 from tunesmith.planning.credential_kept import credential_can_tell
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.letting_go import target_of
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import DeleteCluster
 from tunesmith.planning.ownership import may_be_taken_over
 from tunesmith.planning.provider import Credential, Phase, ProviderCluster
-from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
+from tunesmith.planning.purchase import is_absent_twice, may_have_been_posted, settled_at
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus

@@ -60,6 +60,7 @@ from tunesmith.planning.looking import (
     leaving_interval_seconds,
     looking_again,
 )
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.nodes_told import with_news_of_nodes
 from tunesmith.planning.observing import nothing_given_back, without_touching
 from tunesmith.planning.ownership import (
@@ -70,7 +71,6 @@ from tunesmith.planning.ownership import (
 from tunesmith.planning.predecessors import predecessor_found, restored
 from tunesmith.planning.preemption import NOTICE_INTERVAL_SECONDS, has_preemptible_nodes
 from tunesmith.planning.provider import Credential, Phase
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.reacquire import answering_reacquire
 from tunesmith.planning.release import being_released, released
 from tunesmith.planning.repair import repair_next, repairs_unseen

@@ -9,8 +9,8 @@ from typing import Any
 
 from tunesmith.planning.circumstances import Circumstances, Known
 from tunesmith.planning.decision import Decision, ErrorClass
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.provider import ProviderView, Region
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.verdict import Standing, Summary, told
 from tunesmith.resources.gpu_region import CONDITIONS, DriverVersion, GPURegion, GPURegionStatus
 from tunesmith.resources.reasons import Reason

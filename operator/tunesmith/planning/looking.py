@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tunesmith.planning.circumstances import Circumstances, Installation
 from tunesmith.planning.decision import Decision
-from tunesmith.planning.purchase import LookAtProvider
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.retry import is_held_back
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.metadata import Metadata

@@ -15,10 +15,10 @@ from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
 from tunesmith.planning.cordon import cordoned
 from tunesmith.planning.decision import Action, Decision, EventNote, EventType
 from tunesmith.planning.leaving import leaving_nodes
+from tunesmith.planning.looks import LookAtProvider, LookAtRemediations
 from tunesmith.planning.node_use import REPAIR, is_used
 from tunesmith.planning.orders import ApproveRemediation, RepairNode
 from tunesmith.planning.provider import ProviderCluster, Remediation
-from tunesmith.planning.purchase import LookAtProvider, LookAtRemediations
 from tunesmith.planning.repair_plan import is_ours_to_approve, repair_wish, request_for
 from tunesmith.planning.retry import is_held_back
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus, LeavingNode

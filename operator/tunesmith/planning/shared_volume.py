@@ -24,6 +24,7 @@ from tunesmith.planning.looking import (
     leaving_interval_seconds,
     looking_again,
 )
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.observing import without_touching
 from tunesmith.planning.ownership import (
     FINALIZER,
@@ -34,7 +35,6 @@ from tunesmith.planning.ownership import (
     was_restored,
 )
 from tunesmith.planning.provider import Credential, ProviderVolume, named_things
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_account import accounted
 from tunesmith.planning.volume_adoption import adopts, claimed_by_another, with_adoption_words

@@ -16,6 +16,7 @@ from tunesmith.planning.letting_go import (
     restored_and_undecided,
     target_of,
 )
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.name_book import Kept, keeping
 from tunesmith.planning.orders import DeleteVolume
 from tunesmith.planning.ownership import (
@@ -25,7 +26,7 @@ from tunesmith.planning.ownership import (
     way_out_of,
 )
 from tunesmith.planning.provider import Credential, ProviderVolume, named_things
-from tunesmith.planning.purchase import LookAtProvider, is_absent_twice, may_have_been_posted, settled_at
+from tunesmith.planning.purchase import is_absent_twice, may_have_been_posted, settled_at
 from tunesmith.planning.verdict import Standing, Verdict
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation
 from tunesmith.planning.volume_purchase import found_by_name, order_can_be_told, presume_an_order, record_id

@@ -9,9 +9,10 @@ from __future__ import annotations
 from tunesmith.planning.bought import quietly, tell
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.decision import EventNote, EventType
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import ResizeVolume
 from tunesmith.planning.provider import ProviderVolume
-from tunesmith.planning.purchase import DEFINITE_REFUSALS, LookAtProvider
+from tunesmith.planning.purchase import DEFINITE_REFUSALS
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation
 from tunesmith.planning.volume_status import as_seen, facts

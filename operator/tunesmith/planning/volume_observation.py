@@ -10,8 +10,8 @@ from tunesmith.planning.adoption_target import Held, adoptable_volumes, held_vol
 from tunesmith.planning.bought import BoughtObservation
 from tunesmith.planning.circumstances import Known, NotYet, Unknown
 from tunesmith.planning.decision import Decision
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.provider import ProviderCluster, ProviderVolume
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.volume_usage import VolumeUsage
 from tunesmith.resources.reasons import Reason

@@ -9,12 +9,12 @@ from tunesmith.planning.circumstances import Known
 from tunesmith.planning.cluster_refusal import REASONS, WAITS_BY_ITSELF, WAY_OUT
 from tunesmith.planning.credential_kept import ordered_by_another_account
 from tunesmith.planning.decision import ErrorClass, EventNote, EventType, Failure
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import BuyVolume, VolumeOrder
 from tunesmith.planning.provider import Credential, Phase, ProviderVolume
 from tunesmith.planning.purchase import (
     CloseIntent,
     HoldIntent,
-    LookAtProvider,
     LookFirst,
     Made,
     OpenIntent,

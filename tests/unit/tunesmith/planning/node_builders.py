@@ -17,8 +17,8 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 from tunesmith.planning.actions import ApplyObject
 from tunesmith.planning.circumstances import FailureRecord, Known
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider, LookAtRemediations
 from tunesmith.planning.provider import ProviderNode, Remediation
-from tunesmith.planning.purchase import LookAtProvider, LookAtRemediations
 from tunesmith.planning.retry import hold_back
 
 READY_LONG_AGO = "2026-01-01T10:00:00Z"

@@ -28,12 +28,13 @@ from tunesmith.planning.circumstances import FailureRecord, Known
 from tunesmith.planning.cluster_observation import NamedVolume, StoredSecret
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.observing import touches
 from tunesmith.planning.orders import BuyCluster, DeleteCluster
 from tunesmith.planning.ownership import Claim
 from tunesmith.planning.provider import AttachedVolume, Credential
-from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
 
 OLDER = Claim("ops", "first", "u-1", NOW - timedelta(days=9))

@@ -24,9 +24,10 @@ from tunesmith.planning.cluster_choice import ClusterChoice, next_choice, round_
 from tunesmith.planning.cluster_observation import NamedVolume
 from tunesmith.planning.decision import ErrorClass, Failure, KnownMessage
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.provider import Region
-from tunesmith.planning.purchase import HoldIntent, LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import HoldIntent, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.gpu_cluster_status import OutOfStock
 

@@ -26,7 +26,7 @@ from tunesmith.planning.cluster_kubeconfig_facts import belongs_to, hash_of
 from tunesmith.planning.cluster_observation import KubeconfigFacts, StoredSecret
 from tunesmith.planning.deadlines import DEFAULT_SECONDS, Stage
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.purchase import LookAtCluster
+from tunesmith.planning.looks import LookAtCluster
 from tunesmith.resources.conditions import find_condition, is_true
 
 NEWER = f"{KUBECONFIG}newer: true\n"

@@ -22,10 +22,11 @@ from tunesmith.planning.circumstances import FailureRecord
 from tunesmith.planning.credential_secret import released
 from tunesmith.planning.decision import ErrorClass, Failure, Outcome
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.neighbours import needed_secrets
 from tunesmith.planning.orders import DeleteVolume
 from tunesmith.planning.provider import Credential
-from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.planning.shared_volume import decide as decide_volume
 
 OLD = released("ml", "old")

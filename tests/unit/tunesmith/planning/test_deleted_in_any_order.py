@@ -13,10 +13,11 @@ from tunesmith.planning.circumstances import Known, Unknown
 from tunesmith.planning.cluster_observation import StoredSecret
 from tunesmith.planning.fine_tune_job import decide as decide_job
 from tunesmith.planning.gpu_cluster import decide as decide_cluster
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.neighbours import job_uses
 from tunesmith.planning.orders import DeleteCluster
 from tunesmith.planning.provider import ProviderView
-from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory, after_looking
+from tunesmith.planning.purchase import PurchaseMemory, after_looking
 from tunesmith.resources.timestamps import format_time
 
 STEP_SECONDS = 10.0

@@ -24,11 +24,12 @@ from tunesmith.planning.bought import NoCredential
 from tunesmith.planning.circumstances import FailureRecord, Unknown
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.ownership import FINALIZER, NAME_ANNOTATION
 from tunesmith.planning.provider import ProviderView
-from tunesmith.planning.purchase import HoldIntent, LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import HoldIntent, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
 
 # before anything is bought

@@ -25,9 +25,10 @@ from tunesmith.planning.cluster_observation import InsideFacts, NamedVolume, Sto
 from tunesmith.planning.cluster_setup import NAMESPACE_LABELS
 from tunesmith.planning.decision import Outcome
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.neighbours import job_uses
 from tunesmith.planning.provider import AttachedVolume
-from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.purchase import Cost
 

@@ -26,11 +26,12 @@ from tunesmith.planning.bought import NoCredential
 from tunesmith.planning.circumstances import NotYet, Unknown
 from tunesmith.planning.cluster_observation import JobUse
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.orders import DeleteCluster
 from tunesmith.planning.ownership import NAME_ANNOTATION
 from tunesmith.planning.provider import Credential
-from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.resources.conditions import find_condition
 
 # gone

@@ -16,10 +16,11 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 
 from tunesmith.planning.cluster_observation import NamedVolume
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.neighbours import named_volume, naming_clusters
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.provider import AttachedVolume, ProviderVolume
-from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.resources.shared_volume import SharedVolume
 
 

@@ -8,7 +8,7 @@ from tests.unit.tunesmith.planning.cluster_builders import MONOTONIC, REGION, a_
 from tunesmith.planning.circumstances import FailureRecord
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_region import STALE_SECONDS, RegionObservation, decide
-from tunesmith.planning.purchase import LookAtProvider
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_region import GPURegion
 

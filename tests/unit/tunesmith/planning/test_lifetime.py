@@ -25,8 +25,9 @@ from tunesmith.planning.actions import DeleteObject
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.cluster_observation import JobUse, NamedVolume, StoredSecret
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.provider import Credential
-from tunesmith.planning.purchase import HoldIntent, LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import HoldIntent, PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.timestamps import format_time
 

@@ -7,8 +7,8 @@ from tests.unit.tunesmith.planning.cluster_builders import MONOTONIC, a_running_
 from tunesmith.planning.circumstances import FailureRecord
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import ChangeCluster
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.retry import hold_back
 
 REFUSED = Failure(ErrorClass.UNAVAILABLE, "The provider could not be reached.")

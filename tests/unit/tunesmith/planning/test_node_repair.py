@@ -10,8 +10,8 @@ from tunesmith.planning.circumstances import Known
 from tunesmith.planning.cluster_observation import JobUse
 from tunesmith.planning.decision import ErrorClass, Failure, Outcome
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider, LookAtRemediations
 from tunesmith.planning.orders import ApproveRemediation, RepairNode
-from tunesmith.planning.purchase import LookAtProvider, LookAtRemediations
 
 PATIENCE = INSTALLATION.repair.after_seconds
 COOLDOWN = INSTALLATION.repair.cooldown_seconds

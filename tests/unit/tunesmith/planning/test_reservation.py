@@ -18,8 +18,9 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 
 from tunesmith.planning.cluster_order import billing_order
 from tunesmith.planning.gpu_cluster import decide
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import ChangeCluster, ClusterChanges
-from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.planning.release import not_releasable
 from tunesmith.resources.conditions import find_condition, is_true
 from tunesmith.resources.gpu_cluster_parts import Billing

@@ -21,12 +21,13 @@ from tests.unit.tunesmith.planning.volume_builders import (
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.circumstances import FailureRecord
 from tunesmith.planning.decision import ErrorClass, Failure, Outcome
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.neighbours import storing_jobs
 from tunesmith.planning.orders import BuyVolume, DeleteVolume, ResizeVolume
 from tunesmith.planning.provider import AttachedVolume, ProviderView
-from tunesmith.planning.purchase import HoldIntent, LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import HoldIntent, PurchaseMemory
 from tunesmith.planning.shared_volume import decide
 from tunesmith.resources.conditions import find_condition, is_true
 

@@ -10,13 +10,13 @@ from tests.unit.tunesmith.planning.cluster_builders import MONOTONIC, NOW, a_pro
 from tests.unit.tunesmith.planning.test_shared_volume import a_volume, only, reason, seen
 
 from tunesmith.planning.actions import SetMetadata
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.neighbours import named_volume
 from tunesmith.planning.observing import touches
 from tunesmith.planning.orders import BuyVolume, DeleteVolume, ResizeVolume
 from tunesmith.planning.ownership import Claim
 from tunesmith.planning.provider import AttachedVolume, ProviderVolume
-from tunesmith.planning.purchase import LookAtProvider
 from tunesmith.planning.shared_volume import decide
 from tunesmith.resources.conditions import find_condition
 

@@ -19,8 +19,9 @@ from tests.unit.tunesmith.planning.volume_builders import (
 
 from tunesmith.planning.circumstances import FailureRecord, Unknown
 from tunesmith.planning.decision import ErrorClass, Failure
+from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import ResizeVolume
-from tunesmith.planning.purchase import LookAtProvider, PurchaseMemory
+from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.planning.shared_volume import decide
 from tunesmith.planning.volume_usage import TIB, VolumeUsage, mounting_nodes, shown_bytes, size_by_use, usage_of_claim
 from tunesmith.resources.conditions import is_true
