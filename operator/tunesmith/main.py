@@ -27,6 +27,7 @@ from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.controllers.refusal import refusal_of
 from tunesmith.controllers.registry import Registered, register
 from tunesmith.controllers.runtime import Pace, Runtime
+from tunesmith.controllers.urgency import urgent_in
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.client import Kube
 from tunesmith.kube.connect import open_local, use_small_tls_buffers
@@ -84,7 +85,7 @@ class _Operator:
     ) -> _Operator:
         """Build everything; what must be ended is put on `ends`."""
         clock, cache = SystemClock(), Cache()
-        queue = WorkQueue(clock.monotonic, random.random)
+        queue = WorkQueue(clock.monotonic, random.random, urgent_in(cache))
         intake = Intake(cache, queue)
         state = _State()
         gates = Gates()

@@ -23,6 +23,7 @@ from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.controllers.shared_volume import SharedVolumeController
+from tunesmith.controllers.urgency import urgent_in
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import GPU_CLUSTER, SHARED_VOLUME
@@ -75,7 +76,7 @@ class OperatorProcess:
         chance = world.chance
         clock = SkewedClock(world, chance.uniform(-CLOCK_ERROR, CLOCK_ERROR))
         self.cache = Cache()
-        self.queue = WorkQueue(clock.monotonic, chance.random)
+        self.queue = WorkQueue(clock.monotonic, chance.random, urgent_in(self.cache))
         self._intake = Intake(self.cache, self.queue)
         self._kube = PlayedKube(world, self, lambda: api, HERE)
         distinct = tuple(dict.fromkeys(providers.values()))

@@ -14,15 +14,29 @@ from tunesmith.controllers.controller import Key
 
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_LONGEST_SECONDS = 300.0
+URGENT_IN_A_ROW = 3
+"""While others wait, every fourth key that is handed out is one of theirs: urgent ones may be many, and for long."""
 
 
 class WorkQueue:
-    """Keys that are due now, keys that are due later, and keys in flight. `monotonic` gives seconds."""
+    """Keys that are due now, keys that are due later, and keys in flight.
 
-    def __init__(self, monotonic: Callable[[], float], jitter: Callable[[], float]) -> None:
+    `monotonic` gives seconds, `jitter` numbers in [0, 1). `is_urgent` is asked when a key comes to be due: such keys
+    have a line of their own, which is served first.
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        jitter: Callable[[], float],
+        is_urgent: Callable[[Key], bool] = lambda key: False,
+    ) -> None:
         self._monotonic = monotonic
-        self._jitter = jitter  # in [0, 1)
+        self._jitter = jitter
+        self._is_urgent = is_urgent
         self._ready: dict[Key, None] = {}  # an ordered set: first in, first out
+        self._urgent: dict[Key, None] = {}
+        self._urgent_in_a_row = 0
         self._later: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []  # may hold entries that `_later` has overtaken
         self._in_flight: set[Key] = set()
@@ -38,8 +52,8 @@ class WorkQueue:
         self._later.pop(key, None)
         if key in self._in_flight:
             self._again.add(key)
-        elif key not in self._ready:
-            self._ready[key] = None
+        elif key not in self._urgent:
+            self._line_up(key)
             self._changed.set()
 
     def add_after(self, key: Key, seconds: float) -> None:
@@ -47,7 +61,7 @@ class WorkQueue:
         if seconds <= 0:
             self.add(key)
             return
-        if key in self._ready or key in self._again:
+        if key in self._ready or key in self._urgent or key in self._again:
             return
         due = self._monotonic() + seconds
         if due < self._later.get(key, float("inf")):
@@ -82,10 +96,9 @@ class WorkQueue:
     def take_ready(self) -> Key | None:
         """The next key that is due, now in flight until `done`; None when none is."""
         self._promote()
-        if self._closed or not self._ready:
+        if self._closed or not self.depth:
             return None
-        key = next(iter(self._ready))
-        del self._ready[key]
+        key = self._first_in_line()
         self._in_flight.add(key)
         self._idle.clear()
         return key
@@ -95,7 +108,7 @@ class WorkQueue:
         while True:
             key = self.take_ready()
             if key is not None:
-                if self._ready:
+                if self.depth:
                     self._changed.set()  # there is work for another worker as well
                 return key
             self._changed.clear()
@@ -124,12 +137,28 @@ class WorkQueue:
     @property
     def depth(self) -> int:
         """How many keys are due and wait for a worker."""
-        return len(self._ready)
+        return len(self._ready) + len(self._urgent)
 
     @property
     def in_flight(self) -> int:
         """How many keys are being worked on."""
         return len(self._in_flight)
+
+    def _line_up(self, key: Key) -> None:
+        """At the end of its line; who has become urgent leaves the other one."""
+        if self._is_urgent(key):
+            self._ready.pop(key, None)
+            self._urgent[key] = None
+        else:
+            self._ready.setdefault(key)
+
+    def _first_in_line(self) -> Key:
+        is_turn_of_urgent = self._urgent and (not self._ready or self._urgent_in_a_row < URGENT_IN_A_ROW)
+        self._urgent_in_a_row = self._urgent_in_a_row + 1 if is_turn_of_urgent else 0
+        line = self._urgent if is_turn_of_urgent else self._ready
+        key = next(iter(line))
+        del line[key]
+        return key
 
     def _promote(self) -> None:
         now = self._monotonic()

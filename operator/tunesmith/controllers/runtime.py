@@ -19,6 +19,7 @@ from tunesmith.controllers.intake import Intake
 from tunesmith.controllers.ports import Clock
 from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Reconciler
+from tunesmith.controllers.urgency import urgency
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.client import Kube
 from tunesmith.kube.events import EventRecorder
@@ -98,7 +99,7 @@ class Runtime:
         for kind in OWN_KINDS:
             listing = await self._kube.list(kind)
             self._cache.replace(kind.kind, listing.items, listing.resource_version)
-        self._intake.begin(sorted(self._own(), key=_urgency))
+        self._intake.begin(sorted(self._own(), key=urgency))
         for key in self._first_keys:
             self._intake.wake(key)
         self._reflectors = [
@@ -210,10 +211,3 @@ class Runtime:
         why = task.exception()
         log.error("A task of the operator ended.", extra={"task": task.get_name()}, exc_info=why)
         self._is_dead(f"The task '{task.get_name()}' ended: {type(why).__name__ if why else 'it just returned'}.")
-
-
-def _urgency(raw: Raw) -> int:
-    """After a start: what is being deleted, then what may have been bought without being recorded, then the rest."""
-    if raw["metadata"].get("deletionTimestamp"):
-        return 0
-    return 1 if (raw.get("status") or {}).get("createIntent") else 2

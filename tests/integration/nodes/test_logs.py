@@ -9,7 +9,8 @@ from tunesmith_devcluster.nodes.api import Access
 
 
 def test_a_log_can_be_cut_and_stamped(playground):
-    playground.pod("p", "for i in 1 2 3 4; do echo line $i; done; echo oops >&2")
+    apart = "sleep 1"  # what is written to two streams at the same moment has no order
+    playground.pod("p", f"for i in 1 2 3 4; do echo line $i; done; {apart}; echo oops >&2")
     assert playground.said("p") == "line 1\nline 2\nline 3\nline 4\noops\n"
     assert playground.log("p", tailLines="2") == "line 4\noops\n"
     assert playground.log("p", limitBytes="6") == "line 1"

@@ -140,9 +140,10 @@ def test_read_only_mounts_and_mounts_inside_mounts(playground, tmp_path):
     ]
     script = (
         "cat /data/scratch/given/x /etc/only/one; echo;"
-        "touch /data/scratch/y && touch /data/scratch/given/y || echo refused"
+        "touch /data/scratch/y && touch /data/scratch/given/y 2>&1 || echo refused"
     )
     playground.pod("p", script, spec={"volumes": volumes}, volumeMounts=mounts)
     said = playground.said("p").splitlines()
     assert (said[0], said[-1]) == ("givengiven", "refused")
+    assert "Read-only file system" in said[1]
     assert not (tmp_path / "y").exists()

@@ -21,6 +21,7 @@ from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Chance, Reconciler
 from tunesmith.controllers.refusal import refusal_of
 from tunesmith.controllers.runtime import Pace, Runtime
+from tunesmith.controllers.urgency import urgent_in
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.client import Kube
 from tunesmith.kube.errors import KubeError
@@ -41,7 +42,7 @@ class Uncounted:
 async def intake(kube: Kube) -> AsyncIterator[Intake]:
     """The shell with the controllers of jobs, pools and models, running."""
     clock, cache = SystemClock(), Cache()
-    queue = WorkQueue(clock.monotonic, random.random)
+    queue = WorkQueue(clock.monotonic, random.random, urgent_in(cache))
     intake = Intake(cache, queue)
     recorder = EventRecorder(kube, now=clock.now, monotonic=clock.monotonic, instance="test")
     remotes = RemoteClusters(

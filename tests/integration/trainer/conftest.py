@@ -37,6 +37,10 @@ class Pod:
         text = self.output.read_text() if self.output.exists() else ""
         return [json.loads(line) for line in text.splitlines() if line.startswith('{"tunesmith"')]
 
+    def progress(self):
+        """The progress lines so far; heartbeats come between them, and after the last, as the clock has it."""
+        return [line for line in self.said() if line["tunesmith"] == "progress/v1"]
+
     def wait_for_checkpoint(self, step):
         """Returns once a checkpoint of that step or later is complete."""
         deadline = time.monotonic() + GENEROUS_SECONDS

@@ -20,6 +20,7 @@ from tunesmith.controllers.kube_actions import KubeActions
 from tunesmith.controllers.ports import Clock, Ports, SystemClock
 from tunesmith.controllers.queue import WorkQueue
 from tunesmith.controllers.reconciler import Chance, Reconciler
+from tunesmith.controllers.urgency import urgent_in
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.errors import from_status
 from tunesmith.kube.remote import RemoteView
@@ -81,7 +82,7 @@ class Operator:
         ports = Ports(self.cache, self.kube, self.remotes, installation, self.wake, clock, lambda secret: None, str)
         provider = Provider(self.url, None, lambda: SecretStr(self.key) if self.key else None, gates=self.gates)
         self.costly = bought(ports, provider, lambda raw, note: self.told.append((raw["kind"], note.reason)))
-        self.queue = WorkQueue(clock.monotonic, random.random)
+        self.queue = WorkQueue(clock.monotonic, random.random, urgent_in(self.cache))
         self.intake = Intake(self.cache, self.queue)
         self.reconciler = Reconciler(
             cache=self.cache,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container, Iterable
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -20,9 +21,24 @@ class ManualTime:
         return self.seconds
 
 
-def a_queue() -> tuple[WorkQueue, ManualTime]:
+def a_queue(urgent: Container[Key] = ()) -> tuple[WorkQueue, ManualTime]:
     time = ManualTime()
-    return WorkQueue(time, lambda: 0.0), time
+    return WorkQueue(time, lambda: 0.0, lambda key: key in urgent), time
+
+
+def taken(queue: WorkQueue, count: int) -> list[str]:
+    """The names of the next keys, each done before the next."""
+    names = []
+    for _ in range(count):
+        key = queue.take_ready()
+        assert key is not None
+        queue.done(key)
+        names.append(key.name)
+    return names
+
+
+def clusters(names: Iterable[str]) -> list[Key]:
+    return [Key("GPUCluster", "team", name) for name in names]
 
 
 A, B = Key("GPUCluster", "team", "a"), Key("GPUCluster", "team", "b")
@@ -106,6 +122,68 @@ def test_a_forgotten_key_is_not_taken_later() -> None:
     assert queue.take_ready() is None
 
 
+def test_who_is_urgent_does_not_wait_in_line_and_one_in_four_is_of_the_others() -> None:
+    queue, _ = a_queue(urgent=clusters("vwxyz"))
+    for key in clusters("abvwxyz"):
+        queue.add(key)
+    assert taken(queue, 7) == ["v", "w", "x", "a", "y", "z", "b"]
+
+
+def test_who_becomes_urgent_while_it_waits_leaves_its_place() -> None:
+    urgent: set[Key] = set()
+    queue, _ = a_queue(urgent)
+    for key in clusters("abc"):
+        queue.add(key)
+    urgent.update(clusters("c"))
+    for _ in range(2):
+        queue.add(clusters("c")[0])
+    assert queue.depth == 3
+    assert taken(queue, 3) == ["c", "a", "b"]
+    assert queue.take_ready() is None
+
+
+def test_who_becomes_urgent_in_its_own_pass_goes_on_before_the_others() -> None:
+    urgent: set[Key] = set()
+    queue, _ = a_queue(urgent)
+    for key in clusters("abc"):
+        queue.add(key)
+    first = queue.take_ready()
+    urgent.update(clusters("a"))
+    queue.add(first)
+    queue.done(first)
+    assert taken(queue, 3) == ["a", "b", "c"]
+
+
+def passes_to_buy(count: int, *, hurried: bool, give_up_after: int) -> int:
+    """How many passes of a second it takes to buy so many: intent, look and order, the order within 30 s."""
+    begun: dict[Key, float] = {}
+    looked: set[Key] = set()
+    bought: set[Key] = set()
+    queue, time = a_queue(urgent=begun if hurried else ())
+    for key in clusters(str(number) for number in range(count)):
+        queue.add(key)
+    while len(bought) < count and time.seconds < give_up_after:
+        time.seconds += 1
+        key = queue.take_ready()
+        if key not in begun or time.seconds > begun[key] + 30:
+            begun[key] = time.seconds
+            looked.discard(key)
+        elif key not in looked:
+            looked.add(key)
+        else:
+            bought.add(key)
+            del begun[key]
+        if key not in bought:
+            queue.add(key)
+        queue.done(key)
+    return int(time.seconds)
+
+
+def test_many_that_want_to_be_bought_at_once_do_not_keep_each_other_from_it() -> None:
+    assert passes_to_buy(500, hurried=True, give_up_after=10_000) < 2_000
+    assert passes_to_buy(500, hurried=False, give_up_after=10_000) == 10_000
+
+
 async def test_take_waits_for_a_key_and_wakes_as_many_workers_as_there_are_keys() -> None:
     queue = WorkQueue(asyncio.get_running_loop().time, lambda: 0.0)
     workers = [asyncio.create_task(queue.take()) for _ in range(2)]
@@ -121,7 +199,8 @@ class QueueAgainstModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue, self.time = a_queue()
+        self.urgent: set[Key] = set()
+        self.queue, self.time = a_queue(self.urgent)
         self.wished: dict[Key, float] = {}  # key -> earliest moment of a wish not yet answered
         self.flying: set[Key] = set()
 
@@ -139,6 +218,10 @@ class QueueAgainstModel(RuleBasedStateMachine):
     def add_after(self, key: Key, seconds: int) -> None:
         self.queue.add_after(key, seconds)
         self._wish(key, self.time.seconds + seconds)
+
+    @rule(key=keys)
+    def becomes_urgent_or_does_not_hurry_any_more(self, key: Key) -> None:
+        self.urgent ^= {key}
 
     @rule(seconds=st.integers(1, 15))
     def time_passes(self, seconds: int) -> None:
