@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tunesmith.cloud.gate import Gates
+from tunesmith.cloud.limiter import RateLimiter
 from tunesmith.controllers.bought import Provider
 from tunesmith.controllers.feed import run_feed
 from tunesmith.controllers.intake import Intake
@@ -48,6 +49,9 @@ from tunesmith.settings import ApiKeyFile, Settings, derived_installation_id
 
 LOST_LEASE_EXIT = 70
 DEAD_FEED_EXIT = 71
+CONNECTS_A_SECOND = 20
+CONNECTS_AT_ONCE = 40
+"""A new connection to a bought cluster costs some 25 ms of a core: keys, four handshakes, three lists."""
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +128,7 @@ class _Operator:
                 jitter=random.random,
                 allow_loopback=settings.allow_loopback,
                 cluster_id=lambda remote: provider_cluster_id(cache, remote),
+                turn=RateLimiter(CONNECTS_A_SECOND, CONNECTS_AT_ONCE, monotonic=clock.monotonic).take,
             )
         )
         installation = await _installation(kube, settings)

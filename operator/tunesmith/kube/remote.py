@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,8 @@ from tunesmith.planning.decision import ErrorClass, Failure
 
 Raw = Mapping[str, Any]
 PROBE_SECONDS = 10.0
+PROBES_A_SECOND = 50
+"""All clusters together: of more than five hundred each is asked less often. A look costs the operator milliseconds."""
 SECRET_SECONDS = 300.0
 """How old the reading of a Secret may be while its cluster answers. Every pass reads it too, and says what differs."""
 RETIRING_SECONDS = 60.0  # longer than any request may take
@@ -57,6 +59,8 @@ class RemotePorts:
     """What bought clusters need of the rest. `secret_name` is None when there is no such GPUCluster.
 
     `cluster_id` is the provider's id of the cluster that the GPUCluster has now: a Secret of another is not used.
+    `turn` waits until one more cluster may be connected to: a restarted operator that greets two thousand at once has
+    no time left for its lease.
     """
 
     local: Kube
@@ -67,6 +71,7 @@ class RemotePorts:
     jitter: Callable[[], float]
     allow_loopback: bool = False
     cluster_id: Callable[[RemoteCluster], str | None] | None = None
+    turn: Callable[[], Awaitable[None]] | None = None
 
 
 class RemoteClusters:
@@ -109,8 +114,12 @@ class RemoteClusters:
 
     def _connection(self, remote: RemoteCluster) -> _Connection:
         if remote not in self._connections:
-            self._connections[remote] = _Connection(remote, self._ports)
+            self._connections[remote] = _Connection(remote, self._ports, self._probe_seconds)
         return self._connections[remote]
+
+    def _probe_seconds(self) -> float:
+        """How long a cluster is left alone between two looks: one that answers, and that nobody asks for."""
+        return max(PROBE_SECONDS, len(self._connections) / PROBES_A_SECOND)
 
 
 class _Connection:
@@ -119,9 +128,10 @@ class _Connection:
     A client counts only once the cluster behind it was seen to be the one that was bought.
     """
 
-    def __init__(self, remote: RemoteCluster, ports: RemotePorts) -> None:
+    def __init__(self, remote: RemoteCluster, ports: RemotePorts, probe_seconds: Callable[[], float]) -> None:
         self._remote = remote
         self._ports = ports
+        self._probe_seconds = probe_seconds
         self._breaker = Breaker(ports.monotonic)
         self._cache = Cache()
         self._kube: Kube | None = None
@@ -201,7 +211,7 @@ class _Connection:
             if _said(before) != _said(self._reachable):
                 self._ports.changed(self._remote, {})
             with suppress(TimeoutError):
-                async with asyncio.timeout(PROBE_SECONDS * (0.8 + 0.4 * self._ports.jitter())):
+                async with asyncio.timeout(self._probe_seconds() * (0.8 + 0.4 * self._ports.jitter())):
                     await self._probe_now.wait()
 
     async def _looked(self, *, asked: bool) -> Known[bool] | Unknown:
@@ -270,6 +280,8 @@ class _Connection:
                 self._stored = stored  # the uid may have been recorded meanwhile
                 return
             await self._disconnect()
+            if self._ports.turn is not None:
+                await self._ports.turn()
             try:
                 self._kube = self._opened(stored.text)
             except KubeconfigRefused as refusal:

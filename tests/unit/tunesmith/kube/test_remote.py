@@ -79,6 +79,9 @@ class World:
     def __init__(self, bought: Bought) -> None:
         self.bought, self.local, self.cluster_id = bought, Local(), "c-1"
         self.changes = 0
+        self.turns = 0
+        self.may_connect = asyncio.Event()
+        self.may_connect.set()
         self.remotes = RemoteClusters(
             RemotePorts(
                 local=self.local,
@@ -88,11 +91,16 @@ class World:
                 monotonic=asyncio.get_running_loop().time,
                 jitter=lambda: 0.0,
                 cluster_id=lambda remote: self.cluster_id,
+                turn=self._turn,
             )
         )
 
     def _changed(self, *_: Any) -> None:
         self.changes += 1
+
+    async def _turn(self) -> None:
+        self.turns += 1
+        await self.may_connect.wait()
 
     def probes(self) -> int:
         return sum(path == "/api/v1/namespaces/kube-system" for _, path in self.bought.requests)
@@ -246,6 +254,40 @@ async def test_while_the_cluster_answers_its_secret_is_not_read_again_at_every_p
     monkeypatch.setattr(remotes, "SECRET_SECONDS", 0.0)
     await probed(world)
     assert world.local.reads > reads, "it is too long ago"
+
+
+async def test_each_new_connection_waits_for_its_turn_and_a_look_at_a_known_cluster_does_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remotes, "PROBE_SECONDS", 0.02)
+    world.may_connect.clear()
+    world.local.give(kubeconfig("one"))
+    async with asyncio.timeout(20):
+        while not world.turns:
+            assert isinstance(world.view().reachable, NotYet)
+            await asyncio.sleep(0.01)
+    assert world.bought.requests == []
+    world.may_connect.set()
+    await world.seen("one")
+    await probed(world)
+    assert world.turns == 1
+    world.local.give(kubeconfig("two"))
+    await world.seen("two")
+    assert world.turns == 2
+
+
+async def test_of_very_many_clusters_each_is_looked_at_less_often(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remotes, "PROBE_SECONDS", 0.02)
+    world.local.give(kubeconfig("one"), uid="ks-1")
+    await world.seen()
+    await probed(world)
+    monkeypatch.setattr(remotes, "PROBES_A_SECOND", 0.001)
+    await probed(world, 1)  # the one that was due already
+    before = world.probes()
+    await asyncio.sleep(0.5)
+    assert world.probes() == before
 
 
 async def test_a_secret_that_was_read_lately_is_read_again_when_the_cluster_lets_us_in_no_more(
