@@ -29,6 +29,7 @@ from tunesmith.controllers.refusal import refusal_of
 from tunesmith.controllers.registry import Registered, register
 from tunesmith.controllers.runtime import Pace, Runtime
 from tunesmith.controllers.urgency import urgent_in
+from tunesmith.garbage import look_now_and_then, look_seldom
 from tunesmith.kube.cache import Cache
 from tunesmith.kube.client import Kube
 from tunesmith.kube.connect import open_local, use_small_tls_buffers
@@ -62,8 +63,11 @@ async def run(settings: Settings, kubeconfig: Path | None) -> None:
     configure_logging(redactor, settings.log_level)
     configure_audit(redactor, settings.audit_path)
     use_small_tls_buffers()
+    look_seldom()
+    looking = asyncio.create_task(look_now_and_then(), name="garbage")
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _current_task().cancel)
     async with AsyncExitStack() as ends:
+        ends.callback(looking.cancel)
         operator = await _Operator.assemble(settings, kubeconfig, redactor, ends)
         try:
             await operator.lead()
