@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith.controllers.cloud_view import CloudView, Eyes
@@ -42,11 +42,11 @@ from tunesmith.planning.neighbours import (
     inside_facts,
     job_uses,
     named_volume,
-    other_claims,
     using_pods,
     waiting_jobs,
     wanting_jobs,
 )
+from tunesmith.planning.provider import Credential
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.parsing import parse
@@ -55,6 +55,26 @@ from tunesmith.resources.shared_volume import SharedVolume
 Raw = Mapping[str, Any]
 INSIDE_SECONDS = 15.0
 KUBECONFIGS_REMEMBERED = 8192
+READINGS_A_SECOND = 10
+"""So often, of all GPUClusters together, what nobody watches is asked for again where nothing has happened."""
+LONGEST_READING_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What a pass asked for by requests of its own: of which version of the resource, and when (monotonic seconds)."""
+
+    version: str
+    at: float
+    eyes: Eyes
+    secret: Known[StoredSecret | None] | Unknown
+    inside: Known[InsideFacts] | Unknown
+
+    @property
+    def is_whole(self) -> bool:
+        """Everything was answered, and the answer was that all is there."""
+        stored = None if isinstance(self.secret, Unknown) else self.secret.value
+        return isinstance(self.eyes.credential, Credential) and stored is not None and isinstance(self.inside, Known)
 
 
 class GPUClusterController:
@@ -67,14 +87,21 @@ class GPUClusterController:
         self._clouds = clouds
         self._purchasing = Purchasing(ports, clouds)
         self._kubeconfigs: dict[str, KubeconfigFacts] = {}
+        self._readings: dict[Key, _Reading] = {}
 
     async def observe(self, key: Key, raw: Raw, around: Circumstances) -> ClusterObservation:
         """The resource, the provider, the neighbours, the Secret, and the inside of the bought cluster."""
         resource = _typed(raw)
-        eyes = await self._purchasing.eyes(resource)
-        secret = await self._secret(resource, around)
+        kept = self._kept(key, resource, around)
+        eyes = await self._eyes(resource, kept)
+        secret = await self._secret(resource, around) if kept is None else kept.secret
         remote = RemoteCluster(key.namespace, key.name)
-        nodes, inside, uid = await self._inside(remote, resource, secret, around)
+        nodes, uid = self._nodes(remote, resource, secret)
+        inside: Known[InsideFacts] | Unknown = NOT_LOOKED
+        if isinstance(nodes, Known):
+            inside = await self._within_time(remote, around) if kept is None else kept.inside
+        if kept is None:
+            self._readings[key] = _Reading(resource.metadata.resource_version, around.monotonic, eyes, secret, inside)
         jobs = await self._jobs(key, resource)
         return ClusterObservation(
             around=around,
@@ -83,12 +110,7 @@ class GPUClusterController:
             provider=eyes.view,
             memory=self._purchasing.remembered(key, resource, resource.status.cluster_id, eyes, around),
             volume=await self._volume(resource),
-            other_claims=other_claims(
-                self._ports.cache.list("GPUCluster"),
-                resource,
-                held_cluster(resource, eyes.view),
-                self._ports.installation,
-            ),
+            other_claims=self._purchasing.other_claims(resource, held_cluster(resource, eyes.view)),
             jobs=job_uses(jobs, key.name),
             blames=blames(jobs, key.name),
             wanting_jobs=self._known(jobs, wanting_jobs(jobs, key.name), around),
@@ -129,6 +151,25 @@ class GPUClusterController:
     def forget(self, key: Key) -> None:
         """The resource is gone: drop its memory."""
         self._purchasing.forget(key)
+        self._readings.pop(key, None)
+
+    async def _eyes(self, resource: GPUCluster, kept: _Reading | None) -> Eyes:
+        """The installation's own key costs no request."""
+        if kept is None or resource.spec.credentials_ref is None:
+            return await self._purchasing.eyes(resource)
+        return kept.eyes
+
+    def _kept(self, key: Key, resource: GPUCluster, around: Circumstances) -> _Reading | None:
+        """What was asked for in an earlier pass, while it is good enough: then nothing was done, written or open since.
+
+        Of few clusters everything is asked for in every pass.
+        """
+        kept = self._readings.get(key)
+        if kept is None or around.outcomes or kept.version != resource.metadata.resource_version:
+            return None
+        longest_seconds = min(LONGEST_READING_SECONDS, self._ports.cache.count(self.kind) / READINGS_A_SECOND)
+        fresh = around.monotonic - kept.at < longest_seconds
+        return kept if fresh and kept.is_whole else None
 
     async def _volume(self, resource: GPUCluster) -> NamedVolume | None:
         """The volume that it names. While an order is intended, as it stands now: the election may be taken back."""
@@ -203,25 +244,20 @@ class GPUClusterController:
             self._kubeconfigs[name] = self._ports.remotes.judge(kubeconfig)
         return self._kubeconfigs[name]
 
-    async def _inside(
-        self,
-        remote: RemoteCluster,
-        resource: GPUCluster,
-        secret: Known[StoredSecret | None] | Unknown,
-        around: Circumstances,
-    ) -> tuple[Known[tuple[NodeFact, ...]] | Unknown, Known[InsideFacts] | Unknown, str]:
-        """Nodes from the reflectors, the rest by a few reads, and who answers; only by our own cluster's kubeconfig."""
+    def _nodes(
+        self, remote: RemoteCluster, resource: GPUCluster, secret: Known[StoredSecret | None] | Unknown
+    ) -> tuple[Known[tuple[NodeFact, ...]] | Unknown, str]:
+        """Nodes from the reflectors, and who answers; only by our own cluster's kubeconfig."""
         stored = None if isinstance(secret, Unknown) else secret.value
         if stored is None or not belongs_to(resource, stored):
-            return NOT_LOOKED, NOT_LOOKED, ""
+            return NOT_LOOKED, ""
         view = self._ports.remotes.view(remote)
         if view.kubeconfig_hash and view.kubeconfig_hash != hash_of(stored.value):
             self._ports.remotes.look_now(remote)
-            return NOT_LOOKED, NOT_LOOKED, ""
+            return NOT_LOOKED, ""
         if isinstance(view.nodes, Unknown):
-            return view.nodes, NOT_LOOKED, view.kube_system_uid
-        nodes = Known(tuple(node_fact(raw) for raw in view.nodes.value), view.nodes.as_of)
-        return nodes, await self._within_time(remote, around), view.kube_system_uid
+            return view.nodes, view.kube_system_uid
+        return Known(tuple(node_fact(raw) for raw in view.nodes.value), view.nodes.as_of), view.kube_system_uid
 
     async def _within_time(self, remote: RemoteCluster, around: Circumstances) -> Known[InsideFacts] | Unknown:
         try:

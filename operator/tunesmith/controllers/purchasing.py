@@ -6,9 +6,12 @@ from tunesmith.controllers.cloud_view import CloudView, Eyes, PurchaseMemories, 
 from tunesmith.controllers.controller import Key
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.usage_log import write_usage
+from tunesmith.planning.adoption_target import Held
 from tunesmith.planning.bought import BoughtObservation, BoughtStatus
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action
+from tunesmith.planning.neighbours import may_be_bought_by_another, other_claims
+from tunesmith.planning.ownership import Claim
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.usage import RecordUsage
 from tunesmith.resources.gpu_cluster import GPUCluster
@@ -29,6 +32,15 @@ class Purchasing:
         """What the resource sees the provider with."""
         spec = resource.spec
         return await self._clouds.eyes(resource.metadata.namespace or "", spec.credentials_ref, spec.project_id)
+
+    def other_claims(self, resource: Bought, held: Held | None) -> tuple[Claim, ...]:
+        """Who else holds what the resource holds, or bought it. Of thousands only those are asked who may."""
+        if held is None:
+            return ()
+        installation, cache = self._ports.installation, self._ports.cache
+        by_name = may_be_bought_by_another(held, resource, installation)
+        raws = cache.list(resource.kind) if by_name else cache.holding(resource.kind, held.id)
+        return other_claims(raws, resource, held, installation)
 
     def remembered(
         self, key: Key, resource: Bought, bought_id: str | None, eyes: Eyes, around: Circumstances

@@ -15,7 +15,7 @@ from tunesmith.kube.kinds import GPU_CLUSTER
 from tunesmith.planning.adoption_target import held_volume
 from tunesmith.planning.circumstances import Circumstances
 from tunesmith.planning.decision import Action, Decision
-from tunesmith.planning.neighbours import naming_clusters, other_claims, storing_jobs
+from tunesmith.planning.neighbours import naming_clusters, storing_jobs
 from tunesmith.planning.shared_volume import decide
 from tunesmith.planning.volume_observation import NamingCluster, VolumeObservation
 from tunesmith.resources.parsing import parse
@@ -49,12 +49,7 @@ class SharedVolumeController:
             jobs=storing_jobs(self._ports.cache.list("FineTuneJob", key.namespace), key.name),
             usage=await self._usages.of(key, resource),
             credential_secret_held=eyes.secret_held,
-            other_claims=other_claims(
-                self._ports.cache.list("SharedVolume"),
-                resource,
-                held_volume(resource, eyes.view),
-                self._ports.installation,
-            ),
+            other_claims=self._purchasing.other_claims(resource, held_volume(resource, eyes.view)),
         )
 
     def decide(self, seen: VolumeObservation) -> Decision[SharedVolumeStatus]:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice, takewhile
 from typing import Any
 
+from tunesmith.planning.neighbours import held_id
+
 Raw = Mapping[str, Any]
 Address = tuple[str, str]  # namespace (empty when cluster-scoped), name
 Objects = list[Raw]
@@ -22,6 +24,7 @@ class Cache:
     def __init__(self) -> None:
         self._objects: dict[str, dict[Address, Raw]] = {}
         self._ordered: dict[str, list[Address]] = {}  # of a kind to which nothing was added since it was last listed
+        self._holders: dict[tuple[str, str], set[Address]] = {}  # of an object of the provider, by kind and its id
         # What was deleted, by uid: a late answer to one of our writes must not bring it back.
         self._gone: dict[str, None] = {}
         self._synced: set[str] = set()
@@ -41,6 +44,11 @@ class Cache:
         first = bisect_left(ordered, (namespace, ""))
         return [found[at] for at in takewhile(lambda at: at[0] == namespace, islice(ordered, first, None))]
 
+    def holding(self, kind: str, identifier: str) -> Objects:
+        """The resources of the kind that have recorded this object of the provider, ordered by namespace and name."""
+        found = self._objects.get(kind, {})
+        return [found[at] for at in sorted(self._holders.get((kind, identifier), ()))]
+
     def count(self, kind: str) -> int:
         """How many objects of the kind are known."""
         return len(self._objects.get(kind, {}))
@@ -59,6 +67,7 @@ class Cache:
             self._bury(_uid(known))
         if known is None:
             self._ordered.pop(kind, None)
+        self._hold(kind, address, known, raw)
         self._objects.setdefault(kind, {})[address] = raw
         return True
 
@@ -101,7 +110,20 @@ class Cache:
             return False
         del self._objects[kind][address]
         self._ordered.pop(kind, None)
+        self._hold(kind, address, known, None)
         return True
+
+    def _hold(self, kind: str, address: Address, before: Raw | None, after: Raw | None) -> None:
+        old, new = (None if raw is None else held_id(raw) for raw in (before, after))
+        if old == new:
+            return
+        if old is not None:
+            left = self._holders[kind, old]
+            left.discard(address)
+            if not left:
+                del self._holders[kind, old]
+        if new is not None:
+            self._holders.setdefault((kind, new), set()).add(address)
 
     def _bury(self, uid: str) -> None:
         if not uid:

@@ -63,25 +63,31 @@ def naming_clusters(raws: Iterable[Raw], volume_name: str) -> tuple[NamingCluste
     )
 
 
+def held_id(raw: Raw) -> str | None:
+    """The provider's id of what a resource has recorded as its own; None when it has nothing."""
+    field = _ID_FIELD.get(str(raw["kind"]))
+    return None if field is None else (raw.get("status") or {}).get(field) or None
+
+
+def may_be_bought_by_another(held: Held, resource: GPUCluster | SharedVolume, installation: Installation) -> bool:
+    """Its name says that an installation of ours bought it, and not for this resource."""
+    mark = parse_provider_name(held.name)
+    return mark is not None and not mark.is_same_object(own_name(resource.kind, resource.metadata, installation, 1))
+
+
 def other_claims(
-    raws: Iterable[Raw], resource: GPUCluster | SharedVolume, held: Held | None, installation: Installation
+    raws: Iterable[Raw], resource: GPUCluster | SharedVolume, held: Held, installation: Installation
 ) -> tuple[Claim, ...]:
-    """The other resources of this kind that hold the same object of the provider, or that bought it by its name."""
-    if held is None:
-        return ()
-    mark, kind = parse_provider_name(held.name), resource.kind
-    if mark is not None and mark.is_same_object(own_name(kind, resource.metadata, installation, 1)):
-        mark = None  # nobody else has bought it
-    found, id_field = [], _ID_FIELD[kind]
+    """Of these resources of its kind, the others that hold the same object, or that bought it by its name."""
+    marked = may_be_bought_by_another(held, resource, installation)
+    mark, kind = parse_provider_name(held.name) if marked else None, resource.kind
+    found = []
     for raw in raws:
-        holds = (raw.get("status") or {}).get(id_field) == held.id
-        if not holds and mark is None:
-            continue
         meta = raw["metadata"]
         if meta.get("uid") == resource.metadata.uid:
             continue
         bought = mark is not None and _is_marked(mark, kind, meta, installation)
-        if bought or holds:
+        if bought or held_id(raw) == held.id:
             claim = Claim(meta.get("namespace", ""), meta["name"], meta.get("uid", ""), _created(meta), bought)
             found.append(claim)
     return tuple(found)

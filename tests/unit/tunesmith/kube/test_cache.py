@@ -95,3 +95,23 @@ def test_lists_are_in_order_and_show_what_is_there_whatever_came_before(deeds: l
             assert getattr(cache, deed)(known)
     for wanted in ("a", "ab", "b", "c"):
         assert cache.list("Pod", wanted) == [there[at] for at in sorted(there) if at[0] == wanted]
+
+
+HELD = st.sampled_from([None, "c-1", "c-2"])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["observe", "remove", "anew"]), PLACES, HELD), max_size=30))
+def test_who_holds_an_object_of_the_provider_is_known_whatever_came_before(deeds: list[tuple[str, Any, Any]]) -> None:
+    cache = Cache()
+    for version, (deed, (namespace, name), held) in enumerate(deeds, start=1):
+        known = cache.get("GPUCluster", namespace, name)
+        uid = known["metadata"]["uid"] if known is not None and deed == "observe" else f"u{version}"
+        meta = {"namespace": namespace, "name": name, "uid": uid, "resourceVersion": str(version)}
+        if deed == "remove":
+            if known is not None:
+                assert cache.remove(known)
+            continue
+        assert cache.observe({"kind": "GPUCluster", "metadata": meta, "status": {"clusterID": held, "volumeID": "v"}})
+    for wanted in ("c-1", "c-2", "c-3", "v"):
+        holders = [raw for raw in cache.list("GPUCluster") if raw["status"]["clusterID"] == wanted]
+        assert cache.holding("GPUCluster", wanted) == holders

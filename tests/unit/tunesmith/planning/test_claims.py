@@ -43,10 +43,6 @@ def test_a_claim_is_what_is_recorded_or_bought_and_never_a_mere_wish(neighbour, 
     assert [each.bought for each in found] == ([] if claim is None else [claim])
 
 
-def test_who_holds_nothing_competes_with_nobody():
-    assert other_claims([a_neighbour(status={"clusterID": "c-9"})], ME, None, INSTALLATION) == ()
-
-
 def test_a_cluster_that_adopts_is_never_elected_to_make_a_volume():
     raw = a_neighbour(volumeRef={"name": "data"})
     (cluster,) = naming_clusters([raw], "data")
