@@ -20,7 +20,7 @@ demo: ground ## Buy a simulated cluster, fine-tune a real model on it, give ever
 	@$(BIN)/tunesmith-demo $(if $(STORY),story $(STORY),run $(if $(QUICK),--quick)) $(if $(KEEP),--keep)
 
 test: ground ## What CI runs: units, properties, real training, a real Kubernetes
-	@$(PY) -m pytest -n 3 --dist loadscope -m "not prove"
+	@$(PY) -m pytest -n 4 --dist loadscope -m "not prove"
 
 prove: ground ## Everything that takes longer than `make test` allows (PART=name for one part)
 	@$(PY) -m pytest -n 2 --dist loadscope -m "prove" $(if $(PART),-k "$(PART)")
