@@ -1,4 +1,4 @@
-"""Of very many clusters, what nobody watches is not asked for in every pass; what was done or changed is seen at once."""
+"""Of many clusters, what nobody watches is not asked for in every pass; what was done or changed is seen at once."""
 
 import asyncio
 import base64
