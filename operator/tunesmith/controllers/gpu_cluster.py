@@ -160,12 +160,14 @@ class GPUClusterController:
         return kept.eyes
 
     def _kept(self, key: Key, resource: GPUCluster, around: Circumstances) -> _Reading | None:
-        """What was asked for in an earlier pass, while it is good enough: then nothing was done, written or open since.
+        """What was asked for in an earlier pass, while it is good enough: nothing was done, written or open since.
 
-        Of few clusters everything is asked for in every pass.
+        Nor is the cluster seen with another kubeconfig by now. Of few clusters everything is asked for in every pass.
         """
         kept = self._readings.get(key)
         if kept is None or around.outcomes or kept.version != resource.metadata.resource_version:
+            return None
+        if not isinstance(self._nodes(RemoteCluster(key.namespace, key.name), resource, kept.secret)[0], Known):
             return None
         longest_seconds = min(LONGEST_READING_SECONDS, self._ports.cache.count(self.kind) / READINGS_A_SECOND)
         fresh = around.monotonic - kept.at < longest_seconds

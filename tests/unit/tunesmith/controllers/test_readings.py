@@ -2,17 +2,23 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 
 import pytest
+import pytest_asyncio
 from tests.unit.tunesmith.controllers.test_bought import CLUSTER, SPEC, Operator
 
 from tunesmith.controllers import gpu_cluster as readings
+from tunesmith.planning.circumstances import NotYet
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.server import Simulator
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def operator():
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def one_cluster():
+    """An operator with a cluster that is bought and used; it takes seconds to come there."""
     scenario = scenarios.named("default").model_copy(update={"speed": 20000.0})
     async with Simulator(scenario) as simulator:
         made = Operator(simulator.url, None)
@@ -25,8 +31,14 @@ async def operator():
         made.kube.put(secret)
         made.give("GPUCluster", "train", {**SPEC, "credentialsRef": {"name": "key"}, "drift": {"intervalSeconds": 300}})
         await made.until(lambda: made.condition(CLUSTER).get("status") == "True", CLUSTER)
-        await settled(made)
         yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def operator(one_cluster):
+    """With nothing left to do."""
+    await settled(one_cluster)
+    return one_cluster
 
 
 async def settled(operator):
@@ -68,6 +80,16 @@ async def test_a_reading_ends_with_its_time_and_with_any_change_of_the_resource(
     stored = operator.cache.get(CLUSTER.kind, CLUSTER.namespace, CLUSTER.name)
     operator.cache.observe(operator.kube.put({**stored, "metadata": {**stored["metadata"], "labels": {"a": "b"}}}))
     assert (await asked(operator))[0] == ["Secret", "Secret"]
+
+
+async def test_a_cluster_that_is_seen_with_another_kubeconfig_or_not_at_all_is_asked_anew(operator, monkeypatch):
+    monkeypatch.setattr(readings, "READINGS_A_SECOND", 1e-9)
+    await asked(operator)
+    assert await asked(operator) == ([], [])
+    as_before = operator.remotes.view(None)
+    for now in (replace(as_before, kubeconfig_hash="another"), replace(as_before, nodes=NotYet("it does not answer"))):
+        monkeypatch.setattr(operator.remotes, "view", lambda remote, now=now: now)
+        assert "Secret" in (await asked(operator))[0]
 
 
 async def test_what_is_missing_is_asked_for_in_every_pass(operator, monkeypatch):
