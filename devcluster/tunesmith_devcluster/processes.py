@@ -11,12 +11,13 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tunesmith_devcluster.errors import DevclusterError
 
 TAIL_LINES = 15
+NOT_KNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,11 @@ class Process:
 def start(argv: Sequence[str | Path], *, pid_file: Path, log: Path, environment: Mapping[str, str]) -> Process:
     """Start a program in its own session, output appended to `log`, and record it in `pid_file`.
 
+    What is about to be started is recorded first: were we killed right after, it would run on and nobody know of it.
     Raises `DevclusterError` if the program cannot be executed.
     """
     arguments = tuple(str(argument) for argument in argv)
+    _record(Process(NOT_KNOWN, NOT_KNOWN, arguments, str(log)), pid_file)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     try:
         pid = os.posix_spawn(
@@ -76,22 +79,24 @@ def start(argv: Sequence[str | Path], *, pid_file: Path, log: Path, environment:
             setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
         )
     except OSError as error:
+        pid_file.unlink()
         raise DevclusterError(
             f"'{arguments[0]}' could not be started: {error.strerror}. Is it there, and a program?"
         ) from error
     ticks = _started_ticks(pid)
-    process = Process(pid, -1 if ticks is None else ticks, arguments, str(log))
-    write_atomically(pid_file, json.dumps(asdict(process)))
+    process = Process(pid, NOT_KNOWN if ticks is None else ticks, arguments, str(log))
+    _record(process, pid_file)
     return process
 
 
 def recorded(pid_file: Path) -> Process | None:
-    """The process that a pid file speaks of, or None where there is no readable pid file."""
+    """The process that a pid file speaks of, or None where there is no readable pid file, or where none was started."""
     try:
         fields = json.loads(pid_file.read_text())
-        return Process(fields["pid"], fields["started_ticks"], tuple(fields["argv"]), fields["log"])
+        process = Process(fields["pid"], fields["started_ticks"], tuple(fields["argv"]), fields["log"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return _unrecorded(process) if process.pid == NOT_KNOWN else process
 
 
 def end(pid_files: Iterable[Path], *, grace_seconds: float) -> None:
@@ -132,6 +137,21 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     draft.replace(path)
+
+
+def _record(process: Process, pid_file: Path) -> None:
+    write_atomically(pid_file, json.dumps(asdict(process)))
+
+
+def _unrecorded(about: Process) -> Process | None:
+    """The process that was about to be started, if it was: by its command line, which names directories of its own."""
+    wanted = b"".join(os.fsencode(argument) + b"\0" for argument in about.argv)
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if file.read_bytes() == wanted:
+                pid = int(file.parent.name)
+                return replace(about, pid=pid, started_ticks=_started_ticks(pid) or NOT_KNOWN)
+    return None
 
 
 def _wait_until_gone(processes: list[Process], seconds: float) -> bool:

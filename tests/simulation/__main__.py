@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import Progress
 from tests.simulation.campaign import Report, campaign, replay_command, replayed_small
 
-console = Console()
+WIDE = 200  # in a file nobody has to cut the table to what a terminal shows
+console = Console() if sys.stdout.isatty() else Console(width=WIDE)
 
 
 def main() -> int:

@@ -58,6 +58,41 @@ def test_a_pid_that_belongs_to_somebody_else_now_is_left_alone(tmp_path: Path):
     processes.end([tmp_path / "bystander.pid"], grace_seconds=0)
 
 
+def test_one_whose_starter_was_killed_before_it_could_record_it_is_found_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Killed(BaseException):
+        pass
+
+    def killed(pid: int) -> int:
+        raise Killed
+
+    with monkeypatch.context() as at_that_moment, pytest.raises(Killed):
+        at_that_moment.setattr(processes, "_started_ticks", killed)
+        start(tmp_path, f"sleep 600; : {tmp_path}")
+    start(tmp_path, "sleep 600; : another", name="another")
+    try:
+        recorded = json.loads((tmp_path / "it.pid").read_text())
+        assert recorded["pid"] == processes.NOT_KNOWN
+        deadline = time.monotonic() + 30
+        while (found := processes.recorded(tmp_path / "it.pid")) is None:
+            assert time.monotonic() < deadline
+        assert found.alive
+        processes.end([tmp_path / "it.pid"], grace_seconds=5)
+        assert not found.alive
+        assert processes.recorded(tmp_path / "another.pid").alive
+    finally:
+        processes.end([tmp_path / "another.pid"], grace_seconds=5)
+
+
+def test_what_was_about_to_be_started_and_never_was_is_nobody(tmp_path: Path):
+    about = processes.Process(processes.NOT_KNOWN, processes.NOT_KNOWN, ("/bin/sh", str(tmp_path)), "")
+    (tmp_path / "it.pid").write_text(json.dumps(dataclasses.asdict(about)))
+    assert processes.recorded(tmp_path / "it.pid") is None
+    processes.end([tmp_path / "it.pid"], grace_seconds=1)
+    assert not (tmp_path / "it.pid").exists()
+
+
 def test_an_unreadable_pid_file_speaks_of_nobody(tmp_path: Path):
     (tmp_path / "it.pid").write_text("not json")
     assert processes.recorded(tmp_path / "it.pid") is None

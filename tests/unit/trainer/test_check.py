@@ -124,6 +124,7 @@ def test_a_context_of_nothing_is_refused_as_wrong_usage(checked):
 
 def test_a_terminal_shows_how_far_the_check_of_a_large_file_is(monkeypatch):
     screen = io.StringIO()
+    monkeypatch.setenv("TERM", "xterm")  # one that calls itself dumb gets no bar
     monkeypatch.setattr(check_text, "Console", lambda **_: Console(file=screen, force_terminal=True, width=100))
     monkeypatch.setattr(check_text, "REFRESH_SECONDS", 0.01)
     file = SimpleNamespace(bytes_total=200_000_000, bytes_read=0)
