@@ -19,6 +19,8 @@ BUSY_INTERVAL_SECONDS = 10.0
 VOLUME_INTERVAL_SECONDS = 60
 """How often a SharedVolume looks while nothing is under way; a GPUCluster says so in `spec.drift`."""
 SHORTEST_INTERVAL_SECONDS = 1.0
+SOONEST = 0.8
+"""How much of its interval a look lasts at the least. Jitter takes from the interval, so that nothing is seen later."""
 UNSEEN_AFTER_SECONDS, UNSEEN_AFTER_INTERVALS = 600, 10
 """How old the newest look must be, at the least, before it counts as none."""
 LONGEST_ECHO = 256  # what the status field holds
@@ -55,15 +57,16 @@ def looking_again(
 ) -> Decision[BoughtStatus]:
     """The decision, with `look` when the newest is older than the interval, and the time of the next one.
 
-    The interval is jittered, so that many resources do not ask at the same moment. `begun` None: nothing was seen yet,
+    The interval is jittered, so that many resources do not ask at the same moment. The jitter is drawn once for each
+    look: a pass that comes when it may be due makes it, instead of drawing again. `begun` None: nothing was seen yet,
     and the decision itself says what is to be done about it.
     """
     if begun is None:
         return decision
-    due = begun + interval_seconds * (0.9 + 0.2 * around.jitter)
-    left = due - around.monotonic
-    if left <= 0:
+    age = around.monotonic - begun
+    if age >= SOONEST * interval_seconds:
         return _with_look(decision, look, around)
+    left = interval_seconds * (SOONEST + (1 - SOONEST) * around.jitter) - age
     again = decision.look_again_seconds
     return replace(decision, look_again_seconds=left if again is None else min(left, again))
 

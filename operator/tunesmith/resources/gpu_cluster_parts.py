@@ -345,5 +345,7 @@ class Drift(Part):
 
     interval_seconds: Annotated[
         Annotated[int, between(1, 86400)],
-        doc("How often the provider is asked, jittered; at most every 5 seconds with preemptible nodes."),
+        doc(
+            "The provider is looked at at least this often (jitter only shortens it); 5 or less with preemptible nodes."
+        ),
     ] = 60

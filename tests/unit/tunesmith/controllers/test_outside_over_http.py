@@ -4,14 +4,14 @@ from datetime import datetime
 from decimal import Decimal
 
 from tests.unit.tunesmith.controllers.story import a_story
-from tests.unit.tunesmith.controllers.test_bought import CLUSTER, VOLUME
+from tests.unit.tunesmith.controllers.test_bought import CLUSTER, INSTALLATION, VOLUME
 
 from tunesmith.planning.price_table import PUBLISHED, BilledFrom, BilledUntil, BillingRules
 from tunesmith_simulator import happenings as happen
 
+INTERVAL_SECONDS, SEEN_TWICE_SECONDS = 120, INSTALLATION.absence_interval_seconds
 CENT, HOUR = Decimal("0.01"), 3600.0
-SPEC = {"region": "us-central-8", "gpuType": "H100_SXM", "nodes": 2, "drift": {"intervalSeconds": 120}}
-LONGEST_INTERVAL = 120 * 1.1
+SPEC = {"region": "us-central-8", "gpuType": "H100_SXM", "nodes": 2, "drift": {"intervalSeconds": INTERVAL_SECONDS}}
 RULES = BillingRules(BilledFrom.CREATED, BilledUntil.GONE)
 
 
@@ -23,7 +23,8 @@ async def test_a_cluster_that_somebody_deletes_is_told_within_the_interval_and_n
     async with a_story(SPEC) as operator:
         await operator.until(lambda: operator.is_ready(CLUSTER))
         operator.provider.simulation.happen(happen.DeleteOutside(cluster="*"))
-        await operator.until(lambda: has_drifted(operator), within_seconds=LONGEST_INTERVAL)
+        in_time = INTERVAL_SECONDS + SEEN_TWICE_SECONDS
+        await operator.until(lambda: has_drifted(operator), within_seconds=in_time)
         assert operator.condition(CLUSTER, "Drifted")["reason"] in {"DeletedOutside", "Gone"}
         await operator.until(lambda: operator.condition(CLUSTER).get("reason") == "Gone")
         await operator.go_on(HOUR)

@@ -4,8 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.unit.tunesmith.planning.cluster_builders import (
     KUBECONFIG,
     MONOTONIC,
@@ -31,7 +29,7 @@ from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.observing import touches
-from tunesmith.planning.orders import BuyCluster, DeleteCluster
+from tunesmith.planning.orders import DeleteCluster
 from tunesmith.planning.ownership import Claim
 from tunesmith.planning.provider import AttachedVolume, Credential
 from tunesmith.planning.purchase import PurchaseMemory
@@ -364,38 +362,3 @@ def test_an_adopted_cluster_that_was_released_is_not_promised_again():
     decision = decide(seen(a_cluster_resource(adopt={"clusterID": "c-9"}, status=released, annotations=asked)))
     assert reason(decision) == "Released"
     assert "not bought again" in message(decision)
-
-
-# the promise
-
-
-facts = st.builds(
-    lambda adopt, found, claims, status, spec, monotonic, deleting: replace(
-        seen(
-            a_cluster_resource(deleting=deleting, status=status, **{**UNNAMED, **spec, "adopt": adopt}),
-            a_view(*found, begun=monotonic, not_found={} if found else {"c-9": monotonic}),
-            monotonic=monotonic,
-        ),
-        other_claims=claims,
-    ),
-    st.sampled_from([{"clusterID": "c-9"}, {"clusterName": "theirs"}]),
-    st.lists(st.sampled_from([theirs(), theirs("c-8"), theirs("c-7", a_mark())]), max_size=2, unique_by=lambda c: c.id),
-    st.sampled_from([(), (OLDER,), (YOUNGER,), (replace(YOUNGER, bought=True),)]),
-    st.sampled_from([{}, adopted_status(), {"createIntent": {"name": "n", "nonce": "n1"}}]),
-    st.sampled_from([{}, {"managementPolicy": "Observe"}, {"nodes": 2}, {"adoptionPolicy": "BuyNew"}]),
-    st.floats(MONOTONIC, 3000),
-    st.booleans(),
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(facts)
-def test_a_resource_that_adopts_never_buys(observation):
-    assert not any(isinstance(action, BuyCluster) for action in decide(observation).actions)
-
-
-@settings(max_examples=300, deadline=None)
-@given(facts)
-def test_what_another_owns_is_never_touched(observation):
-    decision = decide(replace(observation, other_claims=(replace(YOUNGER, bought=True),)))
-    assert not any(touches(action) for action in decision.actions)

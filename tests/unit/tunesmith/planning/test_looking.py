@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from tests.unit.tunesmith.planning.cluster_builders import MONOTONIC, a_running_cluster
+import pytest
+from tests.unit.tunesmith.planning.cluster_builders import MONOTONIC, a_provider_cluster, a_running_cluster, a_view
 
 from tunesmith.planning.circumstances import FailureRecord
 from tunesmith.planning.decision import ErrorClass, Failure
@@ -22,6 +23,14 @@ def wanting_more(*, seconds_later, failed=()):
     return replace(seen, around=replace(seen.around, monotonic=now, failures=failures))
 
 
+def in_order(*, seconds_later, jitter):
+    """A cluster that nothing has to be done about and that is to be looked at every 300 s."""
+    seen = a_running_cluster(
+        spec={"drift": {"intervalSeconds": 300}}, view=a_view(a_provider_cluster(), begun=MONOTONIC)
+    )
+    return replace(seen, around=replace(seen.around, monotonic=MONOTONIC + seconds_later, jitter=jitter))
+
+
 def decided(seen):
     """What the reconciler carries out."""
     return hold_back(decide(seen), seen.around)
@@ -35,3 +44,16 @@ def test_a_change_that_is_not_tried_again_yet_does_not_blind_and_does_not_spin()
     blind = decided(wanting_more(seconds_later=500, failed=[change.identity, later.actions[0].identity]))
     assert blind.actions == ()
     assert blind.look_again_seconds > 0.5
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
+def test_the_next_look_comes_within_the_interval_whatever_the_jitter(jitter):
+    again = decided(in_order(seconds_later=0, jitter=jitter)).look_again_seconds
+    assert 240 <= again < 300
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
+def test_a_pass_in_the_time_that_jitter_draws_from_looks_and_draws_no_later_one(jitter):
+    early, due = (decided(in_order(seconds_later=later, jitter=jitter)) for later in (239, 241))
+    assert early.actions == ()
+    assert [type(action) for action in due.actions] == [LookAtProvider]
