@@ -194,7 +194,9 @@ def new_cluster(
 
 
 def _prepaid_from(now: datetime, order: ClusterOrder) -> tuple[ReservedStep, ...]:
-    prepaid = order.num_gpus if order.billing is Billing.SCHEDULED_CAPACITY else order.num_reserved_gpus
+    prepaid = order.num_reserved_gpus
+    if order.billing is Billing.SCHEDULED_CAPACITY and not prepaid:
+        prepaid = order.num_gpus - order.num_capacity_pool_gpus
     return (ReservedStep(now, prepaid),) if prepaid else ()
 
 

@@ -58,15 +58,17 @@ class Look:
 
 
 def history_of(
-    cluster: ProviderCluster, rules: BillingRules, look: Look, counted: Counted | None
+    cluster: ProviderCluster, rules: BillingRules, look: Look, counted: Counted | None, prepaid: int
 ) -> tuple[Holding, ...]:
-    """The stretches of a cluster's life up to the look that showed it; the last may go on."""
-    looked = look.time
+    """The stretches of a cluster's life up to the look that showed it; the last may go on.
+
+    `prepaid` GPUs are paid at once, and those of a capacity pool elsewhere: neither counts by the hour.
+    """
+    looked, apart = look.time, prepaid + cluster.capacity_pool_gpus
     end = _end(cluster, rules, counted, looked)
     billed = [_until(each, end) for each in _capacity(cluster, rules, look, counted)]
-    steps = _steps(billed, cluster.reserved_gpus + cluster.capacity_pool_gpus)
-    steps = _without_pauses(steps, cluster, counted)
-    return (*steps, *_vanished(steps, counted, looked))
+    steps = _without_pauses(_steps(billed, apart), cluster, counted)
+    return (*steps, *_vanished(steps, apart, counted, looked))
 
 
 def deleting_since(cluster: ProviderCluster) -> datetime | None:
@@ -173,7 +175,7 @@ def _until(billed: _Billed, end: _Moment | None) -> _Billed:
     return replace(billed, until=end)
 
 
-def _steps(billed: Iterable[_Billed], prepaid: int) -> tuple[Holding, ...]:
+def _steps(billed: Iterable[_Billed], apart: int) -> tuple[Holding, ...]:
     """The sum over all nodes between each two moments at which something changes, in the order of time."""
     changes: dict[datetime, list[tuple[bool, int, int]]] = {}
     for each in billed:
@@ -188,7 +190,7 @@ def _steps(billed: Iterable[_Billed], prepaid: int) -> tuple[Holding, ...]:
             else:
                 standard = standard + Range(least, most)
         if standard.most or preemptible.most:
-            gpus, paid = standard + preemptible, standard.without(prepaid)
+            gpus, paid = standard + preemptible, standard.without(apart)
             steps.append(Holding(moment, following, gpus=gpus, on_demand=paid, preemptible=preemptible))
     return tuple(steps)
 
@@ -250,14 +252,16 @@ def _cut(step: Holding, since: datetime | None, until: datetime | None, *, certa
         yield replace(step, since=end)
 
 
-def _vanished(steps: tuple[Holding, ...], counted: Counted | None, looked: datetime) -> tuple[Holding, ...]:
+def _vanished(steps: tuple[Holding, ...], apart: int, counted: Counted | None, looked: datetime) -> tuple[Holding, ...]:
     """GPUs that were counted before and of which the provider keeps no record any more: gone, and nobody says when."""
     if counted is None or counted.until >= looked:
         return ()
-    missing = counted.gpus - held_at(steps, counted.until).gpus.most
-    if missing <= 0:
+    held = held_at(steps, counted.until)
+    missing = Range(0, counted.gpus - held.gpus.most)
+    if missing.most <= 0:
         return ()
-    return (Holding(counted.until, looked, gpus=Range(0, missing), on_demand=Range(0, missing)),)
+    still_apart = held.gpus.without(held.on_demand.most + held.preemptible.most).most
+    return (Holding(counted.until, looked, gpus=missing, on_demand=missing.without(apart - still_apart)),)
 
 
 def _word(phase: str, prefix: str) -> str:

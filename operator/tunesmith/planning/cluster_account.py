@@ -18,7 +18,7 @@ from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.money import Holding, Range, Rates, account, held_at, rate_of
 from tunesmith.planning.ownership import FINALIZER, is_paused, was_restored
-from tunesmith.planning.prepayment import NoPrice, prepaid
+from tunesmith.planning.prepayment import NoPrice, prepaid, prepaid_gpus
 from tunesmith.planning.price_table import Prices
 from tunesmith.planning.provider import Phase, ProviderCluster
 from tunesmith.planning.usage import RecordUsage, UsageRecord, is_recorded, usage_of
@@ -58,7 +58,7 @@ def counted_now(seen: ClusterObservation, status: GPUClusterStatus, cluster: Pro
     since = before.as_of_time or look.begun
     earlier = account_of(before)
     counted = None if earlier.held is None else Counted(since, earlier.held)
-    history = history_of(cluster, seen.around.installation.billing, look, counted)
+    history = history_of(cluster, seen.around.installation.billing, look, counted, prepaid_gpus(cluster, earlier))
     until = max(_counts_until(cluster, look), since)
     paid = prepaid(seen, cluster, earlier, look)
     money = account(history, rates, since, until) if not isinstance(paid, NoPrice) else None

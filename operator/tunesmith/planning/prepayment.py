@@ -34,8 +34,8 @@ def prepaid(
     seen: ClusterObservation, cluster: ProviderCluster, before: CostAccount, look: Look
 ) -> Prepaid | NoPrice | None:
     """What is newly charged at this look; None: nothing is prepaid, or nothing is new."""
-    term = _term(seen, cluster, look)
-    if term is None or not cluster.reserved_gpus or term[0] > look.time:
+    term, reserved = _term(seen, cluster, look), prepaid_gpus(cluster, before)
+    if term is None or not reserved or term[0] > look.time:
         return None
     begins, ends = term
     days = seen.spec.billing.duration_days
@@ -44,14 +44,24 @@ def prepaid(
     if rate is None:
         return NO_PRICE
     if before.prepaid is None or before.prepaid_until is None:
-        return Prepaid(rate * cluster.reserved_gpus * _hours(begins, ends), Decimal(0), cluster.reserved_gpus, ends)
+        return Prepaid(rate * reserved * _hours(begins, ends), Decimal(0), reserved, ends)
     longer = before.prepaid * max(_hours(before.prepaid_until, ends), Decimal(0))
-    added = max(cluster.reserved_gpus - before.prepaid, 0)
+    added = max(reserved - before.prepaid, 0)
     more, late = added * max(_hours(look.time, ends), Decimal(0)), added * _hours(_last_look(seen, look), look.time)
     if not longer and not more:
         return None
-    gpus, until = max(before.prepaid, cluster.reserved_gpus), max(before.prepaid_until, ends)
+    gpus, until = max(before.prepaid, reserved), max(before.prepaid_until, ends)
     return Prepaid(rate * (longer + more), rate * max(late, Decimal(0)), gpus, until)
+
+
+def prepaid_gpus(cluster: ProviderCluster, before: CostAccount) -> int:
+    """How many of its GPUs are paid at once: never by the hour, also before their term begins."""
+    if cluster.reserved_gpus or cluster.billing_type != SCHEDULED_CAPACITY:
+        return cluster.reserved_gpus
+    # provider: it names no reserved GPUs of scheduled capacity. All that was ordered is; what came later is not
+    if before.prepaid is not None:
+        return before.prepaid
+    return max(cluster.gpus - cluster.allocated_preemptible_gpus - cluster.capacity_pool_gpus, 0)
 
 
 def reservation_usd(prices: Prices, gpu_type: str, gpus: int, days: Decimal) -> Decimal | None:

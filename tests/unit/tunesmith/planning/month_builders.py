@@ -37,13 +37,18 @@ def shown(cluster: Cluster, world, now) -> ProviderCluster:
         status=wire["status"],
         region=cluster.order.region,
         gpu_type=cluster.order.gpu_type,
-        gpus=wire["num_gpus"],
+        gpus=wire["num_gpus"] + wire["allocated_preemptible_gpus"],
         project_id=cluster.order.project_id,
         billing_type=wire["billing_type"],
         created=cluster.created_at,
         first_ready=cluster.first_ready_at,
         phases=tuple(PhaseTransition(step.phase.value, step.time) for step in cluster.history),
         reserved_gpus=wire["num_reserved_gpus"],
+        desired_preemptible_gpus=wire["desired_preemptible_gpus"],
+        allocated_preemptible_gpus=wire["allocated_preemptible_gpus"],
+        capacity_pool_id=wire.get("capacity_pool_id", ""),
+        capacity_pool_gpus=wire["num_capacity_pool_gpus"],
+        reservation_start=cluster.order.starts_at,
         reservation_end=cluster.ends_at,
         nodes=tuple(_node(node) for node in cluster.gpu_nodes),
         deleted_nodes=tuple(_node(node) for node in cluster.deleted_nodes),
@@ -64,7 +69,7 @@ def _node(node: Node) -> ProviderNode:
 class Kept:
     """The books of one GPUCluster: each look is a pass of the real decision, whose status is kept."""
 
-    def __init__(self, world: Played, begins: BilledFrom, ends: BilledUntil, **order) -> None:
+    def __init__(self, world: Played, begins: BilledFrom, ends: BilledUntil, *, spec=None, **order) -> None:
         world.billed(
             "Created" if begins is BilledFrom.UNKNOWN else begins.value,
             "Gone" if ends is BilledUntil.UNKNOWN else ends.value,
@@ -74,7 +79,7 @@ class Kept:
         self.records = {}
         self._installation = Installation(id="prod01", prices=PUBLISHED, billing=BillingRules(begins, ends))
         self._begun = world.now
-        self._spec = {}
+        self._spec = spec or {}
         self.cluster_id = world.buy(name=str(NAME), **order)
         self.status = None
         self._outcomes = ()

@@ -36,7 +36,7 @@ def hour(number):
 
 def bill(cluster, *, rules=RULES, until=10, counted=None, after=0):
     """Certain and uncertain dollars at a dollar a GPU-hour, up to an hour."""
-    history = history_of(cluster, rules, Look(hour(until), hour(0)), counted)
+    history = history_of(cluster, rules, Look(hour(until), hour(0)), counted, cluster.reserved_gpus)
     money = account(history, RATES, hour(after), hour(until))
     return money.usd, money.uncertain_usd
 
@@ -101,6 +101,12 @@ def test_a_node_of_which_no_record_is_left_went_at_some_time_since_it_was_counte
 def test_what_is_prepaid_is_not_billed_by_the_hour():
     nodes = tuple(a_node(f"gpu-dp-{number}") for number in range(3))
     assert bill(a_cluster(nodes=nodes, reserved_gpus=16)) == (80, 0)
+
+
+def test_what_is_prepaid_costs_nothing_by_the_hour_also_when_its_record_is_lost():
+    reserved = a_cluster(nodes=(a_node(),), reserved_gpus=16)
+    assert bill(reserved, counted=Counted(hour(6), 16), after=6) == (0, 0)
+    assert bill(reserved, counted=Counted(hour(6), 24), after=6) == (0, 32)
 
 
 def counted_cluster(now, *, idle_since=None, status_idle=None, prices=PUBLISHED):
