@@ -18,9 +18,9 @@ from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.money import Holding, Range, Rates, account, held_at, rate_of
 from tunesmith.planning.ownership import FINALIZER, is_paused, was_restored
-from tunesmith.planning.prepayment import NoPrice, prepaid, prepaid_gpus
+from tunesmith.planning.prepayment import NoPrice, ordered_prepaid_gpus, prepaid, prepaid_gpus
 from tunesmith.planning.price_table import Prices
-from tunesmith.planning.provider import Phase, ProviderCluster
+from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster
 from tunesmith.planning.usage import RecordUsage, UsageRecord, is_recorded, usage_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.purchase import Cost
@@ -88,12 +88,20 @@ def closed(seen: ClusterObservation, status: GPUClusterStatus) -> GPUClusterStat
     held = seen.wanted_gpus if counted is None else counted  # bought, and gone before it was ever shown
     if cost is None or cost.as_of_time is None or not held or looked is None or looked < cost.as_of_time:
         return status if cost is None or cost.hourly_usd is None else _with(status, _resting(cost))
-    gone = Holding(cost.as_of_time, looked, gpus=Range(0, held), on_demand=Range(0, held))
+    gone = Range(0, held)
+    since_counted = Holding(cost.as_of_time, looked, gpus=gone, on_demand=gone.without(_paid_otherwise(seen, cost)))
     gpu_type = (status.choice.gpu_type if status.choice is not None else None) or seen.spec.gpu_type or ""
     rates = Rates(seen.around.installation.prices.gpu_hour_usd.get(gpu_type))
-    money = account((gone,), rates, cost.as_of_time, looked)
+    money = account((since_counted,), rates, cost.as_of_time, looked)
     counting = Counting(money, looked, held=0, hourly_usd=Decimal(0))
     return _with(status, _resting(grown(cost, counting)))
+
+
+def _paid_otherwise(seen: ClusterObservation, cost: Cost) -> int:
+    """GPUs that never count by the hour: paid at once, or a capacity pool's."""
+    pool, paid = seen.spec.billing.capacity_pool, account_of(cost).prepaid
+    ahead = ordered_prepaid_gpus(seen.spec) if paid is None else paid  # None: it went before its term began
+    return ahead + (0 if pool is None else pool.nodes * GPUS_PER_NODE)
 
 
 def usage_record(seen: ClusterObservation, cost: Cost | None) -> UsageRecord:

@@ -53,3 +53,6 @@ async def test_a_reservation_is_warned_about_made_longer_and_ended_as_agreed():
         assert operator.condition(CLUSTER)["reason"] == "ReservationEnded"
         assert not {"DeletedOutside", "Gone"} & set(operator.events)
         assert operator.orders() == [200]
+        cost = operator.status(CLUSTER)["cost"]
+        assert (cost["uncertainUSD"], cost["hourlyUSD"]) == ("0.00", "0.00")
+        assert abs(Decimal(cost["computeUSD"]) - operator.charged(bought, operator.clock.exactly())) <= CENT

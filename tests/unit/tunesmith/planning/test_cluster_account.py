@@ -17,7 +17,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.billing_history import Counted, Look, history_of
-from tunesmith.planning.cluster_account import accounted
+from tunesmith.planning.cluster_account import accounted, closed
 from tunesmith.planning.decision import Decision, ErrorClass, Failure, Outcome
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.money import Rates, account
@@ -146,6 +146,37 @@ def test_a_price_that_comes_later_counts_from_the_beginning():
 
 def test_the_books_stay_a_minute_behind_the_newest_look():
     assert counted_cluster(NOW).as_of_time == NOW - timedelta(minutes=1)
+
+
+def scheduled_from(start):
+    return {"type": "ScheduledCapacity", "startTime": start, "endTime": "2026-01-20T00:00:00Z"}
+
+
+POOL = {"capacityPool": {"id": "pool-1", "nodes": 1}}
+
+
+@pytest.mark.parametrize(
+    ("billing", "prepaid", "by_the_hour"),
+    [
+        ({}, None, 24),
+        (POOL, None, 16),
+        ({"type": "Reserved", "durationDays": 8}, 24, 0),
+        ({"type": "Reserved", "durationDays": 8, "reservedNodes": 1}, 8, 16),
+        ({"type": "Reserved", "durationDays": 8, "reservedNodes": 1, **POOL}, 8, 8),
+        ({"type": "Reserved", "durationDays": 8, "reservedNodes": 1}, None, 16),
+        ({"type": "Reserved", "durationDays": 8}, None, 0),
+        (scheduled_from("2026-01-10T00:00:00Z"), None, 0),
+        ({**scheduled_from("2026-01-01T00:00:00Z"), **POOL}, 16, 0),
+    ],
+)
+def test_of_a_cluster_that_vanished_only_what_is_paid_by_the_hour_may_come_on_top(billing, prepaid, by_the_hour):
+    paid = {} if prepaid is None else {"prepaid": prepaid, "prepaidUntil": "2026-01-20T00:00:00Z"}
+    cost = {"computeUSD": "0.00", "asOfTime": "2026-01-01T11:00:00Z", "account": {"total": {}, "held": 24, **paid}}
+    resource = a_cluster_resource(status=bought_status(cost=cost), nodes=3, billing=billing)
+    gone = a_running_cluster(resource=resource, view=a_view())
+    total = closed(gone, gone.status).cost.account.total
+    assert (total.compute_usd, total.uncertain_usd) == (0, by_the_hour * Decimal("3.99"))
+    assert total.uncertain_hours == 24
 
 
 def forgetting(outcomes=()):

@@ -179,7 +179,9 @@ def test_scheduled_capacity_is_counted_whole_when_its_time_comes_and_never_by_th
     assert kept.total.compute_usd == 16 * 8 * 24 * Decimal("3.69")
     assert kept.status.cost.hourly_usd == 0
     assert equals_the_ledger(kept)
-    looked_at(kept, hours=7 * 24)
+    looked_at(kept, hours=8 * 24)
+    assert kept.world.cluster(kept.cluster_id).gone_at is not None
+    assert kept.status.cost.as_of_time > kept.world.cluster(kept.cluster_id).gone_at
     assert equals_the_ledger(kept)
 
 
