@@ -15,12 +15,13 @@ from tunesmith.planning.billing_history import Counted, Look, created_at, deleti
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.cluster_observation import ClusterObservation
+from tunesmith.planning.cluster_order import billing_order
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.money import Holding, Range, Rates, account, held_at, rate_of
 from tunesmith.planning.ownership import FINALIZER, is_paused, was_restored
 from tunesmith.planning.prepayment import NoPrice, ordered_prepaid_gpus, prepaid, prepaid_gpus
 from tunesmith.planning.price_table import Prices
-from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster
+from tunesmith.planning.provider import Phase, ProviderCluster
 from tunesmith.planning.usage import RecordUsage, UsageRecord, is_recorded, usage_of
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.purchase import Cost
@@ -99,9 +100,10 @@ def closed(seen: ClusterObservation, status: GPUClusterStatus) -> GPUClusterStat
 
 def _paid_otherwise(seen: ClusterObservation, cost: Cost) -> int:
     """GPUs that never count by the hour: paid at once, or a capacity pool's."""
-    pool, paid = seen.spec.billing.capacity_pool, account_of(cost).prepaid
-    ahead = ordered_prepaid_gpus(seen.spec) if paid is None else paid  # None: it went before its term began
-    return ahead + (0 if pool is None else pool.nodes * GPUS_PER_NODE)
+    billing, paid = billing_order(seen.spec.billing), account_of(cost).prepaid
+    if paid is None:  # it went before its term began
+        paid = ordered_prepaid_gpus(billing, seen.wanted_gpus - (billing.preemptible_gpus or 0))
+    return paid + (billing.capacity_pool_gpus or 0)
 
 
 def usage_record(seen: ClusterObservation, cost: Cost | None) -> UsageRecord:

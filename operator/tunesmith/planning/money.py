@@ -124,10 +124,18 @@ def held_at(history: Iterable[Holding], moment: datetime) -> Holding:
     )
 
 
-def hourly_usd(prices: Prices, gpu_type: str, gpus: int) -> Decimal | None:
-    """Dollars per hour for `gpus` on-demand GPUs of a type; None when the installation knows no price (never zero)."""
-    price = prices.gpu_hour_usd.get(gpu_type)
-    return None if price is None else cents(price * gpus)
+def hourly_usd(prices: Prices, gpu_type: str, gpus: int, preemptible_gpus: int = 0) -> Decimal | None:
+    """Dollars per hour for `gpus` on-demand GPUs of a type and preemptible ones beside them.
+
+    None when the installation knows no price of what there is (never zero).
+    """
+    rate, preemptible_rate = prices.gpu_hour_usd.get(gpu_type), prices.preemptible_gpu_hour_usd.get(gpu_type)
+    usd = Decimal(0)
+    for count, price in ((gpus, rate), (preemptible_gpus, preemptible_rate)):
+        if count and price is None:
+            return None
+        usd += count * (price or Decimal(0))
+    return cents(usd)
 
 
 def storage_hourly_usd(prices: Prices, size_tib: int) -> Decimal | None:

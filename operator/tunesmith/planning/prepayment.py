@@ -13,10 +13,9 @@ from tunesmith.planning.accounting import Prepaid
 from tunesmith.planning.billing_history import SCHEDULED_CAPACITY, Look, ready_at
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.money import SECONDS_PER_HOUR, seconds_between
+from tunesmith.planning.orders import BillingOrder
 from tunesmith.planning.price_table import Prices
-from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
-from tunesmith.resources.gpu_cluster import GPUClusterSpec
-from tunesmith.resources.gpu_cluster_parts import BillingType
+from tunesmith.planning.provider import ProviderCluster
 from tunesmith.resources.purchase import CostAccount
 
 RESERVED = "RESERVED"
@@ -66,15 +65,13 @@ def prepaid_gpus(cluster: ProviderCluster, before: CostAccount) -> int:
     return max(cluster.gpus - cluster.allocated_preemptible_gpus - cluster.capacity_pool_gpus, 0)
 
 
-def ordered_prepaid_gpus(spec: GPUClusterSpec) -> int:
-    """How many GPUs of an order are paid at once, as the spec has it."""
-    billing = spec.billing
-    if billing.type is BillingType.ON_DEMAND:
+def ordered_prepaid_gpus(billing: BillingOrder, gpus: int) -> int:
+    """How many GPUs of an order are paid at once; `gpus` are those besides preemptible ones."""
+    if billing.type not in {RESERVED, SCHEDULED_CAPACITY}:
         return 0
-    if billing.reserved_nodes is not None:
-        return billing.reserved_nodes * GPUS_PER_NODE
-    pool = 0 if billing.capacity_pool is None else billing.capacity_pool.nodes
-    return max((spec.nodes or 1) - (billing.preemptible_nodes or 0) - pool, 0) * GPUS_PER_NODE
+    if billing.reserved_gpus is not None:
+        return billing.reserved_gpus
+    return max(gpus - (billing.capacity_pool_gpus or 0), 0)
 
 
 def reservation_usd(prices: Prices, gpu_type: str, gpus: int, days: Decimal) -> Decimal | None:
