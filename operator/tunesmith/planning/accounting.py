@@ -16,12 +16,16 @@ WRITE_EVERY = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Prepaid:
-    """What was newly paid at once for a reservation, and what is paid for now: so many GPUs until `until`."""
+    """What was newly paid at once for a reservation, and what is paid for now: so many GPUs until `until`.
+
+    `days` is the length of the term as it was ordered.
+    """
 
     usd: Decimal
     uncertain_usd: Decimal
     gpus: int
     until: datetime
+    days: Decimal
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ def grown(cost: Cost | None, counting: Counting) -> Cost:
     )
     update: dict[str, object] = {"total": after, "held": counting.held}
     if counting.prepaid is not None:
-        update |= {"prepaid": counting.prepaid.gpus, "prepaid_until": counting.prepaid.until}
+        paid = counting.prepaid
+        update |= {"prepaid": paid.gpus, "prepaid_until": paid.until, "prepaid_days": stored(paid.days)}
     account = before.model_copy(update=update)
     return shown(account, hourly, counting.until)
 

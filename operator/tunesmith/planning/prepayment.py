@@ -39,20 +39,19 @@ def prepaid(
     if term is None or not reserved or term[0] > look.time:
         return None
     begins, ends = term
-    days = seen.spec.billing.duration_days
-    ordered = seconds_between(begins, ends) / DAY_SECONDS if days is None else Decimal(days)
-    rate = seen.around.installation.prices.reserved(cluster.gpu_type, ordered)
+    days = _days_ordered(seen, before, begins, ends)
+    rate = seen.around.installation.prices.reserved(cluster.gpu_type, days)
     if rate is None:
         return NO_PRICE
     if before.prepaid is None or before.prepaid_until is None:
-        return Prepaid(rate * reserved * _hours(begins, ends), Decimal(0), reserved, ends)
+        return Prepaid(rate * reserved * _hours(begins, ends), Decimal(0), reserved, ends, days)
     longer = before.prepaid * max(_hours(before.prepaid_until, ends), Decimal(0))
     added = max(reserved - before.prepaid, 0)
     more, late = added * max(_hours(look.time, ends), Decimal(0)), added * _hours(_last_look(seen, look), look.time)
     if not longer and not more:
         return None
     gpus, until = max(before.prepaid, reserved), max(before.prepaid_until, ends)
-    return Prepaid(rate * (longer + more), rate * max(late, Decimal(0)), gpus, until)
+    return Prepaid(rate * (longer + more), rate * max(late, Decimal(0)), gpus, until, days)
 
 
 def prepaid_gpus(cluster: ProviderCluster, before: CostAccount) -> int:
@@ -92,6 +91,13 @@ def _term(seen: ClusterObservation, cluster: ProviderCluster, look: Look) -> tup
     if cluster.reservation_end is not None:
         ends.append(cluster.reservation_end)
     return (ready, max(ends)) if ends else None
+
+
+def _days_ordered(seen: ClusterObservation, before: CostAccount, begins: datetime, ends: datetime) -> Decimal:
+    """What is added to a term goes on at its price, so the term that was ordered decides."""
+    if seen.spec.billing.duration_days is not None:
+        return Decimal(seen.spec.billing.duration_days)
+    return before.prepaid_days or seconds_between(begins, ends) / DAY_SECONDS
 
 
 def _last_look(seen: ClusterObservation, look: Look) -> datetime:

@@ -73,6 +73,9 @@ class CostAccount(StatusPart):
     held: Annotated[Count | None, doc("GPUs, or TiB of a volume, that were held at `asOfTime`.")] = None
     prepaid: Annotated[Count | None, doc("GPUs of a reservation whose whole term is in the sums.")] = None
     prepaid_until: Annotated[Time | None, doc("The end of that term.")] = None
+    prepaid_days: Annotated[
+        NonNegativeDecimal | None, doc("Its length when it began, in days: made longer, it goes on at the same price.")
+    ] = None
 
 
 class Cost(StatusPart):

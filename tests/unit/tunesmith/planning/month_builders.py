@@ -1,11 +1,14 @@
-"""A cluster of the simulator's pure world, looked at now and then, with the account that the real decisions keep."""
+"""Clusters and volumes of the simulator's pure world, looked at now and then, with the books of the real decisions."""
 
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 from tests.unit.simulator.builders import PROJECT, Played
-from tests.unit.tunesmith.planning.cluster_builders import NAME, REGION, a_cluster_resource
+from tests.unit.tunesmith.planning.cluster_builders import NAME, REGION, a_cluster_resource, a_view
+from tests.unit.tunesmith.planning.volume_builders import BOUGHT, a_volume, at_provider
+from tests.unit.tunesmith.planning.volume_builders import NAME as VOLUME_NAME
+from tests.unit.tunesmith.planning.volume_builders import seen as seen_volume
 
 from tunesmith.planning.circumstances import Circumstances, Installation, Known
 from tunesmith.planning.cluster_observation import ClusterObservation
@@ -20,7 +23,9 @@ from tunesmith.planning.provider import (
     ProviderView,
 )
 from tunesmith.planning.purchase import PurchaseMemory, after_looking
+from tunesmith.planning.shared_volume import decide as decide_volume
 from tunesmith.planning.usage import RecordUsage
+from tunesmith.resources.timestamps import format_time
 from tunesmith_simulator.clusters import Cluster
 from tunesmith_simulator.http.g2_answers import cluster_json
 from tunesmith_simulator.ledger import ledger
@@ -79,7 +84,7 @@ class Kept:
         self.records = {}
         self._installation = Installation(id="prod01", prices=PUBLISHED, billing=BillingRules(begins, ends))
         self._begun = world.now
-        self._spec = spec or {}
+        self.spec = spec or {}
         self.cluster_id = world.buy(name=str(NAME), **order)
         self.status = None
         self._outcomes = ()
@@ -113,7 +118,7 @@ class Kept:
         cluster = self.world.cluster(self.cluster_id)
         listed = () if cluster.gone_at is not None else (shown(cluster, self.world.world, self.world.now),)
         status = self.status.model_dump(by_alias=True, exclude_none=True, mode="json") if self.status else {}
-        resource = a_cluster_resource(status=status, deleting=deleting, **self._spec)
+        resource = a_cluster_resource(status=status, deleting=deleting, **self.spec)
         created = resource.metadata.model_copy(update={"creation_timestamp": self._begun})
         seen = ClusterObservation(
             around=replace(
@@ -133,3 +138,42 @@ class Kept:
             self._memory, seen.provider, bought_id=seen.status.cluster_id, intent=None, around=seen.around
         )
         return replace(seen, memory=self._memory)
+
+
+class KeptVolume:
+    """The books of one SharedVolume, kept in the same way from the moment it was ordered."""
+
+    def __init__(self, world: Played, *, size_tib: int) -> None:
+        self.world = world
+        self._begun = world.now
+        self.volume_id = world.buy_volume(name=str(VOLUME_NAME), size_tib=size_tib)
+        ordered = {"computeUSD": "0.00", "asOfTime": format_time(world.now), "account": {"total": {}, "earlier": {}}}
+        self._status = {**BOUGHT, "volumeID": self.volume_id, "incarnation": 1, "cost": ordered}
+        self._memory = PurchaseMemory(first_seen=-60.0, named=True)
+
+    def look(self) -> None:
+        """One pass of the real decision."""
+        monotonic = (self.world.now - self._begun) / timedelta(seconds=1)
+        volume = self.world.volume(self.volume_id)
+        there = () if volume.gone_at else (at_provider(volume.status.value, volume.size_tib, self.volume_id),)
+        view = a_view(volumes=there, begun=monotonic, not_found={} if there else {self.volume_id: monotonic})
+        installation = Installation(id="prod01", prices=PUBLISHED)
+        observation = replace(
+            seen_volume(a_volume(status=self._status, sizeTiB=volume.size_tib), view, memory=self._memory),
+            around=Circumstances(self.world.now, monotonic, 0.5, "fresh", installation),
+        )
+        self._memory = after_looking(
+            self._memory, view, bought_id=self.volume_id, intent=None, around=observation.around
+        )
+        decision = decide_volume(replace(observation, memory=self._memory))
+        self._status = decision.status.model_dump(by_alias=True, exclude_none=True, mode="json")
+        self.cost = decision.status.cost
+
+    @property
+    def total(self):
+        return self.cost.account.total
+
+    def truth(self) -> Decimal:
+        """What the simulator's ledger says up to the time that the books count to."""
+        exact = ledger(self.world.world, self.cost.as_of_time).of(self.volume_id).usd
+        return Decimal(exact.numerator) / Decimal(exact.denominator)

@@ -1,7 +1,6 @@
 """The account of a cluster against the simulator's ledger, over histories of a month with faults and outages."""
 
 from contextlib import suppress
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,7 +10,6 @@ from tests.unit.simulator.builders import HOUR, PROJECT, Played
 from tests.unit.tunesmith.planning.month_builders import Kept
 
 from tunesmith.planning.price_table import BilledFrom, BilledUntil
-from tunesmith.resources.timestamps import format_time
 from tunesmith_simulator import happenings as happen
 from tunesmith_simulator import repairs
 from tunesmith_simulator.clusters import Billing
@@ -148,61 +146,6 @@ def test_a_reservation_is_counted_whole_when_it_begins_and_what_is_beyond_it_by_
     kept.look()
     assert kept.total.compute_usd > 8 * 24 * 30 * Decimal("3.69")
     assert abs(kept.total.compute_usd - kept.truth()) < CENT
-
-
-def scheduled(world: Played, *, starts_hours: int, ends_hours: int, **order) -> Kept:
-    """Scheduled capacity of 16 GPUs, with its resource."""
-    starts_at, ends_at = (world.now + timedelta(hours=hours) for hours in (starts_hours, ends_hours))
-    billing = {"type": "ScheduledCapacity", "startTime": format_time(starts_at), "endTime": format_time(ends_at)}
-    term = {"billing": Billing.SCHEDULED_CAPACITY, "starts_at": starts_at, "ends_at": ends_at}
-    return Kept(
-        world, BilledFrom.CREATED, BilledUntil.GONE, spec={"nodes": 2, "billing": billing}, gpus=16, **term, **order
-    )
-
-
-def looked_at(kept: Kept, *, hours: int, every: int = 1) -> None:
-    """Some hours pass, with a look now and then."""
-    for _ in range(0, hours, every):
-        kept.world.wait(every * HOUR)
-        kept.look()
-
-
-def equals_the_ledger(kept: Kept) -> bool:
-    return kept.total.uncertain_usd == 0 and abs(kept.total.compute_usd - kept.truth()) < CENT / 100
-
-
-def test_scheduled_capacity_is_counted_whole_when_its_time_comes_and_never_by_the_hour():
-    kept = scheduled(Played(), starts_hours=10, ends_hours=10 + 8 * 24)
-    looked_at(kept, hours=9)
-    assert (kept.total.compute_usd, kept.status.cost.hourly_usd) == (0, 0)
-    looked_at(kept, hours=24)
-    assert kept.total.compute_usd == 16 * 8 * 24 * Decimal("3.69")
-    assert kept.status.cost.hourly_usd == 0
-    assert equals_the_ledger(kept)
-    looked_at(kept, hours=8 * 24)
-    assert kept.world.cluster(kept.cluster_id).gone_at is not None
-    assert kept.status.cost.as_of_time > kept.world.cluster(kept.cluster_id).gone_at
-    assert equals_the_ledger(kept)
-
-
-def test_of_scheduled_capacity_only_the_reserved_gpus_are_paid_ahead_where_the_order_names_them():
-    kept = scheduled(Played(), starts_hours=10, ends_hours=10 + 8 * 24, num_reserved_gpus=8)
-    looked_at(kept, hours=24)
-    assert kept.status.cost.hourly_usd == 8 * Decimal("3.99")
-    assert equals_the_ledger(kept)
-
-
-def test_what_scheduled_capacity_grows_by_counts_by_the_hour():
-    kept = scheduled(Played(), starts_hours=10, ends_hours=10 + 8 * 24)
-    looked_at(kept, hours=24)
-    kept.world.resize(kept.cluster_id, 32)
-    looked_at(kept, hours=24)
-    assert kept.status.cost.hourly_usd == 16 * Decimal("3.99")
-    assert equals_the_ledger(kept)
-    kept.world.resize(kept.cluster_id, 8)
-    looked_at(kept, hours=24)
-    assert kept.status.cost.hourly_usd == 0
-    assert equals_the_ledger(kept)
 
 
 def test_an_hour_of_looks_at_a_cluster_in_which_nothing_happens_is_one_write():
