@@ -19,6 +19,8 @@ TROUBLES = frozenset(
         Reason.TESTS_FAILED,
         Reason.PROVISIONING_OVERDUE,
         Reason.UNREACHABLE,
+        Reason.NODES_OVERDUE,
+        Reason.SCALING_OVERDUE,
         Reason.GPUS_MISSING,
         Reason.DEGRADED,
         Reason.KUBECONFIG_REFUSED,

@@ -29,6 +29,7 @@ class Stage(StrEnum):
     KUBECONFIG = "kubeconfig"
     REACHABLE = "reachable"
     NODES = "nodes"
+    SIZE = "size"
     GPUS = "gpus"
 
 
@@ -45,6 +46,7 @@ DEFAULT_SECONDS: Mapping[Stage, int] = {
     Stage.KUBECONFIG: 900,
     Stage.REACHABLE: 900,
     Stage.NODES: 1800,
+    Stage.SIZE: 1800,
     Stage.GPUS: 1800,
 }
 

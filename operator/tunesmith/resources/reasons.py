@@ -199,6 +199,10 @@ class Reason(StrEnum):
     )
     NODES_NOT_READY = "NodesNotReady", "Some nodes of the cluster are not Ready."
     NODES_READY = "NodesReady", "All nodes of the cluster are Ready."
+    NODES_OVERDUE = (
+        "NodesOverdue",
+        "Nodes have not been Ready for longer than the installation allows; jobs use the others. Have them repaired.",
+    )
     NODE_NOT_READY = "NodeNotReady", "The node is not Ready in the cluster's Kubernetes."
     NODE_NOT_JOINED = "NodeNotJoined", "The provider runs the node, but the cluster's Kubernetes does not have it."
     NODE_FAILED = "NodeFailed", "The provider says that the node has failed."
@@ -215,6 +219,10 @@ class Reason(StrEnum):
         "The provider takes preemptible nodes away; their jobs save and go on elsewhere.",
     )
     SCALING = "Scaling", "The provider is changing the number of nodes."
+    SCALING_OVERDUE = (
+        "ScalingOverdue",
+        "The provider has not changed the number of nodes within the time that the installation allows. Ask it.",
+    )
     HELD_BY_JOBS = "HeldByJobs", "Jobs hold GPUs of the cluster; it waits for them."
     WAITING_FOR_VOLUME = "WaitingForVolume", "The SharedVolume is not there, or not ready to be attached."
     VOLUME_IN_USE = "VolumeInUse", "Another cluster has the SharedVolume attached."
