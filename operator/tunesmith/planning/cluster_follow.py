@@ -79,6 +79,30 @@ def acceptance_tests_failed(seen: ClusterObservation) -> ClusterDecision | None:
     return stalled(seen, Reason.TESTS_FAILED, message, status=as_seen(seen, cluster), verdicts=facts)
 
 
+def tests_not_shown(seen: ClusterObservation) -> ClusterDecision | None:
+    """Tests that were asked for must show before a cluster is Ready for the first time; phases may lag for a while.
+
+    What was Ready once stays so: a provider may forget old phases. What was adopted was not bought with this wish.
+    """
+    cluster = seen.bought
+    if cluster is None or seen.status.first_ready_time is not None or seen.spec.adopt is not None:
+        return None
+    facts, status = standing(seen, cluster), as_seen(seen, cluster)
+    tested = facts["AcceptanceTested"]
+    if tested.reason != Reason.TESTS_NOT_SHOWN:
+        return None
+    left = seconds_left(seen.around, Stage.TEST_RESULTS, usable_from(seen, cluster))
+    if left > 0:
+        message = f"{tested.message} They are looked for again."
+        return working(seen, Reason.TESTS_NOT_SHOWN, message, status=status, verdicts=facts, again=left)
+    message = (
+        f"{tested.message} No job begins on it, and it costs money. Ask the provider's support with the id "
+        f"'{cluster.id}'; or remove `spec.acceptanceTests` to use the cluster untested, or delete this resource and "
+        "buy another."
+    )
+    return stalled(seen, Reason.TESTS_NOT_SHOWN, message, status=status, verdicts=facts)
+
+
 def nodes_not_usable(seen: ClusterObservation) -> ClusterDecision | None:
     """Ready is what the cluster's own Kubernetes says: every bought node Ready, every bought GPU allocatable."""
     cluster = seen.bought

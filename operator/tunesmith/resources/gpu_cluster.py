@@ -180,8 +180,10 @@ class GPUClusterSpec(Part):
     ] = None
     acceptance_tests: Annotated[
         AcceptanceTests | None,
-        doc("Hardware tests before the cluster is handed over. Absent: the provider's default."),
-        IMMUTABLE,
+        doc(
+            "Hardware tests before the cluster is handed over. Absent: the provider's default. "
+            "May be removed, to use a cluster whose tests do not show or failed."
+        ),
     ] = None
     credentials_ref: Annotated[
         NameReference | None,
@@ -275,6 +277,12 @@ class GPUClusterSpec(Part):
             cel="!has(self.billing.preemptibleNodes) || self.clusterType == 'Kubernetes'",
             message="`billing.preemptibleNodes` must not be set with `clusterType` 'Slurm'.",
             holds=lambda spec: spec.billing.preemptible_nodes is None or spec.cluster_type is ClusterType.KUBERNETES,
+            reason="FieldValueForbidden",
+        ),
+        Rule(
+            cel="!has(self.acceptanceTests) || "
+            "(has(oldSelf.acceptanceTests) && self.acceptanceTests == oldSelf.acceptanceTests)",
+            message="`acceptanceTests` may not be changed or added after creation; it may be removed.",
             reason="FieldValueForbidden",
         ),
         _fewer_than_nodes("preemptibleNodes", "preemptible_nodes", or_all=False),

@@ -100,7 +100,11 @@ class Reason(StrEnum):
         "AcceptanceTestsFailed",
         "The provider's acceptance tests failed. Ask its support, or delete the cluster and buy another.",
     )
-    TESTS_SKIPPED = "TestsSkipped", "Acceptance tests were left out, or do not show."
+    TESTS_SKIPPED = "TestsSkipped", "Every acceptance test was left out, as asked."
+    TESTS_NOT_SHOWN = (
+        "TestsNotShown",
+        "Acceptance tests were asked for and do not show. Ask the provider, or remove `spec.acceptanceTests`.",
+    )
     TESTS_NOT_ASKED_FOR = "TestsNotAskedFor", "No acceptance tests were asked for, and none show."
     PROVISIONING_OVERDUE = (
         "ProvisioningOverdue",

@@ -173,7 +173,7 @@ ASKED = {"acceptanceTests": {"dcgmLevel": "Short"}}
     [
         (ASKED, (*RAN, ("READY", 10)), "Ready", ("True", "TestsPassed"), "InOrder"),
         (ASKED, (), "Ready", ("True", "TestsPassed"), "InOrder"),
-        (ASKED, (("INSTALLING_DRIVERS", 90), ("READY", 10)), "Ready", ("Unknown", "TestsSkipped"), "InOrder"),
+        (ASKED, (("INSTALLING_DRIVERS", 90), ("READY", 10)), "Ready", ("Unknown", "TestsNotShown"), "TestsNotShown"),
         ({"acceptanceTests": {"skip": ALL_TESTS}}, (("READY", 10),), "Ready", ("Unknown", "TestsSkipped"), "InOrder"),
         ({}, (("READY", 10),), "Ready", ("Unknown", "TestsNotAskedFor"), "InOrder"),
         ({}, (*RAN, ("READY", 10)), "Ready", ("True", "TestsPassed"), "InOrder"),
@@ -201,6 +201,28 @@ def test_acceptance_tests_passed_failed_skipped_and_not_asked_for(monkeypatch, s
     if failed:
         assert ("NCCL" in condition.message) == any("NCCL" in phase for phase, _ in steps)
         assert [event.reason for event in decision.events].count("AcceptanceTestsFailed") == 1
+
+
+def test_tests_that_were_asked_for_and_do_not_show_keep_a_cluster_from_its_first_ready():
+    shown = a_provider_cluster(phases=phases(("INSTALLING_DRIVERS", 90), ("READY", 10)))
+    seen = a_running_cluster(view=a_view(shown), resource=a_cluster_resource(status=bought_status(), **ASKED))
+    first = decide(seen)
+    assert (standing(first), first.events) == (("Reconciling", "TestsNotShown"), ())
+    assert first.status.first_ready_time is None  # so no job begins
+    late = following(seen, first, seconds=DEFAULT_SECONDS[Stage.TEST_RESULTS] + 1)
+    overdue = decide(late)
+    assert standing(overdue) == ("Stalled", "TestsNotShown")
+    assert [event.reason for event in overdue.events] == ["TestsNotShown"]
+    message = find_condition(overdue.status.conditions, "Stalled").message
+    assert "'c-1'" in message
+    assert "remove `spec.acceptanceTests`" in message
+    untested = replace(late, resource=a_cluster_resource(status=bought_status()))
+    assert standing(decide(untested)) == ("Ready", "InOrder")
+
+
+def test_a_cluster_that_was_ready_stays_so_when_the_provider_forgets_its_tests():
+    forgotten = bought("Ready", phases=phases(("READY", 10)), spec=ASKED)
+    assert standing(decide(forgotten)) == ("Ready", "InOrder")
 
 
 # usable
