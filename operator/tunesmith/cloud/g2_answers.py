@@ -13,6 +13,7 @@ from tunesmith.planning.provider import (
     AttachedVolume,
     Driver,
     InstalledComponents,
+    Login,
     NodeEvent,
     PhaseTransition,
     ProviderCluster,
@@ -73,6 +74,16 @@ class _Config(Wire):
     network_operator_version: Text = None
 
 
+class _OIDC(Wire):
+    issuer_url: Text = None
+    client_id: Text = None
+    username_claim: Text = None
+    username_prefix: Text = None
+    group_claim: Text = None
+    group_prefix: Text = None
+    ca_cert: Text = None
+
+
 class _Cluster(Wire):
     cluster_id: str = Field(min_length=1)
     cluster_name: str
@@ -96,6 +107,9 @@ class _Cluster(Wire):
     first_ready_at: Moment = None
     reservation_start_time: Moment = None
     reservation_end_time: Moment = None
+    duration_hours: Number = None
+    slurm_shm_size_gib: Number = None
+    oidc_config: Maybe[_OIDC] = None
     control_plane_ready: Truth = None
     phase_transitions: Some[_Transition] = ()
     gpu_worker_nodes: Some[_Node] = ()
@@ -203,6 +217,9 @@ def _cluster(wire: _Cluster) -> ProviderCluster:
         capacity_pool_gpus=wire.num_capacity_pool_gpus or 0,
         reservation_start=wire.reservation_start_time,
         reservation_end=wire.reservation_end_time,
+        duration_hours=wire.duration_hours,
+        slurm_shared_memory_gib=wire.slurm_shm_size_gib,
+        login=Login() if wire.oidc_config is None else _login(wire.oidc_config),
         control_plane_ready=wire.control_plane_ready,
         nodes=_nodes(wire.gpu_worker_nodes),
         deleted_nodes=_nodes(wire.deleted_gpu_worker_nodes),
@@ -259,6 +276,18 @@ def _components(wire: _Config) -> InstalledComponents:
         dashboard=wire.kubernetes_dashboard_enabled,
         gpu_operator_version=wire.gpu_operator_version or None,
         network_operator_version=wire.network_operator_version or None,
+    )
+
+
+def _login(wire: _OIDC) -> Login:
+    return Login(
+        issuer_url=wire.issuer_url or "",
+        client_id=wire.client_id or "",
+        username_claim=wire.username_claim or "",
+        username_prefix=wire.username_prefix or "",
+        groups_claim=wire.group_claim or "",
+        groups_prefix=wire.group_prefix or "",
+        ca_certificate=wire.ca_cert or "",
     )
 
 

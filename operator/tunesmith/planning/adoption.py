@@ -6,7 +6,6 @@ it is enough: no resource has to be made again for a cluster that comes back, or
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from tunesmith.planning.adoption_questions import (
@@ -93,7 +92,7 @@ def volume_not_known(seen: ClusterObservation) -> ClusterDecision | None:
 def differs_from_spec(seen: ClusterObservation) -> ClusterDecision | None:
     """What the spec gives must be true of the cluster: a wrong number would change it under its users."""
     cluster = _target(seen)
-    found = tuple(each for each in _differences(seen, cluster) if not each.field.startswith(INSTALLED))
+    found = tuple(each for each in differences(seen, cluster) if not each.field.startswith(INSTALLED))
     return _mismatch(seen, cluster, found) if found else None
 
 
@@ -144,15 +143,6 @@ def _without_the_claim(seen: ClusterObservation) -> GPUClusterStatus:
 def _target(seen: ClusterObservation) -> ProviderCluster:
     """The one cluster that is meant; asked only after `not_the_only_one`."""
     return seen.adoptable[0]
-
-
-def _differences(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Difference]:
-    yield from differences(seen, cluster)
-    volume, reference = seen.volume, seen.spec.volume_ref
-    if volume is None or reference is None or any(each.id == volume.volume_id for each in cluster.volumes):
-        return
-    has = ", ".join(each.name or each.id for each in cluster.volumes) or "no volume"
-    yield Difference("spec.volumeRef.name", reference.name, has)
 
 
 def _mismatch(seen: ClusterObservation, cluster: ProviderCluster, found: tuple[Difference, ...]) -> ClusterDecision:

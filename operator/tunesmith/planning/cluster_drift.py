@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tunesmith.planning.cluster_choice import all_choices
 from tunesmith.planning.cluster_observation import ClusterObservation
-from tunesmith.planning.cluster_order import BILLING_WORDS
+from tunesmith.planning.cluster_order import BILLING_WORDS, GROUPS_PREFIX, USERS_PREFIX
 from tunesmith.planning.looking import unseen_seconds
 from tunesmith.planning.preemption import is_another_size
-from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster, named_things
+from tunesmith.planning.provider import GPUS_PER_NODE, Login, Phase, ProviderCluster, named_things
 from tunesmith.planning.reservation import moved_end
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster import GPUClusterSpec
-from tunesmith.resources.gpu_cluster_parts import BillingType, ClusterType
+from tunesmith.resources.gpu_cluster_parts import OIDC, Billing, BillingType, ClusterType
 from tunesmith.resources.gpu_cluster_parts import Installation as Installed
 from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
@@ -30,6 +30,8 @@ from tunesmith.resources.timestamps import format_time
 CLUSTER_TYPE_WORDS = {ClusterType.KUBERNETES: "KUBERNETES", ClusterType.SLURM: "SLURM"}
 SIZE = "spec.nodes"
 MOST_NAMED = 8
+TIMES_AGREE_WITHIN = timedelta(minutes=10)
+"""A provider may begin a little later than at the second that was asked for, and say so."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,60 @@ def _fixed(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:
     yield from _row("spec.gpuType", choice.gpu_type, cluster.gpu_type)
     yield from _row("spec.projectID", spec.project_id, cluster.project_id)
     yield from _row("status.providerName", None if adopted else seen.status.provider_name, cluster.name)
+    yield from _volume(seen, cluster)
     yield from _row("spec.clusterType", CLUSTER_TYPE_WORDS[spec.cluster_type], cluster.cluster_type)
     if not adopted or spec.billing.type is not BillingType.ON_DEMAND:  # the default says nothing of what was adopted
         yield from _row("spec.billing.type", BILLING_WORDS[spec.billing.type], cluster.billing_type)
     if spec.billing.capacity_pool is not None:
         yield from _row("spec.billing.capacityPool.id", spec.billing.capacity_pool.id, cluster.capacity_pool_id)
+    yield from _paid_time(spec.billing, cluster)
     if moved_end(spec.billing, cluster.reservation_end) is None:  # sooner than a reservation's end: no money comes back
         yield from _end(seen, cluster)
     if driver is not None:
         yield from _row("spec.driver.versionID", driver.version_id, cluster.driver_version_id)
         yield from _row("spec.driver.cudaVersion", driver.cuda_version, cluster.cuda_version, same=_same_version)
         yield from _row("spec.driver.driverVersion", driver.driver_version, cluster.driver_version, same=_same_version)
+    if spec.slurm is not None:
+        shared, found = spec.slurm.shared_memory_gib, cluster.slurm_shared_memory_gib
+        yield from _row("spec.slurm.sharedMemoryGiB", str(shared), str(found) if found else None)
+    if spec.oidc is not None:
+        yield from _login(spec.oidc, cluster.login, adopted=adopted)
+
+
+def _volume(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:
+    """Whether it has the volume that was named. One that is being built may show none yet."""
+    volume, reference = seen.volume, seen.spec.volume_ref
+    if volume is None or volume.volume_id is None or reference is None:
+        return
+    if any(each.id == volume.volume_id for each in cluster.volumes):
+        return
+    if cluster.volumes or cluster.phase is not Phase.IN_PROGRESS or seen.status.cluster_id is None:
+        has = ", ".join(each.name or each.id for each in cluster.volumes) or "no volume"
+        yield "spec.volumeRef.name", reference.name, has
+
+
+def _paid_time(billing: Billing, cluster: ProviderCluster) -> Iterator[Row]:
+    """When it begins, and how long it is unless it was made longer since."""
+    begins, found = billing.start_time, cluster.reservation_start
+    if begins is not None and found is not None and abs(begins - found) > TIMES_AGREE_WITHIN:
+        yield from _row("spec.billing.startTime", _instant(begins), _instant(found))
+    days, hours = billing.duration_days, cluster.duration_hours
+    if days is not None and hours and billing.end_time is None and abs(hours - days * 24) >= 24:
+        yield "spec.billing.durationDays", str(days), f"{hours} hours"
+
+
+def _login(wanted: OIDC, found: Login, *, adopted: bool) -> Iterator[Row]:
+    """A prefix that was left out is our own when we bought it, and not said when we did not."""
+    users, groups = ("", "") if adopted else (USERS_PREFIX, GROUPS_PREFIX)
+    yield from _row("spec.oidc.issuerURL", wanted.issuer_url, found.issuer_url)
+    yield from _row("spec.oidc.clientID", wanted.client_id, found.client_id)
+    yield from _row("spec.oidc.usernameClaim", wanted.username_claim, found.username_claim)
+    yield from _row("spec.oidc.usernamePrefix", wanted.username_prefix or users, found.username_prefix)
+    yield from _row("spec.oidc.groupsClaim", wanted.groups_claim, found.groups_claim)
+    yield from _row("spec.oidc.groupsPrefix", wanted.groups_prefix or groups, found.groups_prefix)
+    ours, theirs = "".join((wanted.ca_certificate or "").split()), "".join(found.ca_certificate.split())
+    if ours and theirs and ours != theirs:
+        yield "spec.oidc.caCertificate", "the certificate of the spec", "another certificate"
 
 
 def _changeable(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:

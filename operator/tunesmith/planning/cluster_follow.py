@@ -15,7 +15,7 @@ from tunesmith.planning.cluster_status import as_seen, counted, is_being_built, 
 from tunesmith.planning.cluster_tests import tests_failed_as_asked
 from tunesmith.planning.deadlines import Stage, allowed_seconds, latest, seconds_left, stage_of
 from tunesmith.planning.decision import Decision
-from tunesmith.planning.provider import Phase, ProviderCluster
+from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster
 from tunesmith.planning.reservation import begins_later, reservation_of
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import ConditionStatus, find_condition
@@ -56,7 +56,7 @@ def still_provisioning(seen: ClusterObservation) -> ClusterDecision | None:
     if begins is not None:
         message = facts["Provisioned"].message
         return working(seen, Reason.SCHEDULED, message, status=status, verdicts=facts, again=begins)
-    stage, since = stage_of(cluster), _building_since(seen, cluster)
+    stage, since = stage_of(cluster), building_since(seen, cluster)
     left = seconds_left(seen.around, stage, since)
     if left > 0:
         message = facts["Provisioned"].message
@@ -79,6 +79,30 @@ def acceptance_tests_failed(seen: ClusterObservation) -> ClusterDecision | None:
     return stalled(seen, Reason.TESTS_FAILED, message, status=as_seen(seen, cluster), verdicts=facts)
 
 
+def tests_not_shown(seen: ClusterObservation) -> ClusterDecision | None:
+    """Tests that were asked for must show before a cluster is Ready for the first time; phases may lag for a while.
+
+    What was Ready once stays so: a provider may forget old phases. What was adopted was not bought with this wish.
+    """
+    cluster = seen.bought
+    if cluster is None or seen.status.first_ready_time is not None or seen.spec.adopt is not None:
+        return None
+    facts, status = standing(seen, cluster), as_seen(seen, cluster)
+    tested = facts["AcceptanceTested"]
+    if tested.reason != Reason.TESTS_NOT_SHOWN:
+        return None
+    left = seconds_left(seen.around, Stage.TEST_RESULTS, usable_from(seen, cluster))
+    if left > 0:
+        message = f"{tested.message} They are looked for again."
+        return working(seen, Reason.TESTS_NOT_SHOWN, message, status=status, verdicts=facts, again=left)
+    message = (
+        f"{tested.message} No job begins on it, and it costs money. Ask the provider's support with the id "
+        f"'{cluster.id}'; or remove `spec.acceptanceTests` to use the cluster untested, or delete this resource and "
+        "buy another."
+    )
+    return stalled(seen, Reason.TESTS_NOT_SHOWN, message, status=status, verdicts=facts)
+
+
 def nodes_not_usable(seen: ClusterObservation) -> ClusterDecision | None:
     """Ready is what the cluster's own Kubernetes says: every bought node Ready, every bought GPU allocatable."""
     cluster = seen.bought
@@ -95,15 +119,20 @@ def nodes_not_usable(seen: ClusterObservation) -> ClusterDecision | None:
     if ready_nodes(seen.nodes.value) >= seen.wanted_nodes:
         return _gpus_missing(seen, since)
     message = f"{counted(seen)} Jobs use those that are; the rest is awaited."
-    if seen.status.first_ready_time is not None:
+    if _lacks_only_what_was_taken(seen, cluster):
+        message += " What is missing are preemptible nodes, which the provider gives when it has them."
         return working(seen, Reason.NODES_NOT_READY, message, status=status, verdicts=facts)
     since = latest(since, usable_from(seen, cluster))
     left = seconds_left(seen.around, Stage.NODES, since)
     if left > 0:
         return working(seen, Reason.NODES_NOT_READY, message, status=status, verdicts=facts, again=left)
-    message = f"{counted(seen)} Not all were Ready within {_allowed(seen, Stage.NODES)}{since_in_words(since)}. Jobs "
-    message += f"use those that are. Ask the provider's support with the id '{cluster.id}'."
-    return stalled(seen, Reason.PROVISIONING_OVERDUE, message, status=status, verdicts=facts)
+    message = (
+        f"{healthy.message} Not all were Ready within {time_allowed(seen, Stage.NODES)}{since_in_words(since)}. Jobs "
+    )
+    message += f"use those that are. Ask the provider's support with the id '{cluster.id}': the others may be billed."
+    first = seen.status.first_ready_time is None
+    reason = Reason.PROVISIONING_OVERDUE if first else Reason.NODES_OVERDUE
+    return stalled(seen, reason, message, status=status, verdicts=facts)
 
 
 def degraded(seen: ClusterObservation) -> ClusterDecision | None:
@@ -111,9 +140,18 @@ def degraded(seen: ClusterObservation) -> ClusterDecision | None:
     cluster = seen.bought
     if cluster is None or cluster.phase is not Phase.DEGRADED:
         return None
+    facts, status = standing(seen, cluster), as_seen(seen, cluster)
     message = f"The provider calls the cluster '{cluster.status}'{since_in_words(_provider_since(cluster))}, though "
     message += f"inside {counted(seen)} Jobs go on; it is Ready again when the provider says so."
-    return working(seen, Reason.DEGRADED, message, status=as_seen(seen, cluster), verdicts=standing(seen, cluster))
+    not_ready = holds_since(seen, "Ready", holds=False)
+    since = None if not_ready is None else latest(not_ready, _provider_since(cluster))
+    left = seconds_left(seen.around, Stage.NODES, since)
+    if left > 0:
+        return working(seen, Reason.DEGRADED, message, status=status, verdicts=facts, again=left)
+    message += (
+        f" That has lasted longer than {time_allowed(seen, Stage.NODES)}. Ask its support with the id '{cluster.id}'."
+    )
+    return stalled(seen, Reason.DEGRADED, message, status=status, verdicts=facts)
 
 
 def usable_from(seen: ClusterObservation, cluster: ProviderCluster) -> datetime | None:
@@ -139,8 +177,26 @@ def since_in_words(since: datetime | None) -> str:
     return f" since {format_time(since.replace(microsecond=0))}" if since is not None else ""
 
 
-def _allowed(seen: ClusterObservation, stage: Stage) -> str:
+def time_allowed(seen: ClusterObservation, stage: Stage) -> str:
+    """'the <seconds> s that the installation allows'."""
     return f"the {allowed_seconds(seen.around, stage)} s that the installation allows"
+
+
+def building_since(seen: ClusterObservation, cluster: ProviderCluster) -> datetime | None:
+    """The provider's own time first; without one, since when this resource has known that it is not done.
+
+    What was paid for ahead is not late before its time has begun.
+    """
+    since = _provider_since(cluster) or cluster.created or holds_since(seen, "Provisioned", holds=False)
+    paid = reservation_of(seen, cluster)
+    return since if paid is None or since is None else latest(since, paid.start_time)
+
+
+def _lacks_only_what_was_taken(seen: ClusterObservation, cluster: ProviderCluster) -> bool:
+    """Every node is Ready that the provider has not taken away again; those that it took are not billed."""
+    ready = 0 if isinstance(seen.nodes, Unknown) else ready_nodes(seen.nodes.value)
+    taken = max(0, cluster.desired_preemptible_gpus - cluster.allocated_preemptible_gpus) // GPUS_PER_NODE
+    return taken > 0 and ready + taken >= seen.wanted_nodes
 
 
 def _gpus_missing(seen: ClusterObservation, since: datetime | None) -> ClusterDecision | None:
@@ -153,19 +209,11 @@ def _gpus_missing(seen: ClusterObservation, since: datetime | None) -> ClusterDe
     if left > 0:
         message += "Jobs use those that can be allocated; the rest is awaited."
         return working(seen, Reason.GPUS_MISSING, message, status=status, verdicts=facts, again=left)
-    message += f"That has lasted longer than {_allowed(seen, Stage.GPUS)}. Look at the device plugin of the nodes with "
+    message += (
+        f"That has lasted longer than {time_allowed(seen, Stage.GPUS)}. Look at the device plugin of the nodes with "
+    )
     message += "fewer, and ask the provider's support: the missing ones are paid for."
     return stalled(seen, Reason.GPUS_MISSING, message, status=status, verdicts=facts)
-
-
-def _building_since(seen: ClusterObservation, cluster: ProviderCluster) -> datetime | None:
-    """The provider's own time first; without one, since when this resource has known that it is not done.
-
-    What was paid for ahead is not late before its time has begun.
-    """
-    since = _provider_since(cluster) or cluster.created or holds_since(seen, "Provisioned", holds=False)
-    paid = reservation_of(seen, cluster)
-    return since if paid is None or since is None else latest(since, paid.start_time)
 
 
 def _provider_since(cluster: ProviderCluster) -> datetime | None:
@@ -178,7 +226,7 @@ def _overdue(
 ) -> tuple[Reason, str]:
     """Why it takes too long, as far as the stage tells."""
     waited = f"The provider has had the cluster in '{cluster.status}'{since_in_words(since)}, longer than "
-    waited += f"{_allowed(seen, stage)}. "
+    waited += f"{time_allowed(seen, stage)}. "
     if stage is Stage.QUEUED:
         message = waited + "It seems to have no such machines free; it is waited for. Or delete this resource and name "
         return Reason.OUT_OF_STOCK, message + "another region or GPU type."

@@ -17,8 +17,11 @@ TROUBLES = frozenset(
         Reason.NO_CREDIT,
         Reason.STOPPED_BY_PROVIDER,
         Reason.TESTS_FAILED,
+        Reason.TESTS_NOT_SHOWN,
         Reason.PROVISIONING_OVERDUE,
         Reason.UNREACHABLE,
+        Reason.NODES_OVERDUE,
+        Reason.SCALING_OVERDUE,
         Reason.GPUS_MISSING,
         Reason.DEGRADED,
         Reason.KUBECONFIG_REFUSED,
@@ -28,6 +31,9 @@ TROUBLES = frozenset(
     }
 )
 """What is news about a bought cluster when the summary first says it."""
+
+ONLY_WHEN_STALLED = frozenset({Reason.KUBECONFIG_MISSING, Reason.TESTS_NOT_SHOWN})
+"""Of these, that which takes no longer than it may is no news."""
 
 OF_ONE_CONDITION = {
     "Drifted": frozenset({Reason.DRIFTED, Reason.SIZE_CHANGED_OUTSIDE, Reason.DUPLICATE_FOUND}),
@@ -54,7 +60,7 @@ def _news(before: Iterable[Condition], after: Iterable[Condition]) -> Iterable[E
     was, now = find_condition(before, "Ready"), find_condition(after, "Ready")
     if now is not None:
         worse = now.reason in TROUBLES and _trouble(before) != _trouble(after)
-        if worse and (now.reason != Reason.KUBECONFIG_MISSING or is_true(after, "Stalled")):
+        if worse and (now.reason not in ONLY_WHEN_STALLED or is_true(after, "Stalled")):
             yield EventNote(EventType.WARNING, now.reason, now.message)
         if now.is_true and was is not None and was.reason in TROUBLES | {Reason.NODES_NOT_READY}:
             yield EventNote(EventType.NORMAL, now.reason, now.message)

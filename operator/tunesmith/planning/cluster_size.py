@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tunesmith.planning.actions import ApplyObject
-from tunesmith.planning.bought import quietly, working
+from tunesmith.planning.bought import quietly, stalled, working
 from tunesmith.planning.circumstances import Unknown
+from tunesmith.planning.cluster_follow import building_since, holds_since, since_in_words, time_allowed
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
 from tunesmith.planning.cordon import cordoned
+from tunesmith.planning.deadlines import Stage, seconds_left, stage_of
 from tunesmith.planning.decision import Action, Decision, ErrorClass, EventNote, EventType, Failure
 from tunesmith.planning.leaving import leaving_nodes
 from tunesmith.planning.looks import LookAtProvider
@@ -26,6 +28,8 @@ ClusterDecision = Decision[GPUClusterStatus]
 
 RESIZE_AGAIN_SECONDS = 60.0
 """A resize that the provider's list does not show after this time is asked for again."""
+ASKED_FOR = frozenset({Reason.SCALING, Reason.SCALING_OVERDUE})
+"""What Ready says after a resize that was not refused."""
 LAST_GRANTS_SECONDS = 10.0
 """A node is idle for certain this long after nothing more is granted on it: a grant is recorded by then, or never."""
 REFUSALS = {
@@ -69,7 +73,7 @@ def _answer_awaited(seen: ClusterObservation, cluster: ProviderCluster) -> Clust
     written = seen.memory.last_write
     if written is not None and (seen.provider.begun is None or seen.provider.begun < written):
         return quietly(seen, LookAtProvider(written))
-    on_its_way = reason_of(seen.status.conditions, "Ready") == Reason.SCALING and not _changed_since(seen)
+    on_its_way = reason_of(seen.status.conditions, "Ready") in ASKED_FOR and not _changed_since(seen)
     if written is not None and on_its_way and seen.around.monotonic < written + RESIZE_AGAIN_SECONDS:
         return _resizing(seen, cluster, None)
     return None
@@ -94,7 +98,8 @@ def _shrink(seen: ClusterObservation, cluster: ProviderCluster) -> ClusterDecisi
     if marks:
         return quietly(seen, *(ApplyObject(seen.here, cordoned(node, SCALE_DOWN)) for node in marks))
     standard_gpus = cluster.gpus - cluster.allocated_preemptible_gpus
-    return _resizing(seen, cluster, standard_gpus - len(settled) * GPUS_PER_NODE)
+    names = frozenset(node.name for node in settled)
+    return _resizing(seen, cluster, standard_gpus - len(settled) * GPUS_PER_NODE, asked_to_take=names)
 
 
 def _holds_on(seen: ClusterObservation, node: LeavingNode) -> bool:
@@ -133,22 +138,67 @@ def _waits(seen: ClusterObservation, cluster: ProviderCluster, message: str) -> 
     )
 
 
-def _resizing(seen: ClusterObservation, cluster: ProviderCluster, gpus: int | None) -> ClusterDecision:
-    """The provider is asked for this many GPUs besides preemptible ones; None: it was asked already."""
+def _resizing(
+    seen: ClusterObservation,
+    cluster: ProviderCluster,
+    gpus: int | None,
+    *,
+    asked_to_take: frozenset[str] = frozenset(),
+) -> ClusterDecision:
+    """The provider is asked for this many GPUs besides preemptible ones; None: it was asked already.
+
+    `asked_to_take` are the names of the nodes that it is to take away for it.
+    """
     now_nodes = cluster.gpus // GPUS_PER_NODE
     actions: tuple[Action, ...] = ()
     events: tuple[EventNote, ...] = ()
     reason: str = Reason.SCALING
     message = f"Going from {now_nodes} to {seen.wanted_nodes} nodes."
+    overdue = None if _changed_since(seen) else _overdue(seen, cluster)
     if gpus is not None:
         actions = (ChangeCluster(cluster.id, ClusterChanges(gpus=max(gpus, GPUS_PER_NODE))),)
         failed = seen.around.failure_of(actions[0])
         if failed is not None:
+            overdue = None
             reason, message = _refused(seen, now_nodes, failed.failure)
             if reason_of(seen.status.conditions, "Ready") != reason:
                 events = (EventNote(EventType.WARNING, reason, message),)
-    status, verdicts = as_seen(seen, cluster), standing(seen, cluster)
+    status, verdicts = _asked_now(as_seen(seen, cluster), asked_to_take, seen.around.now), standing(seen, cluster)
+    if overdue is not None:
+        message += f" {overdue}"
+        return stalled(seen, Reason.SCALING_OVERDUE, message, *actions, status=status, verdicts=verdicts)
     return working(seen, reason, message, *actions, status=status, verdicts=verdicts, events=events)
+
+
+def _overdue(seen: ClusterObservation, cluster: ProviderCluster) -> str | None:
+    """What is said when the size has not come, and never was refused, for too long; None: there is time left."""
+    stage, since = Stage.SIZE, _asked_since(seen, cluster)
+    if is_being_built(seen, cluster):
+        stage, since = stage_of(cluster), building_since(seen, cluster)
+    if seconds_left(seen.around, stage, since) > 0:
+        return None
+    return (
+        f"The provider has not done so within {time_allowed(seen, stage)}{since_in_words(since)}; it is asked on, "
+        f"and jobs use the nodes that are there. Ask its support with the id '{cluster.id}', or set `spec.nodes` to "
+        "the number that is there."
+    )
+
+
+def _asked_since(seen: ClusterObservation, cluster: ProviderCluster) -> datetime | None:
+    """Growing: since when nodes are missing. Shrinking: since when the provider was asked to take the first one."""
+    if cluster.gpus < seen.wanted_gpus:
+        return holds_since(seen, "NodesHealthy", holds=False)
+    asked = (node.asked_time for node in leaving_nodes(seen, cluster) if node.reason == SCALE_DOWN)
+    return min((time for time in asked if time is not None), default=None)
+
+
+def _asked_now(status: GPUClusterStatus, names: frozenset[str], now: datetime) -> GPUClusterStatus:
+    """The status that says of these nodes that the provider was asked to take them; it keeps the first time."""
+    nodes = tuple(
+        node.model_copy(update={"asked_time": now}) if node.name in names and node.asked_time is None else node
+        for node in status.leaving_nodes
+    )
+    return status.model_copy(update={"leaving_nodes": nodes})
 
 
 def _refused(seen: ClusterObservation, now_nodes: int, failure: Failure) -> tuple[str, str]:

@@ -62,7 +62,7 @@ def tested(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     message = (
         "The tests that were asked for do not show among the cluster's phases; the provider may have skipped them."
     )
-    return Verdict(None, Reason.TESTS_SKIPPED, message)
+    return Verdict(None, Reason.TESTS_NOT_SHOWN, message)
 
 
 _RUNNING = frozenset(running for running, _ in SUITES.values())

@@ -25,10 +25,12 @@ class Stage(StrEnum):
     AUTO_SCALER = "autoScaler"
     DRIVERS = "drivers"
     ACCEPTANCE_TESTS = "acceptanceTests"
+    TEST_RESULTS = "testResults"
     OTHER = "other"  # a state of the provider that this version does not know
     KUBECONFIG = "kubeconfig"
     REACHABLE = "reachable"
     NODES = "nodes"
+    SIZE = "size"
     GPUS = "gpus"
 
 
@@ -41,10 +43,12 @@ DEFAULT_SECONDS: Mapping[Stage, int] = {
     Stage.AUTO_SCALER: 1800,
     Stage.DRIVERS: 3600,
     Stage.ACCEPTANCE_TESTS: 14400,  # the longest diagnostic and burn-in take hours
+    Stage.TEST_RESULTS: 900,
     Stage.OTHER: 3600,
     Stage.KUBECONFIG: 900,
     Stage.REACHABLE: 900,
     Stage.NODES: 1800,
+    Stage.SIZE: 1800,
     Stage.GPUS: 1800,
 }
 

@@ -34,6 +34,8 @@ DELETE_AGAIN_SECONDS = 60.0
 UNANSWERED_AFTER = timedelta(hours=1)
 """A cluster that the provider has not taken away for so long is told as a trouble; asking goes on."""
 FAILURES_BEFORE_TOLD = 5
+LIST_UNREADABLE = "the provider's list could not be read"
+NOT_ASKED = "the provider could not be asked"
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,7 @@ def _not_seen_yet(seen: ClusterObservation, ending: Ending) -> ClusterDecision |
     begun = seen.provider.begun
     if begun is not None and begun >= seen.memory.first_seen:
         return None
-    look = LookAtProvider(seen.memory.first_seen)
-    if seen.around.failure_of(look) is None:
-        return quietly(seen, look)
-    return _unproven(seen, ending, "the provider's list could not be read", look)
+    return _looking(seen, ending, LookAtProvider(seen.memory.first_seen), LIST_UNREADABLE)
 
 
 def _still_there(seen: ClusterObservation, ending: Ending) -> ClusterDecision | None:
@@ -141,7 +140,7 @@ def _gone_for_certain(seen: ClusterObservation, ending: Ending) -> ClusterDecisi
         return working(seen, Reason.LOOKING_BEFORE_BUYING, message, again=settled - seen.around.monotonic)
     begun = seen.provider.begun
     if begun is None or begun < settled:
-        return quietly(seen, LookAtProvider(settled))
+        return _looking(seen, ending, LookAtProvider(settled), LIST_UNREADABLE)
     return _second_look(seen, intent.name, begun, ending)
 
 
@@ -151,10 +150,7 @@ def _absence_of_id(seen: ClusterObservation, cluster_id: str, ending: Ending) ->
         return _unproven(seen, ending, why)
     begun = seen.provider.not_found.get(cluster_id)
     if begun is None or begun < seen.memory.first_seen:
-        look = LookAtProvider(seen.memory.first_seen, cluster_id=cluster_id)
-        if seen.around.failure_of(look) is not None:
-            return _unproven(seen, ending, "the provider could not be asked", look)
-        return quietly(seen, look)
+        return _looking(seen, ending, LookAtProvider(seen.memory.first_seen, cluster_id=cluster_id), NOT_ASKED)
     return _second_look(seen, cluster_id, begun, ending)
 
 
@@ -172,6 +168,8 @@ def _second_look(seen: ClusterObservation, target: str, begun: float, ending: En
         again = due - seen.around.monotonic
         return working(seen, Reason.CONFIRMING_ABSENCE, message, status=status, verdicts=facts, again=again)
     look = LookAtProvider(due, cluster_id=seen.status.cluster_id)
+    if seen.around.failure_of(look) is not None:
+        return _unproven(seen, ending, NOT_ASKED, look)
     return working(seen, Reason.CONFIRMING_ABSENCE, message, look, status=status, verdicts=facts)
 
 
@@ -189,6 +187,11 @@ def _found(seen: ClusterObservation) -> ProviderCluster | None:
 
 def _may_be_taken_over(cluster: ProviderCluster, seen: ClusterObservation) -> bool:
     return cluster.parsed_name is not None and may_be_taken_over(cluster.parsed_name, seen.around.installation)
+
+
+def _looking(seen: ClusterObservation, ending: Ending, look: LookAtProvider, failed: str) -> ClusterDecision:
+    """Look; `failed` is what is said of a look that failed."""
+    return quietly(seen, look) if seen.around.failure_of(look) is None else _unproven(seen, ending, failed, look)
 
 
 def _unproven(seen: ClusterObservation, ending: Ending, why: str, *actions: LookAtProvider) -> ClusterDecision:

@@ -17,6 +17,7 @@ from tunesmith.planning.cluster_follow import (
     nodes_not_usable,
     still_provisioning,
     stopped_by_provider,
+    tests_not_shown,
 )
 from tunesmith.planning.cluster_kubeconfig import kubeconfig_missing, not_reachable, with_fresh_kubeconfig
 from tunesmith.planning.cluster_news import with_news
@@ -122,6 +123,7 @@ def _observed(seen: ClusterObservation) -> ClusterDecision:
         kubeconfig_missing,
         not_reachable,
         acceptance_tests_failed,
+        tests_not_shown,
         nodes_not_usable,
         degraded,
         otherwise=in_order,
@@ -173,6 +175,7 @@ def _managed(seen: ClusterObservation) -> ClusterDecision:
         asks_for_changes,
         wrong_size,
         acceptance_tests_failed,
+        tests_not_shown,
         nodes_not_usable,  # Ready means usable
         degraded,
         schedule_cannot_stop_it,

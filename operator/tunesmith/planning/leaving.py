@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.kube_facts import NodeFact
-from tunesmith.planning.node_use import MAY_FINISH, MUST_LEAVE, PREEMPTED, SCALE_DOWN, by_least_loss, used_nodes
+from tunesmith.planning.node_use import MAY_FINISH, MUST_LEAVE, PREEMPTED, REPAIR, SCALE_DOWN, by_least_loss, used_nodes
 from tunesmith.planning.preemption import is_preemptible, taken_away
 from tunesmith.planning.provider import GPUS_PER_NODE, ProviderCluster
 from tunesmith.planning.repair_plan import repairs_under_way
@@ -26,7 +26,7 @@ def leaving_nodes(seen: ClusterObservation, cluster: ProviderCluster) -> tuple[L
     """The list as it is now. A node that shrinks away is not repaired first, unless the provider was asked already."""
     before = {node.name: node for node in seen.status.leaving_nodes}
     there = _still_there(seen, before)
-    asked = {node.name for node in before.values() if node.asked_time is not None}
+    asked = {node.name for node in before.values() if node.reason == REPAIR and node.asked_time is not None}
     found: dict[str, LeavingNode] = {}
     for name, jobs in given_back(seen, cluster):
         found[name] = _entry(seen, before, name, SCALE_DOWN, jobs)

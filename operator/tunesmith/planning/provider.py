@@ -108,6 +108,19 @@ class InstalledComponents:
 
 
 @dataclass(frozen=True)
+class Login:
+    """How people log in to a cluster, by OIDC. Empty: the provider does not say."""
+
+    issuer_url: str = ""
+    client_id: str = ""
+    username_claim: str = ""
+    username_prefix: str = ""
+    groups_claim: str = ""
+    groups_prefix: str = ""
+    ca_certificate: str = ""
+
+
+@dataclass(frozen=True)
 class Alert:
     """What the provider's health checks said of a node. `severity` is INFO, WARNING or CRITICAL."""
 
@@ -174,6 +187,9 @@ class ProviderCluster:
     capacity_pool_gpus: int = 0
     reservation_start: datetime | None = None
     reservation_end: datetime | None = None
+    duration_hours: int | None = None
+    slurm_shared_memory_gib: int | None = None
+    login: Login = Login()
     first_ready: datetime | None = None
     control_plane_ready: bool | None = None
     nodes: tuple[ProviderNode, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tunesmith.planning.bought import quietly, tell
 from tunesmith.planning.credential_kept import credential_can_tell
 from tunesmith.planning.decision import EventNote, EventType, first_answer
-from tunesmith.planning.giving_back import FAILURES_BEFORE_TOLD, UNANSWERED_AFTER
+from tunesmith.planning.giving_back import FAILURES_BEFORE_TOLD, LIST_UNREADABLE, NOT_ASKED, UNANSWERED_AFTER
 from tunesmith.planning.letting_go import (
     abandoned,
     let_go,
@@ -96,10 +96,7 @@ def not_seen_yet(seen: VolumeObservation) -> VolumeDecision | None:
     begun = seen.provider.begun
     if begun is not None and begun >= seen.memory.first_seen:
         return None
-    look = LookAtProvider(seen.memory.first_seen)
-    if seen.around.failure_of(look) is None:
-        return quietly(seen, look)
-    return _unproven(seen, "the provider's list could not be read", look)
+    return _looking(seen, LookAtProvider(seen.memory.first_seen), LIST_UNREADABLE)
 
 
 def found_after_all(seen: VolumeObservation) -> VolumeDecision | None:
@@ -181,7 +178,7 @@ def gone_for_certain(seen: VolumeObservation) -> VolumeDecision:
         return tell(seen, Standing.WORKING, Reason.LOOKING_BEFORE_BUYING, message, again=again)
     begun = seen.provider.begun
     if begun is None or begun < settled:
-        return quietly(seen, LookAtProvider(settled))
+        return _looking(seen, LookAtProvider(settled), LIST_UNREADABLE)
     return _second_look(seen, intent.name, begun)
 
 
@@ -202,9 +199,7 @@ def _absence_of_id(seen: VolumeObservation, volume_id: str) -> VolumeDecision:
         return _unproven(seen, "the API key of now is not the one that bought it")
     begun = seen.provider.not_found.get(volume_id)
     if begun is None or begun < seen.memory.first_seen:
-        look = LookAtProvider(seen.memory.first_seen, volume_id=volume_id)
-        failed = seen.around.failure_of(look)
-        return _unproven(seen, "the provider could not be asked", look) if failed is not None else quietly(seen, look)
+        return _looking(seen, LookAtProvider(seen.memory.first_seen, volume_id=volume_id), NOT_ASKED)
     return _second_look(seen, volume_id, begun)
 
 
@@ -220,12 +215,15 @@ def _second_look(seen: VolumeObservation, target: str, begun: float) -> VolumeDe
     verdicts = {"Provisioned": Verdict(False, Reason.CONFIRMING_ABSENCE, message)}
     status = seen.status.model_copy(update={"provider_status": None, "bound_to": None})
     waits = seen.around.monotonic < due
+    look = LookAtProvider(due, volume_id=seen.status.volume_id)
+    if not waits and seen.around.failure_of(look) is not None:
+        return _unproven(seen, NOT_ASKED, look)
     return tell(
         seen,
         Standing.WORKING,
         Reason.CONFIRMING_ABSENCE,
         message,
-        *(() if waits else (LookAtProvider(due, volume_id=seen.status.volume_id),)),
+        *(() if waits else (look,)),
         status=status,
         verdicts=verdicts,
         again=due - seen.around.monotonic if waits else None,
@@ -239,6 +237,11 @@ def _the_other_next(seen: VolumeObservation) -> VolumeDecision:
     note = EventNote(EventType.WARNING, Reason.DUPLICATE_FOUND, message)
     status = seen.status.model_copy(update={"volume_id": None, "provider_name": None, "provider_status": None})
     return tell(seen, Standing.WORKING, Reason.DELETING, message, status=status, events=(note,))
+
+
+def _looking(seen: VolumeObservation, look: LookAtProvider, failed: str) -> VolumeDecision:
+    """Look; `failed` is what is said of a look that failed."""
+    return quietly(seen, look) if seen.around.failure_of(look) is None else _unproven(seen, failed, look)
 
 
 def _unproven(seen: VolumeObservation, why: str, *actions: LookAtProvider) -> VolumeDecision:

@@ -96,9 +96,15 @@ def _fewer_than_nodes(name: str, attribute: str, *, or_all: bool) -> Rule:
 
 def _never_bought_again(path: str, *, absent: str, is_absent: Callable[[Any], bool]) -> Rule:
     """A cluster that was adopted is never bought, so what would buy it again is refused, not ignored."""
+    why = "a cluster that was adopted is not bought again."
+    return _not_with_adopt(path, why, absent=absent, is_absent=is_absent)
+
+
+def _not_with_adopt(path: str, why: str, *, absent: str, is_absent: Callable[[Any], bool]) -> Rule:
+    """What has no effect on a cluster that exists, and cannot be compared with it, is refused, not ignored."""
     return Rule(
         cel=f"!has(self.adopt) || {absent}",
-        message=f"`{path}` must not be set with `adopt`: a cluster that was adopted is not bought again.",
+        message=f"`{path}` must not be set with `adopt`: {why}",
         holds=lambda spec: spec.adopt is None or is_absent(spec),
         reason="FieldValueForbidden",
     )
@@ -180,8 +186,10 @@ class GPUClusterSpec(Part):
     ] = None
     acceptance_tests: Annotated[
         AcceptanceTests | None,
-        doc("Hardware tests before the cluster is handed over. Absent: the provider's default."),
-        IMMUTABLE,
+        doc(
+            "Hardware tests before the cluster is handed over. Absent: the provider's default. "
+            "May be removed, to use a cluster whose tests do not show or failed."
+        ),
     ] = None
     credentials_ref: Annotated[
         NameReference | None,
@@ -277,6 +285,12 @@ class GPUClusterSpec(Part):
             holds=lambda spec: spec.billing.preemptible_nodes is None or spec.cluster_type is ClusterType.KUBERNETES,
             reason="FieldValueForbidden",
         ),
+        Rule(
+            cel="!has(self.acceptanceTests) || "
+            "(has(oldSelf.acceptanceTests) && self.acceptanceTests == oldSelf.acceptanceTests)",
+            message="`acceptanceTests` may not be changed or added after creation; it may be removed.",
+            reason="FieldValueForbidden",
+        ),
         _fewer_than_nodes("preemptibleNodes", "preemptible_nodes", or_all=False),
         _fewer_than_nodes("reservedNodes", "reserved_nodes", or_all=True),
         Rule(
@@ -309,6 +323,30 @@ class GPUClusterSpec(Part):
             "idle.reacquire",
             absent="!has(self.idle) || self.idle.reacquire == 'Never'",
             is_absent=lambda spec: spec.idle is None or spec.idle.reacquire is Reacquire.NEVER,
+        ),
+        _not_with_adopt(
+            "alternatives",
+            "they are tried while a cluster is bought.",
+            absent="!has(self.alternatives) || size(self.alternatives) == 0",
+            is_absent=lambda spec: not spec.alternatives,
+        ),
+        _not_with_adopt(
+            "maxNodes",
+            "a cluster has the provider's autoscaling from its purchase. Leave `nodes` out, and no size is wanted.",
+            absent="!has(self.maxNodes)",
+            is_absent=lambda spec: spec.max_nodes is None,
+        ),
+        _not_with_adopt(
+            "acceptanceTests",
+            "they are asked for with the purchase.",
+            absent="!has(self.acceptanceTests)",
+            is_absent=lambda spec: spec.acceptance_tests is None,
+        ),
+        _not_with_adopt(
+            "slurm.image",
+            "the provider does not tell which image a cluster has.",
+            absent="!has(self.slurm) || !has(self.slurm.image)",
+            is_absent=lambda spec: spec.slurm is None or spec.slurm.image is None,
         ),
     )
 

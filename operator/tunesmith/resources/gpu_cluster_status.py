@@ -92,7 +92,7 @@ class LeavingNode(StatusPart):
     ] = None
     time: Annotated[Time | None, doc("Since when.")] = None
     repair_mode: Annotated[Word | None, doc("The repair that it is to get, in the provider's words.")] = None
-    asked_time: Annotated[Time | None, doc("When the provider was asked for the repair.")] = None
+    asked_time: Annotated[Time | None, doc("When the provider was asked to repair it, or to take it.")] = None
     repair_id: Annotated[Line | None, doc("The provider's id of the repair, once it is known.")] = None
 
 

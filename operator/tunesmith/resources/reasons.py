@@ -100,7 +100,11 @@ class Reason(StrEnum):
         "AcceptanceTestsFailed",
         "The provider's acceptance tests failed. Ask its support, or delete the cluster and buy another.",
     )
-    TESTS_SKIPPED = "TestsSkipped", "Acceptance tests were left out, or do not show."
+    TESTS_SKIPPED = "TestsSkipped", "Every acceptance test was left out, as asked."
+    TESTS_NOT_SHOWN = (
+        "TestsNotShown",
+        "Acceptance tests were asked for and do not show. Ask the provider, or remove `spec.acceptanceTests`.",
+    )
     TESTS_NOT_ASKED_FOR = "TestsNotAskedFor", "No acceptance tests were asked for, and none show."
     PROVISIONING_OVERDUE = (
         "ProvisioningOverdue",
@@ -199,6 +203,10 @@ class Reason(StrEnum):
     )
     NODES_NOT_READY = "NodesNotReady", "Some nodes of the cluster are not Ready."
     NODES_READY = "NodesReady", "All nodes of the cluster are Ready."
+    NODES_OVERDUE = (
+        "NodesOverdue",
+        "Nodes have not been Ready for longer than the installation allows; jobs use the others. Have them repaired.",
+    )
     NODE_NOT_READY = "NodeNotReady", "The node is not Ready in the cluster's Kubernetes."
     NODE_NOT_JOINED = "NodeNotJoined", "The provider runs the node, but the cluster's Kubernetes does not have it."
     NODE_FAILED = "NodeFailed", "The provider says that the node has failed."
@@ -215,6 +223,10 @@ class Reason(StrEnum):
         "The provider takes preemptible nodes away; their jobs save and go on elsewhere.",
     )
     SCALING = "Scaling", "The provider is changing the number of nodes."
+    SCALING_OVERDUE = (
+        "ScalingOverdue",
+        "The provider has not changed the number of nodes within the time that the installation allows. Ask it.",
+    )
     HELD_BY_JOBS = "HeldByJobs", "Jobs hold GPUs of the cluster; it waits for them."
     WAITING_FOR_VOLUME = "WaitingForVolume", "The SharedVolume is not there, or not ready to be attached."
     VOLUME_IN_USE = "VolumeInUse", "Another cluster has the SharedVolume attached."

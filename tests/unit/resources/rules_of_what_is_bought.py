@@ -37,6 +37,25 @@ CASES = [
     ),
     (
         "GPUCluster",
+        "`alternatives` must not be set with",
+        {"adopt": ADOPT, "alternatives": [{"region": "a", "gpuType": "b"}]},
+        {"alternatives": [{"region": "a", "gpuType": "b"}]},
+    ),
+    ("GPUCluster", "`maxNodes` must not be set with", {"adopt": ADOPT, "maxNodes": 4}, {"maxNodes": 4}),
+    (
+        "GPUCluster",
+        "`acceptanceTests` must not be set with",
+        {"adopt": ADOPT, "acceptanceTests": {"dcgmLevel": "Long"}},
+        {"acceptanceTests": {"dcgmLevel": "Long"}},
+    ),
+    (
+        "GPUCluster",
+        "`slurm.image` must not be set with",
+        {"adopt": ADOPT, "clusterType": "Slurm", "slurm": {"sharedMemoryGiB": 64, "image": "i"}},
+        {"adopt": ADOPT, "clusterType": "Slurm", "slurm": {"sharedMemoryGiB": 64}},
+    ),
+    (
+        "GPUCluster",
         "`slurm` must be set",
         {"clusterType": "Slurm"},
         {"clusterType": "Slurm", "slurm": {"sharedMemoryGiB": 64}},

@@ -74,6 +74,20 @@ UPDATE: list[tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any]]] = 
         {},
         {"billing": {"capacityPool": {"id": "p", "nodes": 2}}},
     ),
+    (
+        "GPUCluster",
+        "`acceptanceTests` may not be changed",
+        {"acceptanceTests": {"dcgmLevel": "Long"}},
+        {"acceptanceTests": {"dcgmLevel": "Short"}},
+        {},
+    ),
+    (
+        "GPUCluster",
+        "`acceptanceTests` may not be changed",
+        {},
+        {"acceptanceTests": {"dcgmLevel": "Short"}},
+        {},
+    ),
 ]
 
 

@@ -25,7 +25,7 @@ from tunesmith.planning.orders import (
     SlurmOrder,
     VolumeOrder,
 )
-from tunesmith.planning.provider import Phase
+from tunesmith.planning.provider import Login, Phase
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.faults import Answer, Cut, Empty, Fault, Rewrite, Truncate
 from tunesmith_simulator.server import Simulator
@@ -145,6 +145,8 @@ async def test_a_whole_order_is_understood_and_told_back(cloud_for, clock):
     assert cluster.phase is Phase.READY
     assert (cluster.billing_type, cluster.reserved_gpus, cluster.desired_preemptible_gpus) == ("RESERVED", 16, 8)
     assert cluster.created < cluster.first_ready < cluster.reservation_end
+    assert cluster.duration_hours == 30 * 24
+    assert cluster.login == Login("https://id.test", "client", "sub", "u:", "groups", "g:")
     assert cluster.components.load_balancer == "NGINX"
     assert (cluster.components.ingress, cluster.components.dashboard) == (True, False)
     assert [(add_on.name, add_on.enabled) for add_on in cluster.add_ons] == [("headlamp", True)]
@@ -158,7 +160,7 @@ async def test_a_whole_order_is_understood_and_told_back(cloud_for, clock):
 async def test_a_slurm_cluster_and_one_that_scales_itself_are_understood(cloud_for):
     cloud = cloud_for(ApiGeneration.G2)
     slurm = await cloud.create_cluster(an_order(slurm=SlurmOrder(64, "slurm:25")), deadline=FAR)
-    assert slurm.cluster_type == "SLURM"
+    assert (slurm.cluster_type, slurm.slurm_shared_memory_gib) == ("SLURM", 64)
     growing = await cloud.create_cluster(an_order("ts-b", max_gpus=32), deadline=FAR)
     assert (growing.cluster_type, growing.gpus) == ("KUBERNETES", 16)
 

@@ -23,7 +23,7 @@ from tunesmith.planning.orders import (
     OIDCOrder,
     SlurmOrder,
 )
-from tunesmith.planning.provider import AddOn, Alert, InstalledComponents, NodeEvent, Phase, PhaseTransition
+from tunesmith.planning.provider import AddOn, Alert, InstalledComponents, Login, NodeEvent, Phase, PhaseTransition
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(days=30)
@@ -51,6 +51,17 @@ WHOLE = {
     "first_ready_at": "2026-05-01T12:20:00Z",
     "reservation_start_time": "2026-05-01T12:00:00Z",
     "reservation_end_time": "2026-05-31T12:00:00Z",
+    "duration_hours": 720,
+    "slurm_shm_size_gib": 64,
+    "oidc_config": {
+        "issuer_url": "https://id",
+        "client_id": "c",
+        "username_claim": "sub",
+        "username_prefix": "u:",
+        "group_claim": "groups",
+        "group_prefix": "g:",
+        "ca_cert": "PEM",
+    },
     "num_reserved_gpus": 8,
     "desired_preemptible_gpus": 8,
     "allocated_preemptible_gpus": 0,
@@ -103,6 +114,8 @@ def test_a_cluster_is_read_whole():
     assert (cluster.reservation_start, cluster.reservation_end) == (NOON, LATER)
     assert (cluster.reserved_gpus, cluster.desired_preemptible_gpus, cluster.allocated_preemptible_gpus) == (8, 8, 0)
     assert (cluster.capacity_pool_id, cluster.capacity_pool_gpus) == ("pool-1", 8)
+    assert (cluster.duration_hours, cluster.slurm_shared_memory_gib) == (720, 64)
+    assert cluster.login == Login("https://id", "c", "sub", "u:", "groups", "g:", "PEM")
     assert cluster.control_plane_ready is True
     assert cluster.latest_phase == PhaseTransition("CLUSTER_PHASE_READY", NOON + timedelta(minutes=1))
     assert cluster.events == (NodeEvent("n-1", "TogetherPreemptionNotified", "soon", NOON + timedelta(hours=1)),)

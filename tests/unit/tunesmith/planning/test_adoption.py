@@ -31,7 +31,7 @@ from tunesmith.planning.naming import provider_name
 from tunesmith.planning.observing import touches
 from tunesmith.planning.orders import DeleteCluster
 from tunesmith.planning.ownership import Claim
-from tunesmith.planning.provider import AttachedVolume, Credential
+from tunesmith.planning.provider import AttachedVolume, Credential, Login
 from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.resources.conditions import find_condition, is_true
 
@@ -137,11 +137,17 @@ def test_a_cluster_of_another_project_is_named_with_both_projects():
             {"billing": {"type": "Reserved", "durationDays": 3}},
             "`spec.billing.type` wants 'RESERVED', the provider has 'ON_DEMAND'",
         ),
+        (
+            {"oidc": {"issuerURL": "https://id", "clientID": "c"}},
+            "`spec.oidc.issuerURL` wants 'https://id', the provider has 'https://theirs'",
+        ),
     ],
 )
 def test_a_field_that_is_given_and_different_is_named_with_what_is_wanted_and_found(spec, said):
-    decision = decide(looking_at(theirs(), resource=an_adopter(**spec)))
+    login = Login(issuer_url="https://theirs", username_prefix="theirs:")
+    decision = decide(looking_at(theirs(login=login), resource=an_adopter(**spec)))
     assert reason(decision, "Stalled") == "AdoptionMismatch"
+    assert "usernamePrefix" not in message(decision)  # it was not given
     assert said in message(decision)
     assert decision.status.cluster_id is None
     assert decision.actions == ()

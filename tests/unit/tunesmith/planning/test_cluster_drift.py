@@ -1,7 +1,9 @@
 """Drift: what the provider has beside what `spec` wants, field by field, with both values in the condition."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
 from tests.unit.tunesmith.planning.cluster_builders import (
@@ -15,14 +17,24 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.cluster_drift import differences, drift
+from tunesmith.planning.cluster_observation import NamedVolume
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.provider import AddOn, InstalledComponents
+from tunesmith.planning.provider import AddOn, AttachedVolume, InstalledComponents, Login
 from tunesmith.resources import not_implemented
 from tunesmith.resources.conditions import find_condition
+from tunesmith.resources.gpu_cluster import GPUClusterSpec
+from tunesmith.resources.schema import Part, field_alias
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 POOL = {"capacityPool": {"id": "pool-1", "nodes": 1}}
 SCHEDULED = {"type": "ScheduledCapacity", "startTime": "2026-01-01T00:00:00Z", "endTime": "2026-02-01T00:00:00Z"}
+
+LOGIN = {"oidc": {"issuerURL": "https://id", "clientID": "c"}}
+NO_PART_OF_A_PURCHASE = {
+    *("scaleDownPolicy", "credentialsRef", "managementPolicy", "adopt", "adoptionPolicy", "recreatePolicy"),
+    *("deletionPolicy", "idle", "expireAfterSeconds", "schedule", "budget", "repair", "drift", "kubeconfigSecretName"),
+}
+"""What the operator does by itself: the provider knows nothing of it."""
 
 # what is in spec, what the provider has, and the field, the wanted and the found value that are told
 TABLE = [
@@ -93,6 +105,80 @@ TABLE = [
         "25.3.0",
         "24.9.0",
     ),
+    (
+        {"components": {"observability": "Disabled"}},
+        {"components": InstalledComponents(observability=True)},
+        "spec.components.observability",
+        "Disabled",
+        "Enabled",
+    ),
+    (
+        {"components": {"dashboard": "Enabled"}},
+        {"components": InstalledComponents(dashboard=False)},
+        "spec.components.dashboard",
+        "Enabled",
+        "Disabled",
+    ),
+    (
+        {"components": {"networkOperatorVersion": "25.1.0"}},
+        {"components": InstalledComponents(network_operator_version="24.1.0")},
+        "spec.components.networkOperatorVersion",
+        "25.1.0",
+        "24.1.0",
+    ),
+    (
+        {"driver": {"cudaVersion": "12.8", "driverVersion": "570"}},
+        {"driver_version": "595.1"},
+        "spec.driver.driverVersion",
+        "570",
+        "595.1",
+    ),
+    (
+        {"clusterType": "Slurm", "slurm": {"sharedMemoryGiB": 64}},
+        {"cluster_type": "SLURM", "slurm_shared_memory_gib": 32},
+        "spec.slurm.sharedMemoryGiB",
+        "64",
+        "32",
+    ),
+    (
+        {"billing": SCHEDULED},
+        {
+            "billing_type": "SCHEDULED_CAPACITY",
+            "reservation_start": datetime(2026, 1, 2, tzinfo=UTC),
+            "reservation_end": datetime(2026, 2, 1, tzinfo=UTC),
+        },
+        "spec.billing.startTime",
+        "2026-01-01T00:00:00Z",
+        "2026-01-02T00:00:00Z",
+    ),
+    (
+        {"billing": {"type": "Reserved", "durationDays": 7}},
+        {"billing_type": "RESERVED", "reserved_gpus": 8, "duration_hours": 72},
+        "spec.billing.durationDays",
+        "7",
+        "72 hours",
+    ),
+    (LOGIN, {"login": Login(issuer_url="https://other")}, "spec.oidc.issuerURL", "https://id", "https://other"),
+    (LOGIN, {"login": Login(client_id="other")}, "spec.oidc.clientID", "c", "other"),
+    (LOGIN, {"login": Login(username_claim="mail")}, "spec.oidc.usernameClaim", "sub", "mail"),
+    (LOGIN, {"login": Login(username_prefix="x:")}, "spec.oidc.usernamePrefix", "oidc:", "x:"),
+    (LOGIN, {"login": Login(groups_claim="roles")}, "spec.oidc.groupsClaim", "groups", "roles"),
+    (LOGIN, {"login": Login(groups_prefix="x:")}, "spec.oidc.groupsPrefix", "oidc:", "x:"),
+    (
+        {"oidc": {**LOGIN["oidc"], "caCertificate": "one"}},
+        {"login": Login(ca_certificate="two")},
+        "spec.oidc.caCertificate",
+        "the certificate of the spec",
+        "another certificate",
+    ),
+    (
+        {"volumeRef": {"name": "data"}},
+        {"volumes": (AttachedVolume("v-2", "theirs", 1, "bound"),)},
+        "spec.volumeRef.name",
+        "data",
+        "theirs",
+    ),
+    ({"volumeRef": {"name": "data"}}, {}, "spec.volumeRef.name", "data", "no volume"),
     ({"addOns": [{"name": "headlamp"}]}, {}, "spec.addOns[headlamp].enabled", "Enabled", "not there"),
     (
         {"addOns": [{"name": "headlamp", "enabled": False}]},
@@ -107,7 +193,37 @@ TABLE = [
 def looked_at(spec, found, *, status=None):
     cluster = a_provider_cluster(**found)
     resource = a_cluster_resource(status=status or bought_status(), **spec)
-    return a_running_cluster(resource=resource, view=a_view(cluster)), cluster
+    volume = NamedVolume("data", ("us-central-8",), 1, volume_id="v-1") if "volumeRef" in spec else None
+    return a_running_cluster(resource=resource, view=a_view(cluster), volume=volume), cluster
+
+
+def fields_of(part, path=""):
+    """The paths of all fields that hold a value, in the API's words."""
+    for name, field in part.model_fields.items():
+        here = f"{path}{field_alias(name, field)}"
+        inner = next((each for each in parts_in(field.annotation)), None)
+        yield from [here] if inner is None else fields_of(inner, f"{here}.")
+
+
+def parts_in(annotation):
+    """The models that a field's type names."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from parts_in(inner)
+
+
+def test_every_field_of_a_purchase_is_compared_or_refused_of_what_is_adopted():
+    told = {re.sub(r"\[.*\]", "", row[2]).removeprefix("spec.") for row in TABLE}
+    refused = {
+        rule.message.split("`")[1] for rule in GPUClusterSpec.rules if "must not be set with `adopt`" in rule.message
+    }
+    paths = [path for path in fields_of(GPUClusterSpec) if path.split(".")[0] not in NO_PART_OF_A_PURCHASE]
+    assert "billing.capacityPool.nodes" in paths
+    missing = {
+        path for path in paths if path not in told and not any(f"{path}.".startswith(f"{each}.") for each in refused)
+    }
+    assert missing == {"addOns.name"}  # the key of the list
 
 
 @pytest.mark.parametrize(("spec", "found", "field", "wanted", "has"), TABLE, ids=[row[2] for row in TABLE])
@@ -129,6 +245,23 @@ def test_every_field_that_can_be_compared_tells_both_values(spec, found, field, 
         ({"driver": {"versionID": "a"}}, {"driver_version_id": ""}),
         ({}, {"billing_type": "", "cluster_type": "", "project_id": ""}),
         ({"addOns": [{"name": "headlamp", "enabled": False}]}, {}),
+        (LOGIN, {}),
+        (LOGIN, {"login": Login("https://id", "c", "sub", "oidc:", "groups", "oidc:", "any")}),
+        ({"clusterType": "Slurm", "slurm": {"sharedMemoryGiB": 64}}, {"cluster_type": "SLURM"}),
+        (
+            {"billing": SCHEDULED},
+            {
+                "billing_type": "SCHEDULED_CAPACITY",
+                "reservation_start": datetime(2026, 1, 1, 0, 1, tzinfo=UTC),
+                "reservation_end": datetime(2026, 2, 1, tzinfo=UTC),
+            },
+        ),
+        (
+            {"billing": {"type": "Reserved", "durationDays": 7, "endTime": "2026-02-01T00:00:00Z"}},
+            {"billing_type": "RESERVED", "reserved_gpus": 8, "duration_hours": 744},
+        ),
+        ({"volumeRef": {"name": "data"}}, {"status": "WaitingForSubnet"}),
+        ({"volumeRef": {"name": "data"}}, {"volumes": (AttachedVolume("v-1", "ours", 1, "bound"),)}),
     ],
 )
 def test_what_the_provider_does_not_say_or_says_more_exactly_is_no_drift(spec, found):

@@ -147,6 +147,16 @@ def test_a_cluster_that_stops_or_degrades_says_why_once_and_is_back_when_the_pro
     assert [(event.type, event.reason) for event in back.events] == [("Normal", "InOrder")]
 
 
+def test_a_cluster_that_stays_degraded_is_somebodys_to_act_on():
+    trouble = decide(bought("Degraded"))
+    assert trouble.look_again_seconds is not None
+    later = following(bought("Degraded"), trouble, seconds=DEFAULT_SECONDS[Stage.NODES] + 1)
+    overdue = decide(later)
+    assert standing(overdue) == ("Stalled", "Degraded")
+    assert "'c-1'" in find_condition(overdue.status.conditions, "Stalled").message
+    assert [event.reason for event in overdue.events] == ["Degraded"]
+
+
 def test_a_state_that_was_never_heard_of_does_not_unmake_a_cluster_that_was_ready():
     assert standing(decide(bought("PolishingGPUs"))) == ("Ready", "InOrder")
 
@@ -163,7 +173,7 @@ ASKED = {"acceptanceTests": {"dcgmLevel": "Short"}}
     [
         (ASKED, (*RAN, ("READY", 10)), "Ready", ("True", "TestsPassed"), "InOrder"),
         (ASKED, (), "Ready", ("True", "TestsPassed"), "InOrder"),
-        (ASKED, (("INSTALLING_DRIVERS", 90), ("READY", 10)), "Ready", ("Unknown", "TestsSkipped"), "InOrder"),
+        (ASKED, (("INSTALLING_DRIVERS", 90), ("READY", 10)), "Ready", ("Unknown", "TestsNotShown"), "TestsNotShown"),
         ({"acceptanceTests": {"skip": ALL_TESTS}}, (("READY", 10),), "Ready", ("Unknown", "TestsSkipped"), "InOrder"),
         ({}, (("READY", 10),), "Ready", ("Unknown", "TestsNotAskedFor"), "InOrder"),
         ({}, (*RAN, ("READY", 10)), "Ready", ("True", "TestsPassed"), "InOrder"),
@@ -193,6 +203,28 @@ def test_acceptance_tests_passed_failed_skipped_and_not_asked_for(monkeypatch, s
         assert [event.reason for event in decision.events].count("AcceptanceTestsFailed") == 1
 
 
+def test_tests_that_were_asked_for_and_do_not_show_keep_a_cluster_from_its_first_ready():
+    shown = a_provider_cluster(phases=phases(("INSTALLING_DRIVERS", 90), ("READY", 10)))
+    seen = a_running_cluster(view=a_view(shown), resource=a_cluster_resource(status=bought_status(), **ASKED))
+    first = decide(seen)
+    assert (standing(first), first.events) == (("Reconciling", "TestsNotShown"), ())
+    assert first.status.first_ready_time is None  # so no job begins
+    late = following(seen, first, seconds=DEFAULT_SECONDS[Stage.TEST_RESULTS] + 1)
+    overdue = decide(late)
+    assert standing(overdue) == ("Stalled", "TestsNotShown")
+    assert [event.reason for event in overdue.events] == ["TestsNotShown"]
+    message = find_condition(overdue.status.conditions, "Stalled").message
+    assert "'c-1'" in message
+    assert "remove `spec.acceptanceTests`" in message
+    untested = replace(late, resource=a_cluster_resource(status=bought_status()))
+    assert standing(decide(untested)) == ("Ready", "InOrder")
+
+
+def test_a_cluster_that_was_ready_stays_so_when_the_provider_forgets_its_tests():
+    forgotten = bought("Ready", phases=phases(("READY", 10)), spec=ASKED)
+    assert standing(decide(forgotten)) == ("Ready", "InOrder")
+
+
 # usable
 
 
@@ -212,7 +244,7 @@ def test_nodes_that_are_ready_with_fewer_gpus_than_bought_are_a_reason_of_their_
     assert standing(decide(whole)) == ("Ready", "InOrder")
 
 
-def test_first_nodes_that_never_come_are_overdue_and_later_ones_are_awaited():
+def test_nodes_that_never_come_are_overdue_the_first_ones_and_later_ones():
     seen = a_running_cluster(nodes=nodes(1, ready=False))
     first = decide(seen)
     assert standing(first) == ("Reconciling", "NodesNotReady")
@@ -220,4 +252,18 @@ def test_first_nodes_that_never_come_are_overdue_and_later_ones_are_awaited():
     assert standing(decide(later)) == ("Stalled", "ProvisioningOverdue")
     was_ready = first.status.model_copy(update={"first_ready_time": NOW})
     later = replace(later, resource=later.resource.model_copy(update={"status": was_ready}))
+    overdue = decide(later)
+    assert standing(overdue) == ("Stalled", "NodesOverdue")
+    assert "'c-1'" in find_condition(overdue.status.conditions, "Stalled").message
+    assert [event.reason for event in overdue.events] == ["NodesOverdue"]
+    assert standing(decide(replace(following(later, overdue), nodes=nodes(1)))) == ("Ready", "InOrder")
+
+
+def test_preemptible_nodes_that_were_taken_are_awaited_for_ever():
+    taken = a_provider_cluster(gpus=8, desired_preemptible_gpus=8)
+    spec = {"nodes": 2, "billing": {"type": "OnDemand", "preemptibleNodes": 1}, "projectID": "p-1"}
+    seen = a_running_cluster(spec=spec, view=a_view(taken), nodes=nodes(1))
+    later = following(seen, decide(seen), seconds=DEFAULT_SECONDS[Stage.NODES] + 1)
     assert standing(decide(later)) == ("Reconciling", "NodesNotReady")
+    broken = replace(later, nodes=nodes(1, ready=False))
+    assert standing(decide(broken)) == ("Stalled", "ProvisioningOverdue")

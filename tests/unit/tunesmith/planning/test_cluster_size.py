@@ -21,6 +21,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 from tunesmith.planning.actions import ApplyObject
 from tunesmith.planning.circumstances import FailureRecord, Known, Unknown
 from tunesmith.planning.cluster_observation import JobUse
+from tunesmith.planning.deadlines import DEFAULT_SECONDS, Stage
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.kube_facts import PodFact
@@ -91,6 +92,37 @@ def test_a_size_that_was_asked_for_is_not_asked_for_again_at_once():
     asked = replace(asked, memory=PurchaseMemory(first_seen=940.0, last_write=999.0))
     decision = decide(asked)
     assert (reason(decision), decision.actions) == ("Scaling", ())
+
+
+def test_a_growth_that_never_shows_is_a_reason_after_its_deadline_and_asked_for_on():
+    observation = a_running_cluster(spec={"nodes": 3})
+    late = some_time_later(observation, decide(observation), seconds=DEFAULT_SECONDS[Stage.SIZE])
+    overdue = decide(late)
+    told = find_condition(overdue.status.conditions, "Stalled")
+    assert (told.reason, told.is_true) == ("ScalingOverdue", True)
+    assert "'c-1'" in told.message
+    assert only(overdue, ChangeCluster).changes.gpus == 24
+    assert [event.reason for event in overdue.events] == ["ScalingOverdue"]
+    awaited = replace(some_time_later(late, overdue, 1), memory=PurchaseMemory(first_seen=940.0, last_write=999.0))
+    assert (reason(decide(awaited), "Stalled"), decide(awaited).actions) == ("ScalingOverdue", ())
+
+
+def test_a_growth_that_never_shows_while_the_provider_builds_hides_no_deadline():
+    built = a_provider_cluster(status="WaitingForSubnet", kubeconfig="", created=NOW - timedelta(hours=1))
+    observation = a_running_cluster(spec={"nodes": 3}, view=a_view(built))
+    assert reason(decide(observation)) == "Scaling"  # a wish of this moment is not late
+    overdue = decide(some_time_later(observation, decide(observation)))
+    assert (reason(overdue, "Stalled"), only(overdue, ChangeCluster).changes.gpus) == ("ScalingOverdue", 24)
+
+
+def test_nodes_that_the_provider_never_takes_are_a_reason_after_the_deadline():
+    observation = marked(a_running_cluster(gpus=16, nodes=nodes(2)), "node-1")
+    closed = some_time_later(observation, decide(observation), seconds=3600)  # a job held it for an hour, say
+    asked = decide(closed)
+    assert (reason(asked), only(asked, ChangeCluster).changes.gpus) == ("Scaling", 8)
+    soon = some_time_later(closed, asked, DEFAULT_SECONDS[Stage.SIZE] - 1)
+    assert reason(decide(soon)) == "Scaling"
+    assert reason(decide(some_time_later(soon, decide(soon), 2)), "Stalled") == "ScalingOverdue"
 
 
 # shrinking

@@ -23,8 +23,9 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 
 from tunesmith.planning.actions import SetMetadata
 from tunesmith.planning.bought import NoCredential
-from tunesmith.planning.circumstances import NotYet, Unknown
+from tunesmith.planning.circumstances import FailureRecord, NotYet, Unknown
 from tunesmith.planning.cluster_observation import JobUse
+from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.name_book import KeepName, Kept
@@ -34,12 +35,20 @@ from tunesmith.planning.provider import Credential
 from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.resources.conditions import find_condition
 
+NO_ANSWER = Failure(ErrorClass.UNAVAILABLE, "The provider answered 503.")
+SILENT = {LookAtProvider(0.0).identity: FailureRecord(1, 990.0, NO_ANSWER)}
+
+
 # gone
 
 
-def missing(monotonic, memory, **view):
+def missing(monotonic, memory, failures=None, **view):
     return seen(
-        a_cluster_resource(status=bought_status()), a_view(begun=monotonic, **view), memory=memory, monotonic=monotonic
+        a_cluster_resource(status=bought_status()),
+        a_view(begun=monotonic, **view),
+        memory=memory,
+        monotonic=monotonic,
+        failures=failures,
     )
 
 
@@ -51,6 +60,17 @@ def test_a_cluster_is_lost_only_after_two_looks_apart_in_time():
     decision = decide(missing(1031.0, once, not_found={"c-1": 1030.5}))
     assert reason(decision, "Stalled") == "Gone"
     assert decision.actions == ()
+
+
+def test_a_cluster_that_is_not_listed_and_cannot_be_asked_for_is_not_called_ready():
+    decision = decide(missing(1000.0, PurchaseMemory(first_seen=940.0), SILENT))
+    assert only(decision, LookAtProvider).cluster_id == "c-1"
+    told = find_condition(decision.status.conditions, "Reconciling")
+    assert (told.reason, NO_ANSWER.message in told.message) == ("ProviderUnreachable", True)
+    once = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=False)
+    again = decide(missing(1031.0, once, SILENT, not_found={"c-1": 1000.0}))
+    assert reason(again, "Reconciling") == "ProviderUnreachable"
+    assert only(again, LookAtProvider).not_before == 1030.0
 
 
 def test_another_spec_of_a_lost_cluster_counts_as_looked_at_and_is_no_news():
@@ -118,6 +138,15 @@ def test_it_goes_only_after_its_cluster_was_absent_twice():
     assert (once.actions, reason(once)) == ((), "ConfirmingAbsence")
     view = a_view(not_found={"c-1": 1031.0}, begun=1031.0)
     lets_go(decide(seen(resource, view, memory=memory, monotonic=1031.0)))
+
+
+def test_a_provider_that_falls_silent_between_the_two_looks_is_told_and_asked_on():
+    resource = a_cluster_resource(deleting=True, status=bought_status())
+    memory = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=False)
+    view = a_view(not_found={"c-1": 1000.0}, begun=1001.0)
+    decision = decide(seen(resource, view, memory=memory, monotonic=1031.0, failures=SILENT))
+    assert (reason(decision, "Stalled"), only(decision, LookAtProvider).not_before) == ("AbsenceUnproven", 1030.0)
+    assert "tunesmith.dev/abandon" in find_condition(decision.status.conditions, "Stalled").message
 
 
 def test_what_a_late_order_bought_besides_is_given_back_before_the_resource_goes():
@@ -219,6 +248,16 @@ def test_an_open_intent_is_settled_before_the_resource_goes():
     assert reason(late) == "ConfirmingAbsence"
     twice = memory.with_look(str(NAME), begun=1301.0, present=False)
     only(decide(seen(resource, a_view(begun=1331.0), memory=twice, monotonic=1331.0)), SetMetadata)
+
+
+def test_a_provider_that_falls_silent_while_an_open_intent_settles_is_told_and_asked_on():
+    memory = PurchaseMemory(first_seen=940.0).with_intent_seen("n1", 1000.0)
+    resource = a_cluster_resource(deleting=True, status={"createIntent": INTENT})
+    waiting = seen(resource, a_view(begun=1299.0), memory=memory, monotonic=1301.0)
+    assert only(decide(waiting), LookAtProvider).not_before == 1300.0
+    silent = replace(waiting, around=replace(waiting.around, failures=SILENT))
+    decision = decide(silent)
+    assert (reason(decision, "Stalled"), only(decision, LookAtProvider).not_before) == ("AbsenceUnproven", 1300.0)
 
 
 def test_a_cluster_that_an_open_intent_bought_is_given_back():

@@ -223,6 +223,22 @@ def test_delete_deletes_and_waits_until_it_is_gone():
     lets_go(gone)
 
 
+def test_a_provider_that_falls_silent_while_absence_is_confirmed_is_told_and_asked_on():
+    failure = FailureRecord(1, 990.0, Failure(ErrorClass.UNAVAILABLE, "The provider answered 503."))
+    silent = {"monotonic": 1301.0, "failures": {LookAtProvider(0.0).identity: failure}}
+    once = PurchaseMemory(first_seen=940.0).with_look("v-1", begun=1000.0, present=False)
+    view = a_view(not_found={"v-1": 1000.0}, begun=1001.0)
+    to_be_deleted = a_volume(status=BOUGHT, deleting=True, deletionPolicy="Delete")
+    ordered = a_volume(status={"createIntent": intent(clusterName="gone", clusterUID="u-9")}, deleting=True)
+    unsettled = PurchaseMemory(first_seen=940.0).with_intent_seen("n1", 1000.0)
+    for resource, memory in ((to_be_deleted, once), (ordered, unsettled)):
+        decision = decide(seen(resource, view, memory=memory, **silent))
+        assert reason(decision, "Stalled") == "AbsenceUnproven"
+        only(decision, LookAtProvider)
+    living = decide(seen(a_volume(status=BOUGHT), view, memory=once, **silent))
+    assert (reason(living, "Reconciling"), "503" in message(living)) == ("ProviderUnreachable", True)
+
+
 def test_a_delete_that_the_provider_refuses_or_never_ends_is_told_and_asked_on():
     to_be_deleted = {"deleting": True, "deletionPolicy": "Delete"}
     told = decide(seen(a_volume(status=BOUGHT, **to_be_deleted), a_view(volumes=(at_provider(),)))).status
