@@ -20,7 +20,7 @@ from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventTy
 from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import AddOnOrder, ChangeCluster, ClusterChanges, ComponentsOrder
 from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster
-from tunesmith.planning.reservation import moved_end
+from tunesmith.planning.reservation import end_taken, moved_end, paid_end, reservation_of
 from tunesmith.planning.retry import retry_delay_seconds
 from tunesmith.planning.verdict import reason_of
 from tunesmith.resources.gpu_cluster import GPUClusterSpec
@@ -56,6 +56,9 @@ def asks_for_changes(seen: ClusterObservation) -> ClusterDecision | None:
     if _was_answered(seen):
         asked = components_hash(seen.spec)
         return Decision(status=seen.status.model_copy(update={"components_hash": asked}))
+    paid = reservation_of(seen, cluster)
+    if end_taken(seen) is not None and paid != seen.status.reservation:
+        return Decision(status=seen.status.model_copy(update={"reservation": paid}))
     changes = wanted_changes(seen, cluster)
     if changes is None or _pause_seconds(seen, ChangeCluster(cluster.id, changes)) > 0:
         return None
@@ -100,7 +103,7 @@ def wanted_changes(seen: ClusterObservation, cluster: ProviderCluster) -> Cluste
         components=_components(seen, cluster),
         add_ons=_add_ons(seen, cluster),
     )
-    changes = replace(changes, reservation_end=moved_end(billing, cluster.reservation_end))
+    changes = replace(changes, reservation_end=moved_end(billing, paid_end(seen, cluster)))
     return None if changes == ClusterChanges() else changes
 
 
