@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from tunesmith.planning.actions import ApplyObject
 from tunesmith.planning.bought import quietly, working
+from tunesmith.planning.budget_growth import too_dear_to_grow
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_status import as_seen, is_being_built, standing
@@ -38,12 +39,18 @@ REFUSALS = {
 
 
 def wrong_size_being_built(seen: ClusterObservation) -> ClusterDecision | None:
-    """The size was changed while the provider builds: it is asked for at once, since no job can be on a node yet."""
+    """The size was changed while the provider builds: it is asked for at once, since no job can be on a node yet.
+
+    What is too dear is told when the cluster is built: until then it is the building that people wait for.
+    """
     cluster = seen.bought
     if cluster is None or not is_being_built(seen, cluster) or not _differs(seen, cluster):
         return None
     waiting = _answer_awaited(seen, cluster)
-    return waiting or _resizing(seen, cluster, seen.wanted_gpus - cluster.desired_preemptible_gpus)
+    if waiting is not None:
+        return waiting
+    gpus = seen.wanted_gpus - cluster.desired_preemptible_gpus
+    return None if too_dear_to_grow(seen, cluster, _of_size(gpus)) else _resizing(seen, cluster, gpus)
 
 
 def wrong_size(seen: ClusterObservation) -> ClusterDecision | None:
@@ -134,14 +141,20 @@ def _waits(seen: ClusterObservation, cluster: ProviderCluster, message: str) -> 
 
 
 def _resizing(seen: ClusterObservation, cluster: ProviderCluster, gpus: int | None) -> ClusterDecision:
-    """The provider is asked for this many GPUs besides preemptible ones; None: it was asked already."""
+    """The provider is asked for this many GPUs besides preemptible ones; None: it was asked already.
+
+    A size that somebody else took away is bought again, so the budget is asked for it too.
+    """
+    too_dear = None if gpus is None else too_dear_to_grow(seen, cluster, _of_size(gpus))
+    if too_dear is not None:
+        return too_dear
     now_nodes = cluster.gpus // GPUS_PER_NODE
     actions: tuple[Action, ...] = ()
     events: tuple[EventNote, ...] = ()
     reason: str = Reason.SCALING
     message = f"Going from {now_nodes} to {seen.wanted_nodes} nodes."
     if gpus is not None:
-        actions = (ChangeCluster(cluster.id, ClusterChanges(gpus=max(gpus, GPUS_PER_NODE))),)
+        actions = (ChangeCluster(cluster.id, _of_size(gpus)),)
         failed = seen.around.failure_of(actions[0])
         if failed is not None:
             reason, message = _refused(seen, now_nodes, failed.failure)
@@ -149,6 +162,10 @@ def _resizing(seen: ClusterObservation, cluster: ProviderCluster, gpus: int | No
                 events = (EventNote(EventType.WARNING, reason, message),)
     status, verdicts = as_seen(seen, cluster), standing(seen, cluster)
     return working(seen, reason, message, *actions, status=status, verdicts=verdicts, events=events)
+
+
+def _of_size(gpus: int) -> ClusterChanges:
+    return ClusterChanges(gpus=max(gpus, GPUS_PER_NODE))
 
 
 def _refused(seen: ClusterObservation, now_nodes: int, failure: Failure) -> tuple[str, str]:
