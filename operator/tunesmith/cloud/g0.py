@@ -20,8 +20,8 @@ from tunesmith.cloud.g0_answers import (
     read_volumes,
 )
 from tunesmith.cloud.g0_bodies import NotExpressibleError, changes_body, cluster_body, volume_body
-from tunesmith.cloud.g2 import segment, understood
-from tunesmith.cloud.transport import Request, Transport
+from tunesmith.cloud.g2 import segment
+from tunesmith.cloud.transport import Request, Transport, understood
 from tunesmith.planning.decision import ErrorClass
 from tunesmith.planning.orders import ClusterChanges, ClusterOrder, VolumeOrder
 from tunesmith.planning.provider import ProviderCluster, ProviderVolume, Region, Remediation
@@ -75,8 +75,7 @@ class G0Cloud:
         body = _expressed(doing, lambda: cluster_body(order))
         request = Request("POST", CLUSTER, "clusters", doing, body=body, creates=True)
         write = Write(Verb.CREATE, Thing.CLUSTER, name=order.name, spends=True, asks=body)
-        answer = await self._transport.write(request, write, deadline=deadline)
-        cluster_id, status = understood(read_created, answer, request)
+        cluster_id, status = await self._transport.create(request, write, read_created, deadline=deadline)
         return await self._read_back(order, cluster_id, status)
 
     async def create_volume(self, order: VolumeOrder, *, deadline: float) -> ProviderVolume:
@@ -85,10 +84,8 @@ class G0Cloud:
         body = _expressed(doing, lambda: volume_body(order))
         request = Request("POST", VOLUME, "volumes", doing, body=body, creates=True)
         write = Write(Verb.CREATE, Thing.VOLUME, name=order.name, spends=True, asks=body)
-        answer = await self._transport.write(request, write, deadline=deadline)
-        return ProviderVolume(
-            understood(read_created_volume, answer, request), order.name, order.size_tib, "provisioning"
-        )
+        volume_id = await self._transport.create(request, write, read_created_volume, deadline=deadline)
+        return ProviderVolume(volume_id, order.name, order.size_tib, "provisioning")
 
     async def change_cluster(self, cluster_id: str, changes: ClusterChanges) -> None:
         """Change a bought cluster's size. provider: its type stands in the body too, so that is read first."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
 from urllib.parse import quote
 
 from tunesmith.cloud.audit import Thing, Verb, Write
@@ -15,16 +13,13 @@ from tunesmith.cloud.g2_remediations import (
     read_page,
     read_remediation,
 )
-from tunesmith.cloud.shapes import NotUnderstoodError
-from tunesmith.cloud.transport import Request, Transport, unclear
+from tunesmith.cloud.transport import Request, Transport, unclear, understood
 from tunesmith.planning.orders import ClusterChanges, ClusterOrder, VolumeOrder
 from tunesmith.planning.provider import ProviderCluster, ProviderVolume, Region, Remediation
 
 CLUSTERS = "/v1/compute/clusters"
 VOLUMES = "/v1/compute/clusters/storage/volumes"
 REGIONS = "/v1/compute/regions"
-
-Fact = TypeVar("Fact")
 
 
 class G2Cloud:
@@ -84,14 +79,14 @@ class G2Cloud:
         body = cluster_body(order)
         request = Request("POST", CLUSTERS, "clusters", f"buy cluster '{order.name}'", body=body, creates=True)
         write = Write(Verb.CREATE, Thing.CLUSTER, name=order.name, spends=True, asks=body)
-        return understood(read_cluster, await self._transport.write(request, write, deadline=deadline), request)
+        return await self._transport.create(request, write, read_cluster, deadline=deadline)
 
     async def create_volume(self, order: VolumeOrder, *, deadline: float) -> ProviderVolume:
         """Buy a volume, once. Not sent at all (`NotSent`) after `deadline` (monotonic seconds)."""
         body = volume_body(order)
         request = Request("POST", VOLUMES, "volumes", f"buy volume '{order.name}'", body=body, creates=True)
         write = Write(Verb.CREATE, Thing.VOLUME, name=order.name, spends=True, asks=body)
-        return understood(read_volume, await self._transport.write(request, write, deadline=deadline), request)
+        return await self._transport.create(request, write, read_volume, deadline=deadline)
 
     async def change_cluster(self, cluster_id: str, changes: ClusterChanges) -> None:
         """Change a bought cluster: its size, the end of its reservation, what is installed."""
@@ -122,7 +117,7 @@ class G2Cloud:
         request = Request("POST", path, "remediations", doing, body=body, creates=True)
         asks = {"cluster_id": cluster_id, "instance_id": instance_id, **body}
         write = Write(Verb.CREATE, Thing.REMEDIATION, name=instance_id, asks=asks)
-        return understood(read_remediation, await self._transport.write(request, write), request)
+        return await self._transport.create(request, write, read_remediation)
 
     async def approve_remediation(self, cluster_id: str, instance_id: str, remediation_id: str, comment: str) -> None:
         """Approve a repair that waits for it."""
@@ -148,14 +143,6 @@ class G2Cloud:
         # provider: camelCase in the query, snake_case in bodies
         project = self._transport.credential.project_id
         return {"projectId": project} if project else {}
-
-
-def understood(reader: Callable[[object], Fact], body: object, request: Request) -> Fact:
-    """The fact that an answer holds. Raises `CloudError` when it does not have the shape that it must have."""
-    try:
-        return reader(body)
-    except NotUnderstoodError:
-        raise unclear(request) from None
 
 
 def segment(identifier: str) -> str:

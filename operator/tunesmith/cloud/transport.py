@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -19,12 +19,14 @@ from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.cloud.errors import CloudError, error_of, error_of_answer, error_of_transport
 from tunesmith.cloud.gate import Gate
 from tunesmith.cloud.retries import ReadRetries
+from tunesmith.cloud.shapes import NotUnderstoodError
 from tunesmith.planning.decision import ErrorClass
 
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 LONGEST_ANSWER_BYTES = 32 * 2**20
 
+Fact = TypeVar("Fact")
 
 # method, collection, outcome ("ok" or the class of its error), seconds
 Observer = Callable[[str, str, str, float], None]
@@ -100,8 +102,13 @@ class Transport:
                 return None
             raise
 
-    async def write(self, request: Request, write: Write, *, deadline: float | None = None) -> object:
-        """The decoded answer of a write, sent once and only until `deadline` (monotonic seconds). Audited."""
+    async def create(
+        self, request: Request, write: Write, reader: Callable[[object], Fact], *, deadline: float | None = None
+    ) -> Fact:
+        """What the answer of a write holds, sent once and only until `deadline` (monotonic seconds). Audited.
+
+        It is read before the end is written down: an answer that cannot be understood is no success.
+        """
         await self._gate.enter(request.doing, creates=request.creates)
         if deadline is not None and self._monotonic() > deadline:
             raise error_of(ErrorClass.NOT_SENT, request.doing)
@@ -110,6 +117,7 @@ class Transport:
         try:
             answer = await self._send(request)
             made = write.id_in(answer)
+            return understood(reader, answer, request)
         except CloudError as error:
             outcome = error.failure.error.value
             raise
@@ -118,7 +126,10 @@ class Transport:
             raise
         finally:
             self._trail.ended(line, outcome, made)
-        return answer
+
+    async def write(self, request: Request, write: Write) -> None:
+        """A write whose answer says no more than that it was taken, sent once. Audited."""
+        await self.create(request, write, lambda answer: answer)
 
     async def delete(self, request: Request, write: Write) -> None:
         """A delete, sent once. Already gone counts as done."""
@@ -192,6 +203,14 @@ class Transport:
             return json.loads(content or b"null")
         except (ValueError, RecursionError):
             raise unclear(request) from None
+
+
+def understood(reader: Callable[[object], Fact], body: object, request: Request) -> Fact:
+    """The fact that an answer holds. Raises `CloudError` when it does not have the shape that it must have."""
+    try:
+        return reader(body)
+    except NotUnderstoodError:
+        raise unclear(request) from None
 
 
 def unclear(request: Request) -> CloudError:

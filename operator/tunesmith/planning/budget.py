@@ -158,6 +158,14 @@ def unpriced(spec: GPUClusterSpec, installation: Installation) -> tuple[str, ...
     return tuple(each for each in _types(spec) if _first_bill(spec, each, installation) is None)
 
 
+def days_ordered(spec: GPUClusterSpec) -> Decimal:
+    """The length of the time that is paid ahead; 0 when the spec does not say."""
+    billing = spec.billing
+    if billing.start_time is not None and billing.end_time is not None:
+        return seconds_between(billing.start_time, billing.end_time) / DAY_SECONDS
+    return Decimal(billing.duration_days or 0)
+
+
 def _types(spec: GPUClusterSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((spec.gpu_type or "", *(each.gpu_type for each in spec.alternatives))))
 
@@ -179,15 +187,8 @@ def _first_bill(spec: GPUClusterSpec, gpu_type: str, installation: Installation)
         total += count * GPUS_PER_NODE * (rate or Decimal(0))
     if not reserved:
         return total
-    term = reservation_usd(prices, gpu_type, reserved * GPUS_PER_NODE, _days(spec))
+    term = reservation_usd(prices, gpu_type, reserved * GPUS_PER_NODE, days_ordered(spec))
     return None if term is None else total + term
-
-
-def _days(spec: GPUClusterSpec) -> Decimal:
-    billing = spec.billing
-    if billing.start_time is not None and billing.end_time is not None:
-        return seconds_between(billing.start_time, billing.end_time) / DAY_SECONDS
-    return Decimal(billing.duration_days or 0)
 
 
 def _verdict(seen: ClusterObservation, cost: Cost | None) -> Verdict:

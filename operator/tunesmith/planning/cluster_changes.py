@@ -7,23 +7,22 @@ does not stop the cluster from being used, and is not repeated in haste.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from math import inf
 
 from tunesmith.planning.bought import quietly, stalled, working
+from tunesmith.planning.budget_growth import too_dear_to_grow, within_means
 from tunesmith.planning.cluster_observation import ClusterObservation
-from tunesmith.planning.cluster_order import add_on_orders, components_order
+from tunesmith.planning.cluster_order import add_on_orders, components_hash, components_order
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
 from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import AddOnOrder, ChangeCluster, ClusterChanges, ComponentsOrder
 from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster
-from tunesmith.planning.reservation import moved_end
+from tunesmith.planning.reservation import end_taken, moved_end, paid_end, reservation_of
 from tunesmith.planning.retry import retry_delay_seconds
 from tunesmith.planning.verdict import reason_of
-from tunesmith.resources.gpu_cluster import GPUClusterSpec
 from tunesmith.resources.gpu_cluster_parts import BillingType
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
 from tunesmith.resources.reasons import Reason
@@ -49,15 +48,21 @@ WORDS: Mapping[str, str] = {
 
 
 def asks_for_changes(seen: ClusterObservation) -> ClusterDecision | None:
-    """One request for all that differs, unless it is on its way already or failed too lately."""
+    """One request for all that differs and is not too dear, unless it is on its way already or failed too lately."""
     cluster = seen.bought
     if cluster is None or cluster.phase is Phase.DELETING:
         return None
     if _was_answered(seen):
         asked = components_hash(seen.spec)
         return Decision(status=seen.status.model_copy(update={"components_hash": asked}))
-    changes = wanted_changes(seen, cluster)
-    if changes is None or _pause_seconds(seen, ChangeCluster(cluster.id, changes)) > 0:
+    paid = reservation_of(seen, cluster)
+    if end_taken(seen) is not None and paid != seen.status.reservation:
+        return Decision(status=seen.status.model_copy(update={"reservation": paid}))
+    wanted = wanted_changes(seen, cluster) or ClusterChanges()
+    changes = within_means(seen, cluster, wanted)
+    if changes.preemptible_gpus != wanted.preemptible_gpus and seen.wanted_gpus > cluster.gpus:
+        return too_dear_to_grow(seen, cluster, wanted)  # or the size would be made up by nodes that are no less dear
+    if changes == ClusterChanges() or _pause_seconds(seen, ChangeCluster(cluster.id, changes)) > 0:
         return None
     written = seen.memory.last_write
     if written is not None and (seen.provider.begun is None or seen.provider.begun < written):
@@ -76,6 +81,9 @@ def changes_are_pending(seen: ClusterObservation) -> ClusterDecision | None:
     changes = None if cluster is None else wanted_changes(seen, cluster)
     if cluster is None or changes is None:
         return None
+    too_dear = too_dear_to_grow(seen, cluster, changes)
+    if too_dear is not None:
+        return too_dear
     facts, status = standing(seen, cluster), as_seen(seen, cluster)
     pause = _pause_seconds(seen, ChangeCluster(cluster.id, changes))
     again = pause if 0 < pause < inf else None
@@ -100,14 +108,8 @@ def wanted_changes(seen: ClusterObservation, cluster: ProviderCluster) -> Cluste
         components=_components(seen, cluster),
         add_ons=_add_ons(seen, cluster),
     )
-    changes = replace(changes, reservation_end=moved_end(billing, cluster.reservation_end))
+    changes = replace(changes, reservation_end=moved_end(billing, paid_end(seen, cluster)))
     return None if changes == ClusterChanges() else changes
-
-
-def components_hash(spec: GPUClusterSpec) -> str | None:
-    """What the spec says of components, as a short hash; None: nothing."""
-    wish = components_order(spec.components)
-    return None if wish is None else hashlib.sha256(repr(wish).encode()).hexdigest()[:16]
 
 
 def _reserved(seen: ClusterObservation, cluster: ProviderCluster) -> int | None:

@@ -17,7 +17,7 @@ from tunesmith.planning.cluster_order import BILLING_WORDS, GROUPS_PREFIX, USERS
 from tunesmith.planning.looking import unseen_seconds
 from tunesmith.planning.preemption import is_another_size
 from tunesmith.planning.provider import GPUS_PER_NODE, Login, Phase, ProviderCluster, named_things
-from tunesmith.planning.reservation import moved_end
+from tunesmith.planning.reservation import moved_end, paid_end
 from tunesmith.planning.verdict import Verdict
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.gpu_cluster import GPUClusterSpec
@@ -107,7 +107,7 @@ def _fixed(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:
     if spec.billing.capacity_pool is not None:
         yield from _row("spec.billing.capacityPool.id", spec.billing.capacity_pool.id, cluster.capacity_pool_id)
     yield from _paid_time(spec.billing, cluster)
-    if moved_end(spec.billing, cluster.reservation_end) is None:  # sooner than a reservation's end: no money comes back
+    if moved_end(spec.billing, paid_end(seen, cluster)) is None:  # sooner than a reservation's end: no money comes back
         yield from _end(seen, cluster)
     if driver is not None:
         yield from _row("spec.driver.versionID", driver.version_id, cluster.driver_version_id)
@@ -170,14 +170,14 @@ def _changeable(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[
         yield from _nodes("spec.billing.reservedNodes", billing.reserved_nodes, cluster.reserved_gpus)
     if billing.capacity_pool is not None:
         yield from _nodes("spec.billing.capacityPool.nodes", billing.capacity_pool.nodes, cluster.capacity_pool_gpus)
-    if moved_end(billing, cluster.reservation_end) is not None:
+    if moved_end(billing, paid_end(seen, cluster)) is not None:
         yield from _end(seen, cluster)
     yield from _components(spec, cluster)
     yield from _add_ons(spec, cluster)
 
 
 def _end(seen: ClusterObservation, cluster: ProviderCluster) -> Iterator[Row]:
-    yield from _row("spec.billing.endTime", _instant(seen.spec.billing.end_time), _instant(cluster.reservation_end))
+    yield from _row("spec.billing.endTime", _instant(seen.spec.billing.end_time), _instant(paid_end(seen, cluster)))
 
 
 def _components(spec: GPUClusterSpec, cluster: ProviderCluster) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from tunesmith.planning.cluster_choice import driver_for
@@ -87,6 +88,12 @@ def components_order(components: Components | None) -> ComponentsOrder | None:
         gpu_operator_version=components.gpu_operator_version,
         network_operator_version=components.network_operator_version,
     )
+
+
+def components_hash(spec: GPUClusterSpec) -> str | None:
+    """What the spec says of components, as a short hash; None: nothing."""
+    wish = components_order(spec.components)
+    return None if wish is None else hashlib.sha256(repr(wish).encode()).hexdigest()[:16]
 
 
 def add_on_orders(spec: GPUClusterSpec) -> tuple[AddOnOrder, ...]:

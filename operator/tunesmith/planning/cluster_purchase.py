@@ -7,10 +7,9 @@ from dataclasses import replace
 from tunesmith.planning.bought import quietly, stalled, working
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_account import bought_now
-from tunesmith.planning.cluster_changes import components_hash
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit
 from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation, NamedVolume
-from tunesmith.planning.cluster_order import cluster_order
+from tunesmith.planning.cluster_order import cluster_order, components_hash
 from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, unclear, unsent, why_this_choice
 from tunesmith.planning.cluster_status import as_seen, standing
 from tunesmith.planning.credential_kept import ordered_by_another_account

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from tunesmith.planning.actions import ApplyObject
 from tunesmith.planning.bought import quietly, stalled, working
+from tunesmith.planning.budget_growth import too_dear_to_grow
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_follow import building_since, holds_since, since_in_words, time_allowed
 from tunesmith.planning.cluster_observation import ClusterObservation
@@ -42,12 +43,18 @@ REFUSALS = {
 
 
 def wrong_size_being_built(seen: ClusterObservation) -> ClusterDecision | None:
-    """The size was changed while the provider builds: it is asked for at once, since no job can be on a node yet."""
+    """The size was changed while the provider builds: it is asked for at once, since no job can be on a node yet.
+
+    What is too dear is told when the cluster is built: until then it is the building that people wait for.
+    """
     cluster = seen.bought
     if cluster is None or not is_being_built(seen, cluster) or not _differs(seen, cluster):
         return None
     waiting = _answer_awaited(seen, cluster)
-    return waiting or _resizing(seen, cluster, seen.wanted_gpus - cluster.desired_preemptible_gpus)
+    if waiting is not None:
+        return waiting
+    gpus = seen.wanted_gpus - cluster.desired_preemptible_gpus
+    return None if too_dear_to_grow(seen, cluster, _of_size(gpus)) else _resizing(seen, cluster, gpus)
 
 
 def wrong_size(seen: ClusterObservation) -> ClusterDecision | None:
@@ -147,8 +154,12 @@ def _resizing(
 ) -> ClusterDecision:
     """The provider is asked for this many GPUs besides preemptible ones; None: it was asked already.
 
-    `asked_to_take` are the names of the nodes that it is to take away for it.
+    `asked_to_take` are the names of the nodes that it is to take away for it. A size that somebody else took away is
+    bought again, so the budget is asked for it too.
     """
+    too_dear = None if gpus is None else too_dear_to_grow(seen, cluster, _of_size(gpus))
+    if too_dear is not None:
+        return too_dear
     now_nodes = cluster.gpus // GPUS_PER_NODE
     actions: tuple[Action, ...] = ()
     events: tuple[EventNote, ...] = ()
@@ -156,7 +167,7 @@ def _resizing(
     message = f"Going from {now_nodes} to {seen.wanted_nodes} nodes."
     overdue = None if _changed_since(seen) else _overdue(seen, cluster)
     if gpus is not None:
-        actions = (ChangeCluster(cluster.id, ClusterChanges(gpus=max(gpus, GPUS_PER_NODE))),)
+        actions = (ChangeCluster(cluster.id, _of_size(gpus)),)
         failed = seen.around.failure_of(actions[0])
         if failed is not None:
             overdue = None
@@ -199,6 +210,10 @@ def _asked_now(status: GPUClusterStatus, names: frozenset[str], now: datetime) -
         for node in status.leaving_nodes
     )
     return status.model_copy(update={"leaving_nodes": nodes})
+
+
+def _of_size(gpus: int) -> ClusterChanges:
+    return ClusterChanges(gpus=max(gpus, GPUS_PER_NODE))
 
 
 def _refused(seen: ClusterObservation, now_nodes: int, failure: Failure) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from tunesmith.planning.money import SECONDS_PER_HOUR, seconds_between
 from tunesmith.planning.orders import BillingOrder
 from tunesmith.planning.price_table import Prices
 from tunesmith.planning.provider import ProviderCluster
+from tunesmith.planning.reservation import paid_end
 from tunesmith.resources.purchase import CostAccount
 
 RESERVED = "RESERVED"
@@ -80,16 +81,17 @@ def reservation_usd(prices: Prices, gpu_type: str, gpus: int, days: Decimal) -> 
 
 
 def _term(seen: ClusterObservation, cluster: ProviderCluster, look: Look) -> tuple[datetime, datetime] | None:
+    end = paid_end(seen, cluster)
     if cluster.billing_type == SCHEDULED_CAPACITY:
-        start, end = cluster.reservation_start, cluster.reservation_end
+        start = cluster.reservation_start
         return None if start is None or end is None else (start, end)
     ready = ready_at(cluster) or look.ready_by
     if cluster.billing_type != RESERVED or ready is None:
         return None
     days = seen.spec.billing.duration_days
     ends = [] if days is None else [ready + timedelta(days=days)]
-    if cluster.reservation_end is not None:
-        ends.append(cluster.reservation_end)
+    if end is not None:
+        ends.append(end)
     return (ready, max(ends)) if ends else None
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.decision import Decision, EventNote, EventType
+from tunesmith.planning.orders import ChangeCluster
 from tunesmith.planning.provider import ProviderCluster
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.gpu_cluster_parts import Billing, BillingType
@@ -35,14 +36,28 @@ def reservation_of(seen: ClusterObservation, cluster: ProviderCluster) -> Reserv
     """The paid time: the provider's word, else the spec's; None with OnDemand."""
     if not seen.prepaid:
         return None
-    billing, before = seen.spec.billing, seen.status.reservation or Reservation()
-    start = cluster.reservation_start or before.start_time or billing.start_time
-    scheduled = billing.type is BillingType.SCHEDULED_CAPACITY
-    end = cluster.reservation_end or (billing.end_time if scheduled else None)
-    if end is None and billing.duration_days is not None and (start or cluster.created) is not None:
-        begun = start or cluster.created
-        end = None if begun is None else begun + timedelta(days=billing.duration_days)
-    return Reservation(start_time=start, end_time=end or before.end_time)
+    return Reservation(start_time=_start(seen, cluster), end_time=paid_end(seen, cluster))
+
+
+def paid_end(seen: ClusterObservation, cluster: ProviderCluster) -> datetime | None:
+    """Until when it is paid: the provider's word, else the end that it took last, else the ordered one.
+
+    A wish is no paid time: an end that the provider does not show moves only with a request that it took.
+    """
+    if cluster.reservation_end is not None:
+        return cluster.reservation_end
+    before = seen.status.reservation or Reservation()
+    known, ordered = end_taken(seen) or before.end_time, _ordered_end(seen, cluster)
+    if known is None or ordered is None or seen.spec.billing.type is BillingType.SCHEDULED_CAPACITY:
+        return known or ordered
+    return max(known, ordered)
+
+
+def end_taken(seen: ClusterObservation) -> datetime | None:
+    """The end that the provider was asked for just now, and took."""
+    done = [each.action for each in seen.around.outcomes if each.failure is None]
+    ends = [each.changes.reservation_end for each in done if isinstance(each, ChangeCluster)]
+    return next((end for end in reversed(ends) if end is not None), None)
 
 
 def moved_end(billing: Billing, known: datetime | None) -> datetime | None:
@@ -54,6 +69,20 @@ def moved_end(billing: Billing, known: datetime | None) -> datetime | None:
     if end is None or known is None or abs((end - known).total_seconds()) < 1:
         return None
     return None if billing.type is BillingType.RESERVED and end < known else end
+
+
+def _start(seen: ClusterObservation, cluster: ProviderCluster) -> datetime | None:
+    before = seen.status.reservation or Reservation()
+    return cluster.reservation_start or before.start_time or seen.spec.billing.start_time
+
+
+def _ordered_end(seen: ClusterObservation, cluster: ProviderCluster) -> datetime | None:
+    billing, begun = seen.spec.billing, _start(seen, cluster) or cluster.created
+    if billing.type is BillingType.SCHEDULED_CAPACITY:
+        return billing.end_time
+    if billing.duration_days is None or begun is None:
+        return None
+    return begun + timedelta(days=billing.duration_days)
 
 
 def waits_for_its_time(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict | None:

@@ -107,9 +107,9 @@ class Billing(Part):
     end_time: Annotated[
         Time | None, doc("When scheduled capacity ends; may be moved. With 'Reserved': moves the end, to later only.")
     ] = None
-    reserved_nodes: Annotated[Count | None, doc("How many of the nodes are reserved. Absent with 'Reserved': all.")] = (
-        None
-    )
+    reserved_nodes: Annotated[
+        Count | None, doc("With 'Reserved': how many of the nodes are reserved; may be changed. Absent: all.")
+    ] = None
     preemptible_nodes: Annotated[
         PositiveCount | None,
         doc("How many of the nodes the provider may take away; cheaper. Needs `projectID`."),
@@ -146,9 +146,10 @@ class Billing(Part):
             ),
         ),
         Rule(
-            cel="self.type != 'OnDemand' || !has(self.reservedNodes)",
-            message="`reservedNodes` must not be set when `type` is 'OnDemand'.",
-            holds=lambda billing: billing.type is not BillingType.ON_DEMAND or billing.reserved_nodes is None,
+            # provider: only a reservation's count can be changed, and of scheduled capacity every node is paid ahead
+            cel="self.type == 'Reserved' || !has(self.reservedNodes)",
+            message="`reservedNodes` must not be set unless `type` is 'Reserved'.",
+            holds=lambda billing: billing.type is BillingType.RESERVED or billing.reserved_nodes is None,
             reason="FieldValueForbidden",
         ),
         Rule(

@@ -267,7 +267,7 @@ class Reason(StrEnum):
     BUDGET_SPENT = "BudgetSpent", "The budget is spent; `spec.budget.action` says what follows. Raise it to go on."
     BUDGET_TOO_SMALL = (
         "BudgetTooSmall",
-        "The first hour, or the term that is paid at once, would cost more than is left of the budget.",
+        "The first hour of what is bought or added, or what is paid at once, costs more than is left of the budget.",
     )
 
     # SharedVolume

@@ -161,6 +161,12 @@ CASES = [
         {"billing": {"reservedNodes": 1}},
         {"billing": {**RESERVED, "reservedNodes": 1}},
     ),
+    (
+        "GPUCluster",
+        "`reservedNodes` must not be set unless",
+        {"billing": {**SCHEDULED, "reservedNodes": 1}},
+        {"billing": {**RESERVED, "reservedNodes": 1}},
+    ),
     ("GPUCluster", "Exactly one of `clusterID`", {"adopt": {}}, {"adopt": {"clusterName": "old"}}),
     (
         "GPUCluster",

@@ -3,16 +3,19 @@
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import httpx
 import pytest
 from tests.unit.canary import KEY
-from tests.unit.tunesmith.cloud.clouds import FAR, a_cloud, answering, failure_of
+from tests.unit.tunesmith.cloud.clouds import FAR, a_cloud, a_transport, answering, failure_of
 
 from tunesmith.cloud.audit import Purpose, acting_for, audit
 from tunesmith.cloud.audit_reading import NOT_KNOWN, read_audit
+from tunesmith.cloud.g0 import G0Cloud
+from tunesmith.cloud.g2 import G2Cloud
 from tunesmith.planning.decision import ErrorClass
 from tunesmith.planning.orders import ClusterChanges, ClusterOrder, VolumeOrder
 from tunesmith.serving.audit_log import AuditHandler, configure_audit
@@ -101,6 +104,19 @@ async def test_every_kind_of_write_is_told_and_no_read_is(log):
         ("cancel", "remediation", "r-1", "NotFound"),
         ("delete", "cluster", "c-9", "NotFound"),
     ]
+
+
+@pytest.mark.parametrize("dialect", [G2Cloud, G0Cloud])
+@pytest.mark.parametrize("content", ["", "{}", '"done"'])
+async def test_a_create_whose_answer_is_not_understood_is_no_success(log, dialect, content):
+    cloud = dialect(a_transport(lambda request: httpx.Response(200, text=content)))
+    order = replace(ORDER, cuda_version="12.8", driver_version="570")
+    for create in (
+        cloud.create_cluster(order, deadline=FAR),
+        cloud.create_volume(VolumeOrder("ts-v", "r", 1), deadline=FAR),
+    ):
+        assert (await failure_of(create)).error is ErrorClass.AMBIGUOUS
+    assert [(write.outcome, write.line.id) for write in read_audit(log.open())] == [("Ambiguous", "")] * 2
 
 
 async def test_what_was_not_sent_is_not_told(log):

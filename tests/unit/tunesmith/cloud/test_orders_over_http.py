@@ -21,9 +21,9 @@ from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.cloud.g2 import G2Cloud
 from tunesmith.cloud.transport import Transport
 from tunesmith.planning.circumstances import Known
-from tunesmith.planning.cluster_changes import components_hash, wanted_changes
+from tunesmith.planning.cluster_changes import wanted_changes
 from tunesmith.planning.cluster_drift import differences
-from tunesmith.planning.cluster_order import cluster_order
+from tunesmith.planning.cluster_order import cluster_order, components_hash
 from tunesmith.planning.decision import ErrorClass, KnownMessage
 from tunesmith.planning.provider import Credential
 from tunesmith_simulator import scenario as scenarios

@@ -16,7 +16,8 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.circumstances import FailureRecord
-from tunesmith.planning.cluster_changes import CHANGE_AGAIN_SECONDS, components_hash
+from tunesmith.planning.cluster_changes import CHANGE_AGAIN_SECONDS
+from tunesmith.planning.cluster_order import components_hash
 from tunesmith.planning.decision import ErrorClass, Failure, Outcome
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.orders import AddOnOrder, ChangeCluster, ClusterChanges, ComponentsOrder

@@ -13,7 +13,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     seen,
 )
 
-from tunesmith.planning.cluster_changes import components_hash
+from tunesmith.planning.cluster_order import components_hash
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.orders import (
     AcceptanceOrder,

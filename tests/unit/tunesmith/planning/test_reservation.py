@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from tests.unit.tunesmith.planning.cluster_builders import (
+    INSTALLATION,
     MONOTONIC,
     NOW,
     a_provider_cluster,
@@ -17,9 +19,11 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.cluster_order import billing_order
+from tunesmith.planning.decision import Outcome
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import ChangeCluster, ClusterChanges
+from tunesmith.planning.price_table import PUBLISHED
 from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.planning.release import not_releasable
 from tunesmith.resources.conditions import find_condition, is_true
@@ -117,6 +121,46 @@ def test_a_reservation_is_extended_by_one_request_and_its_new_end_is_told_once_t
     assert reason(extended, "Provisioned") == "Bought"
     assert extended.status.reservation.end_time == NOW + timedelta(days=40)
     assert not [action for action in extended.actions if isinstance(action, ChangeCluster)]
+
+
+def unshown(billing, *, status=None, outcomes=(), **found):
+    """A prepaid cluster of which the provider shows no end."""
+    facts = {"reservation_end": None, "created": NOW - timedelta(days=1), **found}
+    observation = reserved(timedelta(), found=facts, spec={"billing": billing})
+    resource = observation.resource.model_copy(update={"status": status or observation.status})
+    return replace(observation, resource=resource, around=replace(observation.around, outcomes=outcomes))
+
+
+@pytest.mark.parametrize(
+    ("billing", "found"),
+    [
+        (RESERVED, {}),
+        (scheduled(NOW - timedelta(days=1), NOW + timedelta(days=29)), {"billing_type": "SCHEDULED_CAPACITY"}),
+    ],
+    ids=["Reserved", "ScheduledCapacity"],
+)
+def test_an_end_that_the_provider_does_not_show_is_moved_by_one_request(billing, found):
+    before = decide(unshown(billing, **found)).status
+    longer = {**billing, "endTime": LATER}
+    asks = decide(unshown(longer, status=before, **found))
+    change = only(asks, ChangeCluster)
+    assert change.changes == ClusterChanges(reservation_end=NOW + timedelta(days=40))
+    assert asks.status.reservation.end_time == NOW + timedelta(days=29), "a wish is no paid time"
+    taken = decide(unshown(longer, status=before, outcomes=(Outcome(change),), **found))
+    assert taken.actions == ()
+    assert taken.status.reservation.end_time == NOW + timedelta(days=40)
+    calm = decide(unshown(longer, status=taken.status, **found))
+    assert (calm.actions, reason(calm), reason(calm, "Drifted")) == ((), "InOrder", "AsWanted")
+    assert calm.status.reservation.end_time == NOW + timedelta(days=40)
+
+
+def test_what_was_added_is_paid_for_also_where_the_provider_shows_no_end():
+    made = NOW - timedelta(days=1)
+    status = {"reservation": {"endTime": LATER}, "cost": {"account": {"total": {}, "held": 8}}}
+    observation = reserved(timedelta(), found={"reservation_end": None, "first_ready": made}, status=status)
+    billed = replace(observation.around, installation=replace(INSTALLATION, prices=PUBLISHED))
+    cost = decide(replace(observation, around=billed)).status.cost
+    assert cost.compute_usd == Decimal("3.69") * 8 * 24 * 41
 
 
 def test_a_reservation_is_never_shortened_because_no_money_comes_back():
