@@ -139,9 +139,7 @@ async def test_a_key_that_is_rotated_in_place_is_used_at_once_and_the_old_one_ne
     before = operator.status(CLUSTER)
     assert set(keys_sent) == {provider.key}
 
-    held = operator.kube.objects["Secret", "ml", "together"]["metadata"]["finalizers"]
-    rotated = a_secret("ml", KEY)
-    operator.kube.put({**rotated, "metadata": {**rotated["metadata"], "finalizers": held}})
+    replaced(operator, KEY)
     keys_sent.clear()
     await operator.until(
         lambda: operator.status(CLUSTER)["credentialFingerprint"] != before["credentialFingerprint"], CLUSTER
@@ -154,3 +152,31 @@ async def test_a_key_that_is_rotated_in_place_is_used_at_once_and_the_old_one_ne
     )
     assert KEY not in told
     assert provider.key not in told
+
+
+@pytest.mark.parametrize(
+    ("key", "spec", "its_id"),
+    [
+        (CLUSTER, SPEC, "clusterID"),
+        (VOLUME, {**SIZE, "bindingMode": "Immediate", "deletionPolicy": "Delete"}, "volumeID"),
+    ],
+    ids=str,
+)
+async def test_what_is_deleted_while_its_key_is_revoked_goes_with_the_new_key(provider, key, spec, its_id):
+    operator = Operator(provider.url, None)
+    operator.kube.put(a_secret("ml", provider.key))
+    operator.give(key.kind, key.name, {**spec, **MINE})
+    await operator.until(lambda: operator.status(key).get(its_id), key)
+
+    replaced(operator, "a-key-that-was-revoked")
+    operator.delete(key)
+    await operator.until(lambda: operator.condition(key).get("reason") == "AbsenceUnproven", key)
+    replaced(operator, KEY)
+    await operator.until(lambda: operator.cache.get(key.kind, key.namespace, key.name) is None, key)
+    assert not operator.kube.objects["Secret", "ml", "together"]["metadata"]["finalizers"]
+
+
+def replaced(operator, key):
+    """Another API key stands in the Secret, which stays the same object otherwise."""
+    meta = operator.kube.objects["Secret", "ml", "together"]["metadata"]
+    operator.kube.put({**a_secret("ml", key), "metadata": meta})

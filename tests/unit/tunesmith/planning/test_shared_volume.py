@@ -26,7 +26,7 @@ from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.neighbours import storing_jobs
 from tunesmith.planning.orders import BuyVolume, DeleteVolume, ResizeVolume
-from tunesmith.planning.provider import AttachedVolume, ProviderView
+from tunesmith.planning.provider import AttachedVolume, Credential, ProviderView
 from tunesmith.planning.purchase import HoldIntent, PurchaseMemory
 from tunesmith.planning.shared_volume import decide
 from tunesmith.resources.conditions import find_condition, is_true
@@ -221,6 +221,22 @@ def test_delete_deletes_and_waits_until_it_is_gone():
     assert (waiting.actions, reason(waiting)) == ((), "ConfirmingAbsence")
     gone = decide(seen(resource, a_view(not_found={"v-1": 1031.0}, begun=1031.0), memory=once, monotonic=1031.0))
     lets_go(gone)
+
+
+def test_a_new_key_that_shows_a_volume_that_goes_proves_its_absence_later():
+    resource, new = a_volume(status=BOUGHT, deleting=True, deletionPolicy="Delete"), Credential("key-2")
+    going = decide(seen(resource, a_view(volumes=(at_provider(),)), credential=new))
+    assert going.status.credential_fingerprint == "key-2"
+    resource = resource.model_copy(update={"status": going.status})
+    once = PurchaseMemory(first_seen=940.0).with_look("v-1", begun=1000.0, present=False)
+    view = a_view(not_found={"v-1": 1031.0}, begun=1031.0)
+    lets_go(decide(seen(resource, view, memory=once, monotonic=1031.0, credential=new)))
+
+
+def test_a_key_of_another_account_never_shows_that_a_volume_is_gone():
+    resource = a_volume(status=BOUGHT)
+    decision = decide(seen(resource, a_view(not_found={"v-1": MONOTONIC}), credential=Credential("key-2")))
+    assert (reason(decision, "Stalled"), decision.actions) == ("CredentialMismatch", ())
 
 
 def test_a_delete_that_the_provider_refuses_or_never_ends_is_told_and_asked_on():
