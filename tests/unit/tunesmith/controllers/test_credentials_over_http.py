@@ -45,8 +45,8 @@ def keys_sent(monkeypatch):
     return sent
 
 
-def a_secret(namespace, key):
-    data = {"apiKey": base64.b64encode(key.encode()).decode()}
+def a_secret(namespace, key, **more):
+    data = {field: base64.b64encode(text.encode()).decode() for field, text in {"apiKey": key, **more}.items()}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -152,6 +152,36 @@ async def test_a_key_that_is_rotated_in_place_is_used_at_once_and_the_old_one_ne
     )
     assert KEY not in told
     assert provider.key not in told
+
+
+async def test_a_volume_is_not_made_with_a_cluster_of_another_account_until_both_have_the_same_key(provider):
+    operator = Operator(provider.url, "simulated-key-globex")
+    operator.kube.put(a_secret("ml", provider.key))
+    operator.give("SharedVolume", "data", SIZE)
+    operator.give("GPUCluster", "train", {**SPEC, **MINE, "volumeRef": {"name": "data"}})
+    both = (VOLUME, CLUSTER)
+    await operator.until(lambda: operator.condition(CLUSTER).get("reason") == "VolumeOfAnotherAccount", *both)
+    await operator.until(lambda: "'train'" in operator.condition(VOLUME).get("message", ""), *both)
+    assert {request.method for request in provider.record.all()} == {"GET"}
+
+    stored = operator.cache.get(VOLUME.kind, VOLUME.namespace, VOLUME.name)
+    meta = {**stored["metadata"], "generation": 2}
+    operator.cache.observe(operator.kube.put({**stored, "metadata": meta, "spec": {**SIZE, **MINE}}))
+    await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), *both)
+    await operator.until(lambda: operator.status(VOLUME).get("volumeID"), *both)
+
+
+async def test_the_project_of_the_secret_is_the_project_that_pays_as_if_the_spec_said_it(provider):
+    operator = Operator(provider.url, None)
+    operator.kube.put(a_secret("ml", provider.key, projectID="proj-acme-research"))
+    operator.give("SharedVolume", "data", {**SIZE, **MINE, "projectID": "proj-acme-research"})
+    operator.give("GPUCluster", "train", {**SPEC, **MINE, "volumeRef": {"name": "data"}})
+    both = (VOLUME, CLUSTER)
+    await operator.until(lambda: operator.status(VOLUME).get("volumeID"), *both)
+    await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), *both)
+    assert {operator.status(key)["projectID"] for key in both} == {"proj-acme-research"}
+    (bought,) = provider.simulation.world().clusters.values()
+    assert bought.order.project_id == "proj-acme-research"
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,16 @@ def test_the_oldest_cluster_that_names_it_is_elected():
     assert decision.actions == ()
 
 
+@pytest.mark.parametrize("other", [Credential("key-2"), Credential("key-1", "p-2")], ids=["key", "project"])
+def test_no_cluster_of_another_account_is_elected_and_the_message_names_it(other):
+    elsewhere = a_naming_cluster("theirs", "u-0", credential=other)
+    decision = decide(seen(clusters=(elsewhere,)))
+    assert (decision.status.create_intent, reason(decision)) == (None, "WaitingForCluster")
+    assert "'theirs', of another API key or project" in message(decision)
+    both = decide(seen(clusters=(elsewhere, a_naming_cluster("ours", "u-1", credential=Credential("key-1")))))
+    assert both.status.create_intent.cluster_uid == "u-1"
+
+
 def test_the_elected_cluster_stays_elected():
     resource = a_volume(status={"createIntent": intent(clusterName="train", clusterUID="u-1")})
     decision = decide(seen(resource, clusters=(a_naming_cluster(), a_naming_cluster("older", "u-0"))))
