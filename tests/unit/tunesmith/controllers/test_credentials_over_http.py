@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 from tests.unit.canary import KEY
-from tests.unit.tunesmith.controllers.test_bought import CLUSTER, SPEC, VOLUME, Operator
+from tests.unit.tunesmith.controllers.test_bought import CLUSTER, INSTALLATION, SPEC, VOLUME, Operator
 
 from tunesmith.controllers.controller import Key
 from tunesmith_simulator import scenario as scenarios
@@ -72,6 +73,16 @@ async def test_a_secret_of_another_namespace_is_no_secret(provider, keys_sent, k
     await operator.until(lambda: operator.condition(key).get("reason") == "CredentialsMissing", key)
     assert "in this namespace" in operator.condition(key)["message"]
     assert {namespace for kind, namespace in asked if kind == "Secret"} == {"ml"}
+    assert keys_sent == []
+
+
+@pytest.mark.parametrize(("key", "spec"), [(CLUSTER, SPEC), (VOLUME, SIZE)], ids=str)
+async def test_the_installations_key_is_not_used_for_a_namespace_that_it_does_not_allow(provider, keys_sent, key, spec):
+    limited = replace(INSTALLATION, credential_namespaces=("ops",))
+    operator = Operator(provider.url, provider.key, installation=limited)
+    operator.give(key.kind, key.name, spec)
+    await operator.until(lambda: operator.condition(key).get("reason") == "CredentialsMissing", key)
+    assert "may not be used in namespace 'ml'" in operator.condition(key)["message"]
     assert keys_sent == []
 
 
