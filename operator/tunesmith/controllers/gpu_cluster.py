@@ -182,7 +182,13 @@ class GPUClusterController:
         if resource.status.create_intent is not None and resource.status.cluster_id is None:
             raw = await self._ports.kube.get(SHARED_VOLUME, namespace, name)
         typed = None if raw is None else parse(raw)
-        return named_volume(typed) if isinstance(typed, SharedVolume) else None
+        if not isinstance(typed, SharedVolume):
+            return None
+        volume, spec = named_volume(typed), typed.spec
+        if resource.status.cluster_id is not None:
+            return volume
+        credential = await self._purchasing.credential_beside(resource, spec.credentials_ref, spec.project_id)
+        return replace(volume, credential=credential)
 
     async def _jobs(self, key: Key, resource: GPUCluster) -> tuple[Raw, ...]:
         """The jobs of the namespace; while the cluster is to be given back, as they stand now."""

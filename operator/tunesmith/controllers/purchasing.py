@@ -7,14 +7,16 @@ from tunesmith.controllers.controller import Key
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.usage_log import write_usage
 from tunesmith.planning.adoption_target import Held
-from tunesmith.planning.bought import BoughtObservation, BoughtStatus
-from tunesmith.planning.circumstances import Circumstances
+from tunesmith.planning.bought import BoughtObservation, BoughtStatus, NoCredential
+from tunesmith.planning.circumstances import Circumstances, Unknown
 from tunesmith.planning.decision import Action
 from tunesmith.planning.neighbours import may_be_bought_by_another, other_claims
 from tunesmith.planning.ownership import Claim
+from tunesmith.planning.provider import Credential
 from tunesmith.planning.purchase import Intent, PurchaseMemory, after_looking
 from tunesmith.planning.usage import RecordUsage
 from tunesmith.resources.gpu_cluster import GPUCluster
+from tunesmith.resources.references import NameReference
 from tunesmith.resources.shared_volume import SharedVolume
 
 Bought = GPUCluster | SharedVolume
@@ -32,6 +34,14 @@ class Purchasing:
         """What the resource sees the provider with."""
         spec = resource.spec
         return await self._clouds.eyes(resource.metadata.namespace or "", spec.credentials_ref, spec.project_id)
+
+    async def credential_beside(
+        self, resource: Bought, reference: NameReference | None, project_id: str | None
+    ) -> Credential | NoCredential | Unknown | None:
+        """What a neighbour in the namespace sees the provider with; None: by both specs the same as the resource."""
+        if (resource.spec.credentials_ref, resource.spec.project_id) == (reference, project_id):
+            return None
+        return (await self._clouds.eyes(resource.metadata.namespace or "", reference, project_id)).credential
 
     def other_claims(self, resource: Bought, held: Held | None) -> tuple[Claim, ...]:
         """Who else holds what the resource holds, or bought it. Of thousands only those are asked who may."""

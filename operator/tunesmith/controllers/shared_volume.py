@@ -79,11 +79,17 @@ class SharedVolumeController:
 
     async def _clusters(self, key: Key, resource: SharedVolume) -> tuple[NamingCluster, ...]:
         """The clusters that name it. While nobody is elected, as they stand now: the cache may lag behind an intent."""
-        cached = naming_clusters(self._ports.cache.list("GPUCluster", key.namespace), key.name)
+        found = naming_clusters(self._ports.cache.list("GPUCluster", key.namespace), key.name)
         status = resource.status
-        if not cached or status.volume_id is not None or status.create_intent is not None:
-            return cached
-        return naming_clusters((await self._ports.kube.list(GPU_CLUSTER, key.namespace)).items, key.name)
+        if not found or status.volume_id is not None:
+            return found
+        if status.create_intent is None:
+            found = naming_clusters((await self._ports.kube.list(GPU_CLUSTER, key.namespace)).items, key.name)
+        return tuple([await self._with_credential(resource, cluster) for cluster in found])
+
+    async def _with_credential(self, resource: SharedVolume, cluster: NamingCluster) -> NamingCluster:
+        found = await self._purchasing.credential_beside(resource, cluster.credentials_ref, cluster.project_id)
+        return replace(cluster, credential=found)
 
 
 def _typed(raw: Raw) -> SharedVolume:

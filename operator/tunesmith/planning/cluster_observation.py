@@ -10,13 +10,14 @@ from typing import ClassVar
 
 from tunesmith.planning.actions import RemoteCluster
 from tunesmith.planning.adoption_target import Held, adoptable_clusters, held_cluster
-from tunesmith.planning.bought import BoughtObservation
+from tunesmith.planning.bought import BoughtObservation, NoCredential
 from tunesmith.planning.circumstances import Known, NotYet, Unknown
 from tunesmith.planning.cluster_choice import ClusterChoice, Unfit, fit, next_choice, present_choice, unfit
 from tunesmith.planning.kube_facts import NodeFact, PodFact
 from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.provider import (
     GPUS_PER_NODE,
+    Credential,
     Phase,
     ProviderCluster,
     ProviderNode,
@@ -48,6 +49,7 @@ class NamedVolume:
     """The SharedVolume that a cluster names, as far as its purchase needs it.
 
     `order_name` is the provider name that the volume's own intent gave, `elected_uid` the cluster that may make it.
+    `credential` is what its resource sees the provider with; None: by both specs the same as the cluster does.
     """
 
     name: str
@@ -59,6 +61,7 @@ class NamedVolume:
     bound_to: str | None = None
     trouble: str | None = None
     deleting: bool = False
+    credential: Credential | NoCredential | Unknown | None = None
 
 
 @dataclass(frozen=True)

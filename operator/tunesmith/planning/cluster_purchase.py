@@ -116,9 +116,28 @@ def _volume_says_wait(seen: ClusterObservation, name: str) -> ClusterDecision | 
     if volume.trouble is not None or volume.deleting:
         why = volume.trouble or "it is being deleted"
         return _waiting(seen, f"SharedVolume '{name}' cannot be attached: {why}")
+    elsewhere = _of_another_account(seen, volume)
+    if elsewhere is not None:
+        return elsewhere
     if volume.volume_id is not None:
         return _waits_for_holder(seen, name, volume.volume_id, volume.bound_to)
     return _waits_for_election(seen, volume)
+
+
+def _of_another_account(seen: ClusterObservation, volume: NamedVolume) -> ClusterDecision | None:
+    """Made with this cluster, the volume would be bought where its own resource never sees it, and bill unrecorded."""
+    other = volume.credential
+    if other is None or other == seen.credential:
+        return None
+    if volume.volume_id is not None and seen.provider.volume(volume.volume_id) is not None:
+        return None  # another key, but one that shows the volume
+    if not isinstance(other, Credential):
+        return _waiting(seen, f"SharedVolume '{volume.name}' has no API key that can be read now.")
+    message = f"SharedVolume '{volume.name}' has another API key or project than this cluster: what is bought with the "
+    message += "one may not be seen with the other. Nothing is bought. Give both the same `spec.credentialsRef` and "
+    message += "`spec.projectID`; a project cannot be changed, so make the one that is wrong again."
+    reason = Reason.VOLUME_OF_ANOTHER_ACCOUNT
+    return stalled(seen, reason, message, verdicts={"Provisioned": Verdict(False, reason, message)})
 
 
 def _waits_for_election(seen: ClusterObservation, volume: NamedVolume) -> ClusterDecision | None:

@@ -10,12 +10,13 @@ from tunesmith.planning.cluster_drift import drift
 from tunesmith.planning.cluster_kubeconfig_facts import kubeconfig_verdict
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_tests import tested
+from tunesmith.planning.credential_kept import key_of_now
 from tunesmith.planning.idle import idle_since, idle_verdict
 from tunesmith.planning.kube_facts import NodeFact
 from tunesmith.planning.leaving import leaving_nodes
 from tunesmith.planning.node_health import suspects
 from tunesmith.planning.nodes_told import said_of_nodes
-from tunesmith.planning.provider import GPUS_PER_NODE, Credential, Phase, ProviderCluster
+from tunesmith.planning.provider import GPUS_PER_NODE, Phase, ProviderCluster
 from tunesmith.planning.repair_plan import repairs_recorded
 from tunesmith.planning.reservation import ends_soon, reservation_of, waits_for_its_time
 from tunesmith.planning.taken_over import what_deletion_does
@@ -28,7 +29,7 @@ from tunesmith.resources.timestamps import format_time
 def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterStatus:
     """The status with what the provider shows now. What it cost is cluster_account's."""
     status = with_counts(seen)
-    status = status.model_copy(
+    return status.model_copy(
         update={
             "nodes": _with_kinds(status.nodes, cluster),
             "provider_status": cluster.status,
@@ -40,11 +41,9 @@ def as_seen(seen: ClusterObservation, cluster: ProviderCluster) -> GPUClusterSta
             "repairs": repairs_recorded(seen, cluster),
             "reservation": reservation_of(seen, cluster),
             "idle_since": idle_since(seen, cluster),
+            **key_of_now(seen),
         }
     )
-    if isinstance(seen.credential, Credential):
-        status = status.model_copy(update={"credential_fingerprint": seen.credential.fingerprint})
-    return status
 
 
 def standing(seen: ClusterObservation, cluster: ProviderCluster) -> dict[str, Verdict]:

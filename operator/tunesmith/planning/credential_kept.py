@@ -39,6 +39,11 @@ def credential_can_tell(seen: BoughtObservation[BoughtStatus]) -> bool:
     return bool(project) and any(other.project_id == project for other in others)
 
 
+def key_of_now(seen: BoughtObservation[BoughtStatus]) -> dict[str, object]:
+    """What a status says of the key, once the present one shows what was bought: from then on it proves its absence."""
+    return {"credential_fingerprint": seen.credential.fingerprint} if isinstance(seen.credential, Credential) else {}
+
+
 def held_by_another_account(seen: BoughtObservation[BoughtStatus], thing_id: str) -> Decision[BoughtStatus]:
     """The key of now shows nothing of what was bought, and cannot: that says nothing about whether it is there."""
     return stalled(

@@ -13,7 +13,7 @@ from tunesmith.planning.bought import quietly, stalled, working
 from tunesmith.planning.cluster_observation import ClusterObservation
 from tunesmith.planning.cluster_purchase import order_can_be_told, presume_an_order, record, record_id
 from tunesmith.planning.cluster_status import with_counts, without_what_is_gone
-from tunesmith.planning.credential_kept import credential_can_tell
+from tunesmith.planning.credential_kept import credential_can_tell, key_of_now
 from tunesmith.planning.decision import Decision, EventNote, EventType
 from tunesmith.planning.letting_go import target_of
 from tunesmith.planning.looks import LookAtProvider
@@ -98,7 +98,7 @@ def _going(
     seen: ClusterObservation, found: ProviderCluster, ending: Ending, *actions: DeleteCluster
 ) -> ClusterDecision:
     message = f"Cluster '{found.name}' is being given back."
-    status = with_counts(seen).model_copy(update={"provider_status": found.status})
+    status = with_counts(seen).model_copy(update={"provider_status": found.status, **key_of_now(seen)})
     facts = {
         "Provisioned": Verdict(False, Reason.DELETING, message),
         "NodesHealthy": Verdict(None, Reason.DELETING, message),

@@ -56,6 +56,8 @@ def naming_clusters(raws: Iterable[Raw], volume_name: str) -> tuple[NamingCluste
             buying=cluster.status.create_intent is not None,
             cluster_id=None if is_gone(cluster) else cluster.status.cluster_id,
             held_up=is_gone(cluster) or _is_held_up(cluster),
+            credentials_ref=cluster.spec.credentials_ref,
+            project_id=cluster.spec.project_id,
         )
         for raw in raws
         if (raw.get("spec", {}).get("volumeRef") or {}).get("name") == volume_name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.planning.bought import quietly, tell
-from tunesmith.planning.credential_kept import credential_can_tell
+from tunesmith.planning.credential_kept import credential_can_tell, key_of_now
 from tunesmith.planning.decision import EventNote, EventType, first_answer
 from tunesmith.planning.giving_back import FAILURES_BEFORE_TOLD, LIST_UNREADABLE, NOT_ASKED, UNANSWERED_AFTER
 from tunesmith.planning.letting_go import (
@@ -135,7 +135,8 @@ def still_there(seen: VolumeObservation) -> VolumeDecision | None:
         return None
     waits = volume.status == "deleting" or (sent is not None and seen.around.monotonic < sent + DELETE_AGAIN_SECONDS)
     message = f"Volume '{volume.name}' is being deleted with its data, as `spec.deletionPolicy` says."
-    status = seen.status.model_copy(update={"provider_status": volume.status, "bound_to": None})
+    shown = {"provider_status": volume.status, "bound_to": None, **key_of_now(seen)}
+    status = seen.status.model_copy(update=shown)
     actions = () if waits else (DeleteVolume(volume.id),)
     verdicts = {"Provisioned": Verdict(False, Reason.DELETING, message)}
     trouble = _unanswered(seen, volume)

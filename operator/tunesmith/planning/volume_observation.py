@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import ClassVar
 
 from tunesmith.planning.adoption_target import Held, adoptable_volumes, held_volume
-from tunesmith.planning.bought import BoughtObservation
+from tunesmith.planning.bought import BoughtObservation, NoCredential
 from tunesmith.planning.circumstances import Known, NotYet, Unknown
 from tunesmith.planning.decision import Decision
 from tunesmith.planning.looks import LookAtProvider
-from tunesmith.planning.provider import ProviderCluster, ProviderVolume
+from tunesmith.planning.provider import Credential, ProviderCluster, ProviderVolume
 from tunesmith.planning.verdict import Verdict
 from tunesmith.planning.volume_usage import VolumeUsage
 from tunesmith.resources.reasons import Reason
+from tunesmith.resources.references import NameReference
 from tunesmith.resources.shared_volume import (
     CONDITIONS,
     BindingMode,
@@ -32,7 +33,8 @@ class NamingCluster:
     """A GPUCluster of the same namespace that names this volume.
 
     `buying`: its intent is open. `held_up`: it has no intent, and the newest that is known of it is that the provider
-    refused its order for certain, or that somebody must do something first.
+    refused its order for certain, or that somebody must do something first. `credential`: what it sees the provider
+    with; None: by both specs the same as the volume does.
     """
 
     name: str
@@ -43,6 +45,9 @@ class NamingCluster:
     buying: bool = False
     cluster_id: str | None = None
     held_up: bool = False
+    credentials_ref: NameReference | None = None
+    project_id: str | None = None
+    credential: Credential | NoCredential | Unknown | None = None
 
     @property
     def may_be_elected(self) -> bool:

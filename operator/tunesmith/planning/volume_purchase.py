@@ -224,6 +224,10 @@ def _elect(seen: VolumeObservation) -> VolumeDecision:
     if not candidates:
         where = "its region" if len(seen.regions) == 1 else "one of its regions"
         message = f"The volume is made with the first GPUCluster of {where} that names it in `spec.volumeRef`."
+        others = ", ".join(f"'{c.name}'" for c in seen.clusters if not (c.deleting or _is_of_this_account(seen, c)))
+        if others:
+            message += f" It is not made with {others}, of another API key or project: give both the same "
+            message += "`spec.credentialsRef` and `spec.projectID`."
         verdicts = {"Provisioned": Verdict(False, Reason.WAITING_FOR_CLUSTER, message)}
         return tell(seen, Standing.WORKING, Reason.WAITING_FOR_CLUSTER, message, verdicts=verdicts)
     elected = min(candidates, key=lambda c: (c.created.isoformat() if c.created else "", c.uid))
@@ -234,7 +238,13 @@ def _elect(seen: VolumeObservation) -> VolumeDecision:
 
 
 def _may_make_it(seen: VolumeObservation, cluster: NamingCluster) -> bool:
-    return cluster.may_be_elected and any(region in seen.regions for region in cluster.regions)
+    in_reach = any(region in seen.regions for region in cluster.regions)
+    return cluster.may_be_elected and in_reach and _is_of_this_account(seen, cluster)
+
+
+def _is_of_this_account(seen: VolumeObservation, cluster: NamingCluster) -> bool:
+    """What the cluster orders is seen with the volume's own key: else it would bill, and never be recorded."""
+    return cluster.credential is None or cluster.credential == seen.credential
 
 
 def _recall(seen: VolumeObservation, message: str) -> VolumeDecision:

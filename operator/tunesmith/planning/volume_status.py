@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from tunesmith.planning.bought import tell
 from tunesmith.planning.circumstances import Known
+from tunesmith.planning.credential_kept import key_of_now
 from tunesmith.planning.decision import EventNote, EventType
 from tunesmith.planning.looking import VOLUME_INTERVAL_SECONDS, unseen_seconds
-from tunesmith.planning.provider import Credential, ProviderVolume, named_things
+from tunesmith.planning.provider import ProviderVolume, named_things
 from tunesmith.planning.verdict import Standing, Verdict, reason_of
 from tunesmith.planning.volume_observation import VolumeDecision, VolumeObservation
 from tunesmith.planning.volume_purchase import region_of
@@ -75,9 +76,8 @@ def as_seen(seen: VolumeObservation, volume: ProviderVolume) -> SharedVolumeStat
         "size_tib": volume.size_tib or seen.status.size_tib,
         "bound_to": seen.user(),
         "region": seen.status.region or region_of(seen, volume.id),
+        **key_of_now(seen),
     }
-    if isinstance(seen.credential, Credential):
-        update["credential_fingerprint"] = seen.credential.fingerprint
     if isinstance(seen.usage, Known):
         update["used_bytes"] = shown_bytes(seen.status.used_bytes, seen.usage.value, volume.size_tib)
     return seen.status.model_copy(update=update)

@@ -230,6 +230,10 @@ class Reason(StrEnum):
     HELD_BY_JOBS = "HeldByJobs", "Jobs hold GPUs of the cluster; it waits for them."
     WAITING_FOR_VOLUME = "WaitingForVolume", "The SharedVolume is not there, or not ready to be attached."
     VOLUME_IN_USE = "VolumeInUse", "Another cluster has the SharedVolume attached."
+    VOLUME_OF_ANOTHER_ACCOUNT = (
+        "VolumeOfAnotherAccount",
+        "Volume and cluster have different keys or projects. Give both the same `credentialsRef` and `projectID`.",
+    )
     IDLE = "Idle", "Nothing is known to use the cluster; `status.idleSince` says since when."
     IDLE_LONG = (
         "IdleLong",

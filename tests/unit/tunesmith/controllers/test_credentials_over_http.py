@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 from tests.unit.canary import KEY
-from tests.unit.tunesmith.controllers.test_bought import CLUSTER, SPEC, VOLUME, Operator
+from tests.unit.tunesmith.controllers.test_bought import CLUSTER, INSTALLATION, SPEC, VOLUME, Operator
 
 from tunesmith.controllers.controller import Key
 from tunesmith_simulator import scenario as scenarios
@@ -45,8 +46,8 @@ def keys_sent(monkeypatch):
     return sent
 
 
-def a_secret(namespace, key):
-    data = {"apiKey": base64.b64encode(key.encode()).decode()}
+def a_secret(namespace, key, **more):
+    data = {field: base64.b64encode(text.encode()).decode() for field, text in {"apiKey": key, **more}.items()}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -72,6 +73,16 @@ async def test_a_secret_of_another_namespace_is_no_secret(provider, keys_sent, k
     await operator.until(lambda: operator.condition(key).get("reason") == "CredentialsMissing", key)
     assert "in this namespace" in operator.condition(key)["message"]
     assert {namespace for kind, namespace in asked if kind == "Secret"} == {"ml"}
+    assert keys_sent == []
+
+
+@pytest.mark.parametrize(("key", "spec"), [(CLUSTER, SPEC), (VOLUME, SIZE)], ids=str)
+async def test_the_installations_key_is_not_used_for_a_namespace_that_it_does_not_allow(provider, keys_sent, key, spec):
+    limited = replace(INSTALLATION, credential_namespaces=("ops",))
+    operator = Operator(provider.url, provider.key, installation=limited)
+    operator.give(key.kind, key.name, spec)
+    await operator.until(lambda: operator.condition(key).get("reason") == "CredentialsMissing", key)
+    assert "may not be used in namespace 'ml'" in operator.condition(key)["message"]
     assert keys_sent == []
 
 
@@ -139,9 +150,7 @@ async def test_a_key_that_is_rotated_in_place_is_used_at_once_and_the_old_one_ne
     before = operator.status(CLUSTER)
     assert set(keys_sent) == {provider.key}
 
-    held = operator.kube.objects["Secret", "ml", "together"]["metadata"]["finalizers"]
-    rotated = a_secret("ml", KEY)
-    operator.kube.put({**rotated, "metadata": {**rotated["metadata"], "finalizers": held}})
+    replaced(operator, KEY)
     keys_sent.clear()
     await operator.until(
         lambda: operator.status(CLUSTER)["credentialFingerprint"] != before["credentialFingerprint"], CLUSTER
@@ -154,3 +163,61 @@ async def test_a_key_that_is_rotated_in_place_is_used_at_once_and_the_old_one_ne
     )
     assert KEY not in told
     assert provider.key not in told
+
+
+async def test_a_volume_is_not_made_with_a_cluster_of_another_account_until_both_have_the_same_key(provider):
+    operator = Operator(provider.url, "simulated-key-globex")
+    operator.kube.put(a_secret("ml", provider.key))
+    operator.give("SharedVolume", "data", SIZE)
+    operator.give("GPUCluster", "train", {**SPEC, **MINE, "volumeRef": {"name": "data"}})
+    both = (VOLUME, CLUSTER)
+    await operator.until(lambda: operator.condition(CLUSTER).get("reason") == "VolumeOfAnotherAccount", *both)
+    await operator.until(lambda: "'train'" in operator.condition(VOLUME).get("message", ""), *both)
+    assert {request.method for request in provider.record.all()} == {"GET"}
+
+    stored = operator.cache.get(VOLUME.kind, VOLUME.namespace, VOLUME.name)
+    meta = {**stored["metadata"], "generation": 2}
+    operator.cache.observe(operator.kube.put({**stored, "metadata": meta, "spec": {**SIZE, **MINE}}))
+    await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), *both)
+    await operator.until(lambda: operator.status(VOLUME).get("volumeID"), *both)
+
+
+async def test_the_project_of_the_secret_is_the_project_that_pays_as_if_the_spec_said_it(provider):
+    operator = Operator(provider.url, None)
+    operator.kube.put(a_secret("ml", provider.key, projectID="proj-acme-research"))
+    operator.give("SharedVolume", "data", {**SIZE, **MINE, "projectID": "proj-acme-research"})
+    operator.give("GPUCluster", "train", {**SPEC, **MINE, "volumeRef": {"name": "data"}})
+    both = (VOLUME, CLUSTER)
+    await operator.until(lambda: operator.status(VOLUME).get("volumeID"), *both)
+    await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), *both)
+    assert {operator.status(key)["projectID"] for key in both} == {"proj-acme-research"}
+    (bought,) = provider.simulation.world().clusters.values()
+    assert bought.order.project_id == "proj-acme-research"
+
+
+@pytest.mark.parametrize(
+    ("key", "spec", "its_id"),
+    [
+        (CLUSTER, SPEC, "clusterID"),
+        (VOLUME, {**SIZE, "bindingMode": "Immediate", "deletionPolicy": "Delete"}, "volumeID"),
+    ],
+    ids=str,
+)
+async def test_what_is_deleted_while_its_key_is_revoked_goes_with_the_new_key(provider, key, spec, its_id):
+    operator = Operator(provider.url, None)
+    operator.kube.put(a_secret("ml", provider.key))
+    operator.give(key.kind, key.name, {**spec, **MINE})
+    await operator.until(lambda: operator.status(key).get(its_id), key)
+
+    replaced(operator, "a-key-that-was-revoked")
+    operator.delete(key)
+    await operator.until(lambda: operator.condition(key).get("reason") == "AbsenceUnproven", key)
+    replaced(operator, KEY)
+    await operator.until(lambda: operator.cache.get(key.kind, key.namespace, key.name) is None, key)
+    assert not operator.kube.objects["Secret", "ml", "together"]["metadata"]["finalizers"]
+
+
+def replaced(operator, key):
+    """Another API key stands in the Secret, which stays the same object otherwise."""
+    meta = operator.kube.objects["Secret", "ml", "together"]["metadata"]
+    operator.kube.put({**a_secret("ml", key), "metadata": meta})

@@ -127,3 +127,13 @@ async def test_a_log_is_given_line_by_line(kube: Kube, stub: ApiStub) -> None:
     lines = [line async for line in kube.logs("team", "pod", follow=True, tail_lines=5)]
     assert lines == ['{"step": 1}', '{"step": 2}']
     assert "follow=true&tailLines=5" in stub.requests[0][1]
+
+
+async def test_a_kubelets_summary_is_read_through_the_api_server(kube: Kube, stub: ApiStub) -> None:
+    stub.answers.append(web.json_response({"pods": []}))
+    assert await kube.node_summary("gpu-1") == {"pods": []}
+    stub.answers.append(web.json_response({"message": "no rights"}, status=403))
+    with pytest.raises(KubeError) as raised:
+        await kube.node_summary("gpu-1")
+    assert raised.value.failure.error is ErrorClass.FORBIDDEN
+    assert stub.requests == [("GET", "/api/v1/nodes/gpu-1/proxy/stats/summary")] * 2

@@ -149,6 +149,16 @@ def test_a_provider_that_falls_silent_between_the_two_looks_is_told_and_asked_on
     assert "tunesmith.dev/abandon" in find_condition(decision.status.conditions, "Stalled").message
 
 
+def test_a_new_key_that_shows_what_goes_proves_its_absence_later():
+    resource, new = a_cluster_resource(deleting=True, status=bought_status()), Credential("key-2")
+    going = decide(seen(resource, a_view(a_provider_cluster()), credential=new))
+    assert going.status.credential_fingerprint == "key-2"
+    resource = resource.model_copy(update={"status": going.status})
+    memory = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=False)
+    view = a_view(not_found={"c-1": 1031.0}, begun=1031.0)
+    lets_go(decide(seen(resource, view, memory=memory, monotonic=1031.0, credential=new)))
+
+
 def test_what_a_late_order_bought_besides_is_given_back_before_the_resource_goes():
     resource = a_cluster_resource(deleting=True, status=bought_status())
     memory = PurchaseMemory(first_seen=940.0).with_look("c-1", begun=1000.0, present=False)

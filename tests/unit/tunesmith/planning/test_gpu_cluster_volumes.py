@@ -14,12 +14,14 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     seen,
 )
 
+from tunesmith.planning.bought import NoCredential
+from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.cluster_observation import NamedVolume
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.neighbours import named_volume, naming_clusters
 from tunesmith.planning.orders import BuyCluster
-from tunesmith.planning.provider import AttachedVolume, ProviderVolume
+from tunesmith.planning.provider import AttachedVolume, Credential, ProviderVolume
 from tunesmith.planning.purchase import PurchaseMemory
 from tunesmith.resources.shared_volume import SharedVolume
 
@@ -80,6 +82,34 @@ def test_a_volume_that_exists_is_named_by_its_id():
     view = a_view(volumes=(ProviderVolume("v-1", "ts-vol", 2, "available"),), begun=1001.0)
     order = only(decide(volume_cluster(volume, view=view)), BuyCluster).order
     assert (order.volume_id, order.new_volume) == ("v-1", None)
+
+
+@pytest.mark.parametrize("other", [Credential("key-2"), Credential("key-1", "p-2")], ids=["key", "project"])
+@pytest.mark.parametrize("made", [{"elected_uid": UID}, {"volume_id": "v-1"}], ids=["elected", "made"])
+def test_a_volume_that_its_own_key_would_not_show_is_neither_made_nor_attached(made, other):
+    volume = NamedVolume("data", ("us-central-8",), 2, order_name="ts-vol", credential=other, **made)
+    decision = decide(volume_cluster(volume))
+    assert (decision.actions, decision.status.create_intent) == ((), None)
+    assert reason(decision, "Stalled") == reason(decision, "Provisioned") == "VolumeOfAnotherAccount"
+
+
+def test_an_order_that_may_have_been_sent_is_settled_before_another_account_is_told():
+    memory = PurchaseMemory(first_seen=940.0).with_intent_seen("n1", MONOTONIC)
+    decision = decide(recalled(memory, elected=UID, credential=Credential("key-2")))
+    assert (decision.status.create_intent.nonce, reason(decision)) == ("n1", "LookingBeforeBuying")
+
+
+def test_another_key_that_shows_the_volume_may_attach_it():
+    volume = NamedVolume("data", ("us-central-8",), 2, volume_id="v-1", credential=Credential("key-2"))
+    view = a_view(volumes=(ProviderVolume("v-1", "ts-vol", 2, "available"),), begun=1001.0)
+    assert only(decide(volume_cluster(volume, view=view)), BuyCluster).order.volume_id == "v-1"
+
+
+@pytest.mark.parametrize("other", [Unknown("no answer"), NoCredential("CredentialsMissing", "No key.")], ids=str)
+def test_a_volume_whose_key_cannot_be_read_is_waited_for(other):
+    volume = NamedVolume("data", ("us-central-8",), 2, order_name="ts-vol", elected_uid=UID, credential=other)
+    decision = decide(volume_cluster(volume))
+    assert (decision.actions, reason(decision)) == ((), "WaitingForVolume")
 
 
 def test_a_volume_that_another_cluster_holds_is_waited_for():

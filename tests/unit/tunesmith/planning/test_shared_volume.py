@@ -26,7 +26,7 @@ from tunesmith.planning.name_book import KeepName, Kept
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.neighbours import storing_jobs
 from tunesmith.planning.orders import BuyVolume, DeleteVolume, ResizeVolume
-from tunesmith.planning.provider import AttachedVolume, ProviderView
+from tunesmith.planning.provider import AttachedVolume, Credential, ProviderView
 from tunesmith.planning.purchase import HoldIntent, PurchaseMemory
 from tunesmith.planning.shared_volume import decide
 from tunesmith.resources.conditions import find_condition, is_true
@@ -50,6 +50,16 @@ def test_the_oldest_cluster_that_names_it_is_elected():
     assert decision.status.create_intent.cluster_uid == "u-3"
     assert decision.status.create_intent.name == str(NAME)
     assert decision.actions == ()
+
+
+@pytest.mark.parametrize("other", [Credential("key-2"), Credential("key-1", "p-2")], ids=["key", "project"])
+def test_no_cluster_of_another_account_is_elected_and_the_message_names_it(other):
+    elsewhere = a_naming_cluster("theirs", "u-0", credential=other)
+    decision = decide(seen(clusters=(elsewhere,)))
+    assert (decision.status.create_intent, reason(decision)) == (None, "WaitingForCluster")
+    assert "'theirs', of another API key or project" in message(decision)
+    both = decide(seen(clusters=(elsewhere, a_naming_cluster("ours", "u-1", credential=Credential("key-1")))))
+    assert both.status.create_intent.cluster_uid == "u-1"
 
 
 def test_the_elected_cluster_stays_elected():
@@ -237,6 +247,22 @@ def test_a_provider_that_falls_silent_while_absence_is_confirmed_is_told_and_ask
         only(decision, LookAtProvider)
     living = decide(seen(a_volume(status=BOUGHT), view, memory=once, **silent))
     assert (reason(living, "Reconciling"), "503" in message(living)) == ("ProviderUnreachable", True)
+
+
+def test_a_new_key_that_shows_a_volume_that_goes_proves_its_absence_later():
+    resource, new = a_volume(status=BOUGHT, deleting=True, deletionPolicy="Delete"), Credential("key-2")
+    going = decide(seen(resource, a_view(volumes=(at_provider(),)), credential=new))
+    assert going.status.credential_fingerprint == "key-2"
+    resource = resource.model_copy(update={"status": going.status})
+    once = PurchaseMemory(first_seen=940.0).with_look("v-1", begun=1000.0, present=False)
+    view = a_view(not_found={"v-1": 1031.0}, begun=1031.0)
+    lets_go(decide(seen(resource, view, memory=once, monotonic=1031.0, credential=new)))
+
+
+def test_a_key_of_another_account_never_shows_that_a_volume_is_gone():
+    resource = a_volume(status=BOUGHT)
+    decision = decide(seen(resource, a_view(not_found={"v-1": MONOTONIC}), credential=Credential("key-2")))
+    assert (reason(decision, "Stalled"), decision.actions) == ("CredentialMismatch", ())
 
 
 def test_a_delete_that_the_provider_refuses_or_never_ends_is_told_and_asked_on():
