@@ -35,6 +35,7 @@ from tunesmith.planning.pool_size import pool_too_small
 from tunesmith.planning.preparation import not_prepared, source_secret_missing
 from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.running import (
+    attempt_cannot_start,
     attempt_ended,
     attempt_not_made,
     attempt_stalled,
@@ -86,6 +87,7 @@ def _answer(seen: JobObservation) -> JobDecision:
         granted_nodes_lost,
         attempt_ended,  # judged before anything is made: a lost attempt is never made again under its number
         attempt_stalled,
+        attempt_cannot_start,
         attempt_not_made,
         pods_at_the_gate,
         otherwise=training,

@@ -7,9 +7,11 @@ from typing import Any
 from tunesmith.planning.accepted import accepted_changes, accepted_verdicts
 from tunesmith.planning.actions import ApplyObject, DeleteObject
 from tunesmith.planning.attempt import OWNER_KIND
+from tunesmith.planning.cannot_start import CANNOT_START
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
+from tunesmith.planning.reacquire import REACQUIRE_ANNOTATION
 from tunesmith.planning.slurm import is_slurm
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.conditions import find_condition, is_true
@@ -106,7 +108,9 @@ def _without_pods(seen: JobObservation, cluster: GPUCluster) -> JobDecision | No
     if cluster.metadata.is_being_deleted:
         return _waits_for_it(seen, "ClusterDeleting", f"GPUCluster '{cluster.metadata.name}' is being deleted.")
     if cluster.status.release is not None:
-        return _waits_for_it(seen, "ClusterReleased", f"{why_released(cluster)} The job waits for it.")
+        return _could_not_start(seen, cluster) or _waits_for_it(
+            seen, "ClusterReleased", f"{why_released(cluster)} The job waits for it."
+        )
     if is_gone(cluster):
         return _waits_for_it(seen, "ClusterLost", f"{_why_gone(cluster)} The job waits for another.")
     if not can_take_pods(cluster):
@@ -115,6 +119,26 @@ def _without_pods(seen: JobObservation, cluster: GPUCluster) -> JobDecision | No
         message = f"GPUCluster '{cluster.metadata.name}' does not answer: {seen.workload.why}."
         return _waits_for_it(seen, "ClusterUnreachable", message)
     return None
+
+
+def _could_not_start(seen: JobObservation, cluster: GPUCluster) -> JobDecision | None:
+    """No cluster is bought for a job that somebody must mend: it would stand idle until it is released again."""
+    before = find_condition(seen.status.conditions, "Stalled")
+    if before is None or not before.is_true or before.reason not in CANNOT_START:
+        return None
+    message = (
+        f"{why_released(cluster)} The job's pods could not start there (the job's Event says why), so nothing is "
+        f"bought for it. When that is mended, ask for the cluster by its annotation `{REACQUIRE_ANNOTATION}`, or "
+        "delete the job and make another."
+    )
+    return stalled(
+        seen,
+        "Waiting",
+        before.reason,
+        message,
+        changes={**accepted_changes(seen), "cluster_name": seen.cluster_name, "queue": None},
+        verdicts={**accepted_verdicts(seen), "ClusterReady": Verdict(False, "ClusterReleased", message)},
+    )
 
 
 def can_take_pods(cluster: GPUCluster) -> bool:

@@ -90,6 +90,9 @@ class FinishCheck(StatusPart):
 
     number: Annotated[Count | None, doc("Which try it is, from 1.")] = None
     attempt: Annotated[Count | None, doc("The attempt whose result it looks for.")] = None
+    reason: Annotated[
+        Word | None, doc("Why: the attempt's last message was lost, or its pods could not start and this one waits.")
+    ] = None
     start_time: Annotated[Time | None, doc("When its pod was let go.")] = None
     restarts: Annotated[Restarts | None, doc("How often it was started anew.")] = None
     completion_time: Annotated[Time | None, doc("When it was known what there is. Absent: not yet.")] = None

@@ -359,7 +359,14 @@ class Reason(StrEnum):
     PODS_NOT_MADE = "PodsNotMade", "The attempt's pods are not made yet."
     PODS_STARTING = "PodsStarting", "The pods are being started."
     PODS_RUNNING = "PodsRunning", "All pods run."
-    IMAGE_PULL_FAILED = "ImagePullFailed", "The image cannot be pulled."
+    IMAGE_PULL_FAILED = (
+        "ImagePullFailed",
+        "The image cannot be pulled. After ten minutes the job holds no GPUs and is Stalled until it can be.",
+    )
+    CONTAINER_NOT_CONFIGURED = (
+        "ContainerNotConfigured",
+        "A pod's container cannot be made from its settings, in Kubernetes' words in the message. Mend what they name.",
+    )
     TRAINING = "Training", "The model is being trained."
     PROGRESS_UNKNOWN = "ProgressUnknown", "The trainer's log cannot be read."
     SAVING = "Saving", "The trainer writes a checkpoint before it stops."
