@@ -69,6 +69,23 @@ class TestAcceptance:
         assert reason(decision, "Accepted") == word
         assert decision.actions == ()
 
+    @pytest.mark.parametrize(
+        ("pattern", "allowed"),
+        [
+            ("example.org/own/trainer:1", True),
+            ("example.org/own/trainer:*", True),
+            ("example.org/own/trainer:?", True),
+            ("example.org/*", True),
+            ("example.org/own/trainer", False),
+            ("example.org/own/trainer:??", False),
+            ("example.org/Own/*", False),
+        ],
+    )
+    def test_an_image_is_allowed_by_its_name_or_a_pattern(self, pattern, allowed):
+        job = a_job({"image": "example.org/own/trainer:1"})
+        decision = decide(an_observation(job, around=circumstances(allowed_images=(pattern,))))
+        assert (reason(decision, "Accepted") == "Accepted") is allowed
+
     def test_without_a_batch_size_the_largest_that_the_model_allows_and_the_processes_divide_is_taken(self):
         seen = waiting_in_line(a_job({"training": {"batchSize": None}}), model=a_model(maxBatchSizeSFT=100))
         assert seen.status.plan.micro_batch == 6
