@@ -272,11 +272,7 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
         return stalled(seen, "Waiting", plan.reason, plan.message, verdicts={"Accepted": Verdict(False, *_of(plan))})
     missing = [role for role, text in seen.files.items() if text is None]
     if missing:
-        message = (
-            f"The ConfigMap of the {' and '.join(missing)} data is gone. Create it again; the attempt waits for it."
-        )
-        verdict = Verdict(False, "DatasetNotFound", message)
-        return working(seen, "Waiting", "DatasetNotFound", message, verdicts={"DatasetReady": verdict}, again=15.0)
+        return _without_its_data(seen, missing)
     placement = seen.spec.placement.local
     return Attempt(
         job=seen.identity,
@@ -297,6 +293,22 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
         secrets=environment(seen.spec),
         outbound=seen.around.installation.outbound if talks_outside(seen.spec) else None,
         rdma_resource=placement.rdma_resource if placement is not None else None,
+    )
+
+
+def _without_its_data(seen: JobObservation, missing: list[str]) -> JobDecision:
+    """Somebody must make it again, and GPUs are not held till then."""
+    message = f"The ConfigMap of the {' and '.join(missing)} data is gone. Create it again; the job waits for it."
+    verdict = Verdict(False, "DatasetNotFound", message)
+    return stalled(
+        seen,
+        "Waiting",
+        "DatasetNotFound",
+        message,
+        *leftovers(seen, everything=True),
+        changes={"admission": None, "pods": ()},
+        verdicts={"DatasetReady": verdict, "Admitted": verdict},
+        again=15.0,
     )
 
 

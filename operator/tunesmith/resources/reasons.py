@@ -333,7 +333,7 @@ class Reason(StrEnum):
     DRY_RUN = "DryRun", "The plan is in the status; nothing is made, as `spec.dryRun` says."
     DATASET_NOT_FOUND = (
         "DatasetNotFound",
-        "The dataset's ConfigMap or its key does not exist; the job waits for it.",
+        "The dataset's ConfigMap or its key does not exist; the job is Stalled until it does.",
     )
     DATASET_CHANGED = "DatasetChanged", "The dataset's ConfigMap is not what was checked when the job began."
     DATASET_TOO_LARGE = "DatasetTooLarge", "ConfigMaps cannot carry so much data; put it on the storage."

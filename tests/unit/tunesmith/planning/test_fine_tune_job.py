@@ -40,8 +40,10 @@ from tunesmith.planning.admission import request_of
 from tunesmith.planning.circumstances import FailureRecord, Known, NotYet, Unknown
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.fine_tune_job import decide
+from tunesmith.planning.neighbours import wanting_jobs
 from tunesmith.planning.pool import GoesBack, InLine, NeverFits
 from tunesmith.resources.conditions import find_condition, is_true
+from tunesmith.resources.schema import to_raw
 
 
 class TestAcceptance:
@@ -100,11 +102,26 @@ class TestAcceptance:
         unknown = a_job({**path, "training": {"batchSize": None}})
         assert reason(decide(an_observation(unknown, model=None))) == "BatchSizeUnknown"
 
-    def test_a_missing_config_map_is_waited_for(self):
-        decision = decide(an_observation(files={"training": None}))
+    def test_a_missing_config_map_is_waited_for_and_keeps_no_cluster(self):
+        seen = an_observation(files={"training": None})
+        decision = decide(seen)
         assert reason(decision, "DatasetReady") == "DatasetNotFound"
+        assert is_true(decision.status.conditions, "Stalled")
         assert "ConfigMap 'rows' with key 'train.jsonl'" in message(decision)
-        assert is_true(decision.status.conditions, "Reconciling")
+        assert wanting_jobs([to_raw(after(seen, decision).job)], "gpus") == frozenset()
+        assert decision.look_again_seconds == 15.0, "nobody tells of ConfigMaps"
+        there = after(seen, decision, files={"training": ROWS})
+        assert wanting_jobs([to_raw(settled(there).job)], "gpus") == {"tune"}
+
+    def test_an_attempt_whose_config_map_is_gone_holds_no_gpus(self):
+        seen = admitted()
+        gated = the_pods(seen, gated=True, phase="Pending", node=None)
+        seen = with_workload(seen, jobs=[the_batch_job(seen)], pods=gated, files={"training": None})
+        decision = decide(seen)
+        assert reason(decision) == "DatasetNotFound"
+        assert is_true(decision.status.conditions, "Stalled")
+        assert decision.status.admission is None
+        assert [action.uid for action in decision.actions] == ["job-1"]
 
     def test_data_that_changes_after_the_plan_is_another_job(self):
         seen = running()
