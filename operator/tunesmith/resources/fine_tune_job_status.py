@@ -158,6 +158,7 @@ class Plan(StatusPart):
 
     pods: Annotated[Count | None, doc("Number of pods.")] = None
     gpus_per_pod: Annotated[Count | None, doc("GPUs of each.")] = None
+    gpus: Annotated[Count | None, doc("GPUs in all.")] = None
     micro_batch: Annotated[Count | None, doc("Rows that one GPU takes at once.")] = None
     gradient_accumulation: Annotated[Count | None, doc("How many times before a step is made.")] = None
     sharding: Annotated[Word | None, doc("How the model is spread over GPUs: 'None', 'DDP' or 'FSDP2'.")] = None
