@@ -73,7 +73,7 @@ class TestJobs:
         namespace.apply(fine_tune_job(dataset={"training": rows_of("not-there-yet")}))
         missing = namespace.until_condition("FineTuneJob", "job", "DatasetReady", "False", reason="DatasetNotFound")
         assert "ConfigMap 'not-there-yet' with key 'training.jsonl' does not exist. Create it" in missing["message"]
-        assert namespace.condition("FineTuneJob", "job", "Stalled")["status"] == "False"
+        assert namespace.condition("FineTuneJob", "job", "Stalled")["status"] == "True", "no cluster is kept for it"
 
     def test_a_broken_row_is_told_by_file_and_line_in_the_trainers_words(self, namespace):
         namespace.with_storage()

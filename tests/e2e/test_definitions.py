@@ -10,7 +10,9 @@ from tests.e2e.kstatus import IN_PROGRESS, kstatus
 from tests.e2e.manifests import API_VERSION, fine_tune_job, gpu_cluster, shared_volume
 from tests.e2e.recorder import KINDS
 
+from tunesmith.catalog.loader import bundled
 from tunesmith_demo.kubectl import KubectlError
+from tunesmith_demo.reader import condition
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -123,6 +125,20 @@ def test_a_table_of_kubectl_says_ready_and_age(world, namespace, kind):
     else:
         header = world.stage.kubectl("get", KINDS[kind], "-o", "wide").splitlines()[0]
     assert {"NAME", "AGE"} <= set(header.split())
+
+
+def test_every_row_of_the_catalogue_that_is_shipped_is_there_and_ready(world):
+    shipped = {row.as_resource()["metadata"]["name"] for row in bundled()}
+    assert len(shipped) >= 84
+
+    def not_ready():
+        ready = {it["metadata"]["name"] for it in world.items("CatalogModel") if is_ready(it)}
+        return sorted(shipped - ready)
+
+    def is_ready(row):
+        return condition(row, "Ready").get("status") == "True"
+
+    world.until(lambda: not not_ready(), lambda: f"these rows are missing or not Ready: {not_ready()}", 60)
 
 
 def undescribed(schema, path):

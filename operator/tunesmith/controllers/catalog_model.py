@@ -8,9 +8,10 @@ from typing import Any
 from tunesmith.catalog.loader import bundled
 from tunesmith.controllers.controller import Key, key_of
 from tunesmith.controllers.ports import Ports
+from tunesmith.kube.errors import KubeError
 from tunesmith.planning.catalog_model import ModelObservation, decide, rows_to_apply
 from tunesmith.planning.circumstances import Circumstances
-from tunesmith.planning.decision import Action, Decision
+from tunesmith.planning.decision import Action, Decision, ErrorClass
 from tunesmith.planning.model_row import stored_job_names
 from tunesmith.resources.catalog_model import CatalogModel, CatalogModelStatus
 
@@ -18,6 +19,7 @@ Raw = Mapping[str, Any]
 CATALOG = "Catalog"
 BUNDLED = Key(CATALOG, "", "bundled")
 NOT_LISTED_SECONDS = 1.0
+OF_ONE_ROW = frozenset({ErrorClass.BAD_REQUEST, ErrorClass.INVALID, ErrorClass.CONFLICT})
 
 
 class CatalogModelController:
@@ -60,10 +62,21 @@ class BundledCatalog:
         self._look_again_seconds = look_again_seconds
 
     async def work(self, key: Key) -> float | None:
-        """Compare first, then apply only what differs: a restart writes nothing."""
+        """Compare first, then apply only what differs: a restart writes nothing.
+
+        A row that is refused keeps back no other: its `KubeError` is raised after all were tried.
+        """
         if not self._ports.cache.synced("CatalogModel"):
             return NOT_LISTED_SECONDS
         present = {str(raw["metadata"]["name"]): raw for raw in self._ports.cache.list("CatalogModel")}
+        refused: KubeError | None = None
         for manifest in rows_to_apply(bundled(), present):
-            await self._ports.kube.apply(manifest)
+            try:
+                await self._ports.kube.apply(manifest)
+            except KubeError as error:
+                if error.failure.error not in OF_ONE_ROW:
+                    raise
+                refused = refused or error
+        if refused is not None:
+            raise refused
         return self._look_again_seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from tunesmith.planning.attempt import on_storage
 from tunesmith.planning.job_observation import JobObservation
@@ -89,7 +90,9 @@ def _placement(seen: JobObservation) -> Refusal | None:
 
 def _image(seen: JobObservation) -> Refusal | None:
     installation, image = seen.around.installation, seen.spec.image
-    if image is None or image == installation.trainer_image or image in installation.allowed_images:
+    if image is None or image == installation.trainer_image:
+        return None
+    if any(fnmatchcase(image, pattern) for pattern in installation.allowed_images):
         return None
     allowed = ", ".join(f"'{one}'" for one in installation.allowed_images) or "only the installation's own"
     return Refusal("ImageNotAllowed", f"`spec.image` '{image}' is not allowed here; allowed: {allowed}.")

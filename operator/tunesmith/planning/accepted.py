@@ -68,6 +68,7 @@ def _written_plan(seen: JobObservation, plan: Plan) -> WrittenPlan:
         update={
             "pods": plan.pods,
             "gpus_per_pod": plan.gpus_per_pod,
+            "gpus": plan.pods * plan.gpus_per_pod,
             "micro_batch": plan.batch.micro,
             "gradient_accumulation": plan.batch.accumulation,
             "sharding": plan.sizes.sharding.value,

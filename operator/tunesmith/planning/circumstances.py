@@ -106,7 +106,7 @@ class Installation:
     has_credential: bool = True
     jobs_namespace: str = "tunesmith-jobs"
     trainer_image: str = ""
-    allowed_images: tuple[str, ...] = ()  # empty: only `trainer_image`
+    allowed_images: tuple[str, ...] = ()  # patterns with * and ?; empty: only `trainer_image`
     simulated_gpus: bool = False
     preparation: PreparationNeeds = field(default_factory=PreparationNeeds)
     hub_endpoint: str | None = None  # None: the Hugging Face Hub itself

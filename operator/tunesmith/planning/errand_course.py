@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.planning.actions import ApplyObject, ReleasePod
 from tunesmith.planning.admission import tolerations_of
 from tunesmith.planning.attempt_end import Broke, Succeeded, Workload, end_of
+from tunesmith.planning.cannot_start import IMAGE_PULL_FAILED, CannotStart, cannot_start, trouble_of
 from tunesmith.planning.configuration import travelling_files
 from tunesmith.planning.contract import Retry, TerminationMessage
 from tunesmith.planning.decision import Action
@@ -17,7 +18,7 @@ from tunesmith.planning.errand import GRACE_SECONDS, Errand
 from tunesmith.planning.errand_manifests import errand_job
 from tunesmith.planning.job_end import leftovers, live_pods
 from tunesmith.planning.job_observation import JobObservation
-from tunesmith.planning.kube_facts import IMAGE_TROUBLE, JobFact, PodFact
+from tunesmith.planning.kube_facts import JobFact, PodFact
 from tunesmith.planning.manifests import configuration_map
 from tunesmith.planning.progress import stalled
 from tunesmith.planning.secret_copies import copies_beside, missing_copy
@@ -28,13 +29,17 @@ OOM_KILLED_HELP = "The administrator can raise `trainer.preparation.memory` of t
 
 @dataclass(frozen=True)
 class Step:
-    """What to do for an errand now, and what is said of it. `let_go`: its pod may begin; `runs`: it has begun."""
+    """What to do for an errand now, and what is said of it. `let_go`: its pod may begin; `runs`: it has begun.
+
+    `cannot_start`: it will not begin before somebody mends something.
+    """
 
     message: str
     actions: tuple[Action, ...] = ()
     runs: bool = False
     let_go: bool = False
     reason: str | None = None
+    cannot_start: CannotStart | None = None
 
 
 def an_errand(
@@ -79,6 +84,11 @@ def next_step(seen: JobObservation, workload: Workload, errand: Errand) -> Step:
     waiting = [pod for pod in pods if pod.gated and not pod.deleting]
     if waiting:
         return _let_go(seen, errand, job, waiting)
+    stuck = cannot_start(seen, pods)
+    if stuck is not None:
+        # The copies once more: the Secret that the image is pulled with may have been corrected meanwhile.
+        actions = (*tidy, *copies_beside(errand, job, seen.around))
+        return Step(stuck.message, actions, let_go=True, reason=stuck.reason, cannot_start=stuck)
     return _seen_running(errand, pods, tidy)
 
 
@@ -93,10 +103,22 @@ def ended(
     end = end_of(workload, part, succeeded)
     if end is None and started is not None and workload.job_of(part) is None:
         return Broke("JobDeleted", Retry.INFRASTRUCTURE, "Its Job was deleted by somebody else.")
+    if end is None:
+        end = _image_was_corrected(seen, workload, part)
     if end is None and seen.report is not None and seen.report.errand == part:
         silence = stalled(seen.report, seen.spec.recovery.stall_timeout_seconds, seen.around.monotonic)
         return None if silence is None else Broke("Stall", Retry.INFRASTRUCTURE, silence)
     return end
+
+
+def _image_was_corrected(seen: JobObservation, workload: Workload, part: str) -> Broke | None:
+    """The installation names another image by now than the one that could not be pulled."""
+    pods = workload.pods_of(part)
+    other = next((pod for pod in pods if trouble_of(pod) == IMAGE_PULL_FAILED and pod.image != seen.image), None)
+    if other is None:
+        return None
+    message = f"Image '{other.image}' could not be pulled; the image is '{seen.image}' by now."
+    return Broke(IMAGE_PULL_FAILED, Retry.UNCOUNTED, message)
 
 
 def _let_go(seen: JobObservation, errand: Errand, job: JobFact, waiting: list[PodFact]) -> Step:
@@ -121,5 +143,4 @@ def _seen_running(errand: Errand, pods: tuple[PodFact, ...], tidy: tuple[Action,
         return Step(f"Pod {pod.name} waits for a node with {needs}.{why}"[:1000], tidy, let_go=True)
     why = ": ".join(filter(None, (pod.waiting_reason, pod.waiting_message.rstrip("."))))
     message = f"Pod {pod.name} starts on node {pod.node}.{f' {why}.' if why else ''}"[:1000]
-    reason = "ImagePullFailed" if pod.waiting_reason in IMAGE_TROUBLE else None
-    return Step(message, tidy, let_go=True, reason=reason)
+    return Step(message, tidy, let_go=True, reason=trouble_of(pod))

@@ -35,6 +35,7 @@ from tunesmith.planning.pool_size import pool_too_small
 from tunesmith.planning.preparation import not_prepared, source_secret_missing
 from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.running import (
+    attempt_cannot_start,
     attempt_ended,
     attempt_not_made,
     attempt_stalled,
@@ -86,6 +87,7 @@ def _answer(seen: JobObservation) -> JobDecision:
         granted_nodes_lost,
         attempt_ended,  # judged before anything is made: a lost attempt is never made again under its number
         attempt_stalled,
+        attempt_cannot_start,
         attempt_not_made,
         pods_at_the_gate,
         otherwise=training,
@@ -187,17 +189,21 @@ def planned_only(seen: JobObservation) -> JobDecision | None:
 
 
 def dataset_missing(seen: JobObservation) -> JobDecision | None:
-    """A ConfigMap that is not there may still come; one that changed since the first attempt is not the same job."""
+    """A ConfigMap that is not there may still come, but somebody must make it, so the job keeps no cluster till then.
+
+    One that changed since the first attempt is not the same job.
+    """
     if seen.status.admission is not None:
         return None
     missing = sorted(role for role, text in seen.files.items() if text is None)
     if missing:
         message = f"{' and '.join(_source(seen, role) for role in missing)} does not exist. Create it; the job waits."
-        return working(
+        return stalled(
             seen,
             "Waiting",
             "DatasetNotFound",
             message,
+            *leftovers(seen),
             changes=accepted_changes(seen),
             verdicts={**accepted_verdicts(seen), "DatasetReady": Verdict(False, "DatasetNotFound", message)},
             again=MISSING_DATASET_SECONDS,

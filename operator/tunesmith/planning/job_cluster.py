@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tunesmith.planning.accepted import accepted_changes, accepted_verdicts
 from tunesmith.planning.actions import ApplyObject, DeleteObject
 from tunesmith.planning.attempt import OWNER_KIND
+from tunesmith.planning.cannot_start import CANNOT_START
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
+from tunesmith.planning.reacquire import REACQUIRE_ANNOTATION
 from tunesmith.planning.slurm import is_slurm
 from tunesmith.planning.verdict import Verdict, reason_of
 from tunesmith.resources.conditions import find_condition, is_true
@@ -19,6 +22,19 @@ from tunesmith.resources.metadata import API_VERSION
 from tunesmith.resources.purchase import ManagementPolicy
 from tunesmith.resources.reasons import Reason
 from tunesmith.resources.schema import to_raw
+
+OF_THE_ORDER = frozenset(
+    {
+        Reason.REGION_UNKNOWN,
+        Reason.GPU_TYPE_UNAVAILABLE,
+        Reason.DRIVER_UNKNOWN,
+        Reason.DRIVER_MISSING,
+        Reason.VOLUME_IN_ANOTHER_REGION,
+        Reason.VOLUME_IN_ANOTHER_PARTITION,
+        Reason.PROVIDER_REFUSED,
+    }
+)
+"""Why an order cannot be carried out as it is written."""
 
 
 def cluster_of_the_template(seen: JobObservation) -> JobDecision | None:
@@ -106,15 +122,37 @@ def _without_pods(seen: JobObservation, cluster: GPUCluster) -> JobDecision | No
     if cluster.metadata.is_being_deleted:
         return _waits_for_it(seen, "ClusterDeleting", f"GPUCluster '{cluster.metadata.name}' is being deleted.")
     if cluster.status.release is not None:
-        return _waits_for_it(seen, "ClusterReleased", f"{why_released(cluster)} The job waits for it.")
+        return _could_not_start(seen, cluster) or _waits_for_it(
+            seen, "ClusterReleased", f"{why_released(cluster)} The job waits for it."
+        )
     if is_gone(cluster):
         return _waits_for_it(seen, "ClusterLost", f"{_why_gone(cluster)} The job waits for another.")
     if not can_take_pods(cluster):
-        return _waits_for_it(seen, "ClusterNotReady", _why_not(cluster))
+        return _not_ready(seen, cluster)
     if isinstance(seen.workload, Unknown):
         message = f"GPUCluster '{cluster.metadata.name}' does not answer: {seen.workload.why}."
         return _waits_for_it(seen, "ClusterUnreachable", message)
     return None
+
+
+def _could_not_start(seen: JobObservation, cluster: GPUCluster) -> JobDecision | None:
+    """No cluster is bought for a job that somebody must mend: it would stand idle until it is released again."""
+    before = find_condition(seen.status.conditions, "Stalled")
+    if before is None or not before.is_true or before.reason not in CANNOT_START:
+        return None
+    message = (
+        f"{why_released(cluster)} The job's pods could not start there (the job's Event says why), so nothing is "
+        f"bought for it. When that is mended, ask for the cluster by its annotation `{REACQUIRE_ANNOTATION}`, or "
+        "delete the job and make another."
+    )
+    return stalled(
+        seen,
+        "Waiting",
+        before.reason,
+        message,
+        changes={**accepted_changes(seen), "cluster_name": seen.cluster_name, "queue": None},
+        verdicts={**accepted_verdicts(seen), "ClusterReady": Verdict(False, "ClusterReleased", message)},
+    )
 
 
 def can_take_pods(cluster: GPUCluster) -> bool:
@@ -217,8 +255,10 @@ def give_back_the_template_cluster(seen: JobObservation) -> tuple[Action, ...]:
     return (DeleteObject(None, API_VERSION, "GPUCluster", meta.namespace or "", meta.name, uid=meta.uid),)
 
 
-def _waits_for_it(seen: JobObservation, reason: str, message: str) -> JobDecision:
-    return working(
+def _waits_for_it(
+    seen: JobObservation, reason: str, message: str, how: Callable[..., JobDecision] = working
+) -> JobDecision:
+    return how(
         seen,
         "Waiting",
         reason,
@@ -228,7 +268,21 @@ def _waits_for_it(seen: JobObservation, reason: str, message: str) -> JobDecisio
     )
 
 
-def _why_not(cluster: GPUCluster) -> str:
-    ready = find_condition(cluster.status.conditions, "Ready")
-    why = f"{ready.reason}" if ready is not None else "nobody has looked at it yet"
-    return f"GPUCluster '{cluster.metadata.name}' is not ready for pods yet ({why}); the job waits."
+def _not_ready(seen: JobObservation, cluster: GPUCluster) -> JobDecision:
+    """In the words of the GPUCluster. One that somebody must mend makes its jobs wait for the same."""
+    named, ready = f"GPUCluster '{cluster.metadata.name}'", find_condition(cluster.status.conditions, "Ready")
+    if ready is None:
+        message = f"{named} is not ready for pods yet (nobody has looked at it yet); the job waits."
+        return _waits_for_it(seen, "ClusterNotReady", message)
+    message = f"{named} is not ready for pods yet ({ready.reason}): {ready.message}"
+    if not is_true(cluster.status.conditions, "Stalled"):
+        return _waits_for_it(seen, "ClusterNotReady", f"{message} The job waits.")
+    return _waits_for_it(seen, "ClusterNotReady", f"{message} {_way_out(seen, cluster, ready.reason)}", how=stalled)
+
+
+def _way_out(seen: JobObservation, cluster: GPUCluster, reason: str) -> str:
+    """The template of a job cannot be changed, nor what its cluster is bought by."""
+    template = seen.spec.placement.type is PlacementType.TEMPLATE
+    if template and cluster.status.cluster_id is None and reason in OF_THE_ORDER:
+        return "Delete this job and make another with a template that can be bought."
+    return "The job goes on by itself once the cluster does."

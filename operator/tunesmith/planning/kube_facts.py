@@ -68,7 +68,10 @@ class Termination:
 
 @dataclass(frozen=True)
 class PodFact:
-    """One pod: where it is, what it holds, how it ended. `unschedulable`: why it has no node, as the scheduler says."""
+    """One pod: where it is, what it holds, how it ended. `unschedulable`: why it has no node, as the scheduler says.
+
+    `on_node_since` is when its node took it up, before any image is pulled; `image` is that of its first container.
+    """
 
     namespace: str
     name: str
@@ -88,6 +91,8 @@ class PodFact:
     waiting_reason: str = ""
     waiting_message: str = ""
     unschedulable: str = ""
+    image: str = ""
+    on_node_since: datetime | None = None
 
     @property
     def finished(self) -> bool:
@@ -187,6 +192,8 @@ def pod_fact(raw: Mapping[str, Any]) -> PodFact:
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
         unschedulable=_unschedulable(status),
+        image=next((each.get("image", "") for each in spec.get("containers") or ()), ""),
+        on_node_since=_time(status.get("startTime")),
     )
 
 

@@ -20,6 +20,7 @@ from tunesmith.planning.accepted import (
 )
 from tunesmith.planning.attempt import from_storage
 from tunesmith.planning.attempt_end import Broke, Succeeded, Workload
+from tunesmith.planning.cannot_start import told_once
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.configuration import prepare_configuration
 from tunesmith.planning.continuing import continued_path
@@ -110,6 +111,18 @@ def _goes_on(seen: JobObservation, workload: Workload, preparation: written.Prep
     changes: dict[str, Any] = {}
     if step.let_go and preparation.start_time is None:
         changes["preparation"] = preparation.model_copy(update={"start_time": seen.around.now})
+    if step.cannot_start is not None:
+        verdicts = {**ready_verdicts(seen), "DatasetReady": Verdict(False, step.cannot_start.reason, step.message)}
+        return stalled(
+            seen,
+            "Waiting",
+            step.cannot_start.reason,
+            step.message,
+            *step.actions,
+            changes={**accepted_changes(seen), "queue": None, "cluster_name": seen.cluster_name, **changes},
+            verdicts=verdicts,
+            events=told_once(seen, step.cannot_start),
+        )
     if step.runs:
         changes |= errand_changes(seen, errand.part)
         stage = changes.get("stage", seen.status.stage)

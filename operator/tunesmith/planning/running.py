@@ -10,15 +10,16 @@ from tunesmith.planning.actions import ApplyObject, ReleasePod
 from tunesmith.planning.admission import tolerations_of
 from tunesmith.planning.attempt import Attempt
 from tunesmith.planning.attempt_end import END_MESSAGE_LOST, Broke, Succeeded, Workload, end_of
+from tunesmith.planning.cannot_start import cannot_start, trouble_of
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.configuration import configuration, travelling_files
 from tunesmith.planning.contract import Retry
 from tunesmith.planning.decision import Decision, EventNote, EventType
-from tunesmith.planning.finish_check import look_for_the_result
+from tunesmith.planning.finish_check import look_for_the_result, try_without_gpus
 from tunesmith.planning.job_cluster import why_lost
 from tunesmith.planning.job_end import failed, leftovers, succeeded
 from tunesmith.planning.job_observation import JobDecision, JobObservation, stalled, working
-from tunesmith.planning.kube_facts import IMAGE_TROUBLE, PodFact
+from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.progress import stalled as silent_too_long
 from tunesmith.planning.refusal import Refusal
@@ -93,6 +94,12 @@ def attempt_stalled(seen: JobObservation) -> JobDecision | None:
         return None
     why = silent_too_long(seen.report, seen.spec.recovery.stall_timeout_seconds, seen.around.monotonic)
     return None if why is None else _broke(seen, Broke("Stall", Retry.INFRASTRUCTURE, why))
+
+
+def attempt_cannot_start(seen: JobObservation) -> JobDecision | None:
+    """Its pods hold GPUs and wait for somebody to mend something: a pod without GPUs waits in their place."""
+    stuck = cannot_start(seen, _workload(seen).pods_of(seen.attempt))
+    return None if stuck is None else try_without_gpus(seen, stuck)
 
 
 def attempt_not_made(seen: JobObservation) -> JobDecision | None:
@@ -265,11 +272,7 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
         return stalled(seen, "Waiting", plan.reason, plan.message, verdicts={"Accepted": Verdict(False, *_of(plan))})
     missing = [role for role, text in seen.files.items() if text is None]
     if missing:
-        message = (
-            f"The ConfigMap of the {' and '.join(missing)} data is gone. Create it again; the attempt waits for it."
-        )
-        verdict = Verdict(False, "DatasetNotFound", message)
-        return working(seen, "Waiting", "DatasetNotFound", message, verdicts={"DatasetReady": verdict}, again=15.0)
+        return _without_its_data(seen, missing)
     placement = seen.spec.placement.local
     return Attempt(
         job=seen.identity,
@@ -293,6 +296,22 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
     )
 
 
+def _without_its_data(seen: JobObservation, missing: list[str]) -> JobDecision:
+    """Somebody must make it again, and GPUs are not held till then."""
+    message = f"The ConfigMap of the {' and '.join(missing)} data is gone. Create it again; the job waits for it."
+    verdict = Verdict(False, "DatasetNotFound", message)
+    return stalled(
+        seen,
+        "Waiting",
+        "DatasetNotFound",
+        message,
+        *leftovers(seen, everything=True),
+        changes={"admission": None, "pods": ()},
+        verdicts={"DatasetReady": verdict, "Admitted": verdict},
+        again=15.0,
+    )
+
+
 def _of(refusal: Refusal) -> tuple[str, str]:
     return refusal.reason, refusal.message
 
@@ -311,8 +330,7 @@ def _waits_for(pod: PodFact) -> str:
 
 def _starting_reason(pods: tuple[PodFact, ...]) -> str:
     """Kubernetes' own word for what a container waits for stands in the message."""
-    stuck = any(pod.waiting_reason in IMAGE_TROUBLE for pod in pods)
-    return "ImagePullFailed" if stuck else "PodsStarting"
+    return next(filter(None, map(trouble_of, pods)), "PodsStarting")
 
 
 def with_smaller_micro_batch(plan: WrittenPlan) -> WrittenPlan | None:

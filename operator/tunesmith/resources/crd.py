@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from tunesmith.resources.kinds import Kind
 from tunesmith.resources.metadata import CATEGORY, GROUP, NOT_YET_OBSERVED, VERSION
+from tunesmith.resources.not_implemented import NOT_WRITTEN_YET
 from tunesmith.resources.schema import INT32_MAX
 
 Schema = dict[str, Any]
@@ -89,9 +90,20 @@ def root_schema(kind: Kind) -> Schema:
     }
     if fields["spec"].is_required():
         root["required"] = ["spec"]
+    for path in NOT_WRITTEN_YET.get(kind.name, ()):
+        _mark_not_told(root, path.split("."))
     if kind.model.rules:
         root["x-kubernetes-validations"] = [rule.as_schema() for rule in kind.model.rules]
     return root
+
+
+def _mark_not_told(node: Schema, path: list[str]) -> None:
+    """Say of the field at this path, and of all below it, that it is always absent so far."""
+    fields: Schema = node.get("items", node).get("properties", {})
+    for name in path[:1] or tuple(fields):
+        if not path[1:]:
+            fields[name]["description"] += " Not told yet."
+        _mark_not_told(fields[name], path[1:])
 
 
 def structural_form(model: type[BaseModel]) -> Schema:

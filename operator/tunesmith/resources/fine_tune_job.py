@@ -99,7 +99,8 @@ class FineTuneJobSpec(Part):
     image: Annotated[
         ImageName | None,
         doc(
-            "Image of the trainer. Absent: the installation's. It must be on the installation's list when there is one."
+            "Image of the trainer. Absent: the installation's. Another must match the "
+            "installation's `trainer.allowedImages`; without that list there is no other."
         ),
         IMMUTABLE,
     ] = None

@@ -90,6 +90,9 @@ class FinishCheck(StatusPart):
 
     number: Annotated[Count | None, doc("Which try it is, from 1.")] = None
     attempt: Annotated[Count | None, doc("The attempt whose result it looks for.")] = None
+    reason: Annotated[
+        Word | None, doc("Why: the attempt's last message was lost, or its pods could not start and this one waits.")
+    ] = None
     start_time: Annotated[Time | None, doc("When its pod was let go.")] = None
     restarts: Annotated[Restarts | None, doc("How often it was started anew.")] = None
     completion_time: Annotated[Time | None, doc("When it was known what there is. Absent: not yet.")] = None
@@ -155,6 +158,7 @@ class Plan(StatusPart):
 
     pods: Annotated[Count | None, doc("Number of pods.")] = None
     gpus_per_pod: Annotated[Count | None, doc("GPUs of each.")] = None
+    gpus: Annotated[Count | None, doc("GPUs in all.")] = None
     micro_batch: Annotated[Count | None, doc("Rows that one GPU takes at once.")] = None
     gradient_accumulation: Annotated[Count | None, doc("How many times before a step is made.")] = None
     sharding: Annotated[Word | None, doc("How the model is spread over GPUs: 'None', 'DDP' or 'FSDP2'.")] = None

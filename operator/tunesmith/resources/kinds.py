@@ -156,7 +156,7 @@ FINE_TUNE_JOB = Kind(
         Column("Cluster", ".status.clusterName", description="The GPUCluster of the job."),
         _READY,
         _AGE,
-        Column("GPUs", ".spec.resources.gpus", "integer", priority=_WIDE, description="GPUs in all."),
+        Column("GPUs", ".status.plan.gpus", "integer", priority=_WIDE, description="GPUs in all, as planned."),
         Column("Step", ".status.progress.step", "integer", priority=_WIDE, description="The last finished step."),
         Column("Loss", ".status.progress.loss", priority=_WIDE, description="Loss of the last step."),
         Column("Tokens/S", ".status.progress.tokensPerSecond", "integer", priority=_WIDE, description="Over all GPUs."),

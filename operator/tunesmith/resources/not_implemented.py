@@ -1,4 +1,4 @@
-"""The one table of fields that nothing acts on yet, and the question which of them a resource sets.
+"""The tables of fields that nothing acts on, or that nobody writes yet; and the question which of them a resource sets.
 
 A resource that sets one is refused (`Stalled`, reason `NotImplemented`, the field's path) rather than half obeyed. A
 value equal to the default is not "set". An entry is removed in the change that makes its field work.
@@ -28,6 +28,16 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "spec.preflight",
         "spec.budget",
         "spec.retention",
+    ),
+}
+
+# Fields of the status that are always absent. A path names a field and all that is below it.
+NOT_WRITTEN_YET: Final[Mapping[str, tuple[str, ...]]] = {
+    "FineTuneJob": (
+        "status.pinned.imageDigest",
+        "status.output.sizeBytes",
+        "status.output.published",
+        "status.cost",
     ),
 }
 

@@ -327,7 +327,7 @@ class Reason(StrEnum):
         "CheckpointNotFound",
         "The job to continue from has no such checkpoint that is known; name its directory.",
     )
-    IMAGE_NOT_ALLOWED = "ImageNotAllowed", "The image is not on the installation's list."
+    IMAGE_NOT_ALLOWED = "ImageNotAllowed", "The image matches nothing on the installation's list."
     STORAGE_MISMATCH = "StorageMismatch", "The job's SharedVolume is not the one of the cluster."
     CLUSTER_NOT_FOUND = "ClusterNotFound", "The GPUCluster does not exist."
     SLURM_CLUSTER = "SlurmCluster", "The GPUCluster runs Slurm; jobs need one of `clusterType` 'Kubernetes'."
@@ -347,7 +347,10 @@ class Reason(StrEnum):
     CLUSTER_NOT_READY = "ClusterNotReady", "The GPUCluster is not ready to take jobs."
     ACCEPTED = "Accepted", "The job is within the model's limits."
     DRY_RUN = "DryRun", "The plan is in the status; nothing is made, as `spec.dryRun` says."
-    DATASET_NOT_FOUND = "DatasetNotFound", "The dataset's ConfigMap or its key does not exist; the job waits for it."
+    DATASET_NOT_FOUND = (
+        "DatasetNotFound",
+        "The dataset's ConfigMap or its key does not exist; the job is Stalled until it does.",
+    )
     DATASET_CHANGED = "DatasetChanged", "The dataset's ConfigMap is not what was checked when the job began."
     DATASET_TOO_LARGE = "DatasetTooLarge", "ConfigMaps cannot carry so much data; put it on the storage."
     DATASET_CHECKED = "DatasetChecked", "The dataset was read and can be used."
@@ -375,7 +378,14 @@ class Reason(StrEnum):
     PODS_NOT_MADE = "PodsNotMade", "The attempt's pods are not made yet."
     PODS_STARTING = "PodsStarting", "The pods are being started."
     PODS_RUNNING = "PodsRunning", "All pods run."
-    IMAGE_PULL_FAILED = "ImagePullFailed", "The image cannot be pulled."
+    IMAGE_PULL_FAILED = (
+        "ImagePullFailed",
+        "The image cannot be pulled. After ten minutes the job holds no GPUs and is Stalled until it can be.",
+    )
+    CONTAINER_NOT_CONFIGURED = (
+        "ContainerNotConfigured",
+        "A pod's container cannot be made from its settings, in Kubernetes' words in the message. Mend what they name.",
+    )
     TRAINING = "Training", "The model is being trained."
     PROGRESS_UNKNOWN = "ProgressUnknown", "The trainer's log cannot be read."
     SAVING = "Saving", "The trainer writes a checkpoint before it stops."

@@ -137,6 +137,7 @@ FILLED: dict[str, Schema] = {
                 "modelFLOPUtilization": "0.25",
             },
             "clusterName": "trainers",
+            "plan": {"gpus": 16},
             "checkpoint": {"step": 3},
             "output": {"path": "outputs/a"},
         },

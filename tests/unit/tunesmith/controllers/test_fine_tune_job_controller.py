@@ -30,6 +30,7 @@ from tunesmith.controllers.pool import PoolController
 from tunesmith.controllers.ports import Ports
 from tunesmith.controllers.progress_follower import ProgressFollower
 from tunesmith.kube.cache import Cache
+from tunesmith.kube.errors import KubeError, from_status
 from tunesmith.planning.actions import ApplyObject, CopyConfigMapKey, CopySecretKeys, RemoteCluster, SetMetadata
 from tunesmith.resources.conditions import find_condition
 from tunesmith.resources.schema import to_raw
@@ -239,6 +240,23 @@ async def test_the_bundled_catalogue_is_applied_once_and_users_rows_are_left_alo
     shell.kube.applied.clear()
     await catalog.work(BUNDLED)
     assert shell.kube.applied == []
+
+
+@pytest.mark.parametrize(("status", "others"), [(422, True), (503, False)], ids=["a refused row", "no API server"])
+async def test_a_refused_row_keeps_back_no_other_and_is_told(shell, monkeypatch, status, others):
+    tried = []
+
+    async def apply(manifest):
+        tried.append(manifest["metadata"]["name"])
+        if len(tried) == 1:
+            raise from_status("apply CatalogModel", status)
+        return manifest
+
+    monkeypatch.setattr(shell.kube, "apply", apply)
+    shell.cache.mark_synced("CatalogModel")
+    with pytest.raises(KubeError):
+        await BundledCatalog(shell.ports).work(BUNDLED)
+    assert (len(tried) >= 84) is others
 
 
 async def test_a_preparation_is_followed_and_its_bytes_are_told(shell):

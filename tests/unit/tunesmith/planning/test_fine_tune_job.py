@@ -40,8 +40,10 @@ from tunesmith.planning.admission import request_of
 from tunesmith.planning.circumstances import FailureRecord, Known, NotYet, Unknown
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.fine_tune_job import decide
+from tunesmith.planning.neighbours import wanting_jobs
 from tunesmith.planning.pool import GoesBack, InLine, NeverFits
 from tunesmith.resources.conditions import find_condition, is_true
+from tunesmith.resources.schema import to_raw
 
 
 class TestAcceptance:
@@ -69,6 +71,23 @@ class TestAcceptance:
         assert reason(decision, "Accepted") == word
         assert decision.actions == ()
 
+    @pytest.mark.parametrize(
+        ("pattern", "allowed"),
+        [
+            ("example.org/own/trainer:1", True),
+            ("example.org/own/trainer:*", True),
+            ("example.org/own/trainer:?", True),
+            ("example.org/*", True),
+            ("example.org/own/trainer", False),
+            ("example.org/own/trainer:??", False),
+            ("example.org/Own/*", False),
+        ],
+    )
+    def test_an_image_is_allowed_by_its_name_or_a_pattern(self, pattern, allowed):
+        job = a_job({"image": "example.org/own/trainer:1"})
+        decision = decide(an_observation(job, around=circumstances(allowed_images=(pattern,))))
+        assert (reason(decision, "Accepted") == "Accepted") is allowed
+
     def test_without_a_batch_size_the_largest_that_the_model_allows_and_the_processes_divide_is_taken(self):
         seen = waiting_in_line(a_job({"training": {"batchSize": None}}), model=a_model(maxBatchSizeSFT=100))
         assert seen.status.plan.micro_batch == 6
@@ -83,11 +102,26 @@ class TestAcceptance:
         unknown = a_job({**path, "training": {"batchSize": None}})
         assert reason(decide(an_observation(unknown, model=None))) == "BatchSizeUnknown"
 
-    def test_a_missing_config_map_is_waited_for(self):
-        decision = decide(an_observation(files={"training": None}))
+    def test_a_missing_config_map_is_waited_for_and_keeps_no_cluster(self):
+        seen = an_observation(files={"training": None})
+        decision = decide(seen)
         assert reason(decision, "DatasetReady") == "DatasetNotFound"
+        assert is_true(decision.status.conditions, "Stalled")
         assert "ConfigMap 'rows' with key 'train.jsonl'" in message(decision)
-        assert is_true(decision.status.conditions, "Reconciling")
+        assert wanting_jobs([to_raw(after(seen, decision).job)], "gpus") == frozenset()
+        assert decision.look_again_seconds == 15.0, "nobody tells of ConfigMaps"
+        there = after(seen, decision, files={"training": ROWS})
+        assert wanting_jobs([to_raw(settled(there).job)], "gpus") == {"tune"}
+
+    def test_an_attempt_whose_config_map_is_gone_holds_no_gpus(self):
+        seen = admitted()
+        gated = the_pods(seen, gated=True, phase="Pending", node=None)
+        seen = with_workload(seen, jobs=[the_batch_job(seen)], pods=gated, files={"training": None})
+        decision = decide(seen)
+        assert reason(decision) == "DatasetNotFound"
+        assert is_true(decision.status.conditions, "Stalled")
+        assert decision.status.admission is None
+        assert [action.uid for action in decision.actions] == ["job-1"]
 
     def test_data_that_changes_after_the_plan_is_another_job(self):
         seen = running()

@@ -306,3 +306,9 @@ def test_such_a_model_that_does_not_fit_is_refused_while_no_gpu_is_held():
 
 def test_where_the_preparation_could_not_read_a_shape_the_reason_is_told():
     assert "type 'mpt'" in sizes_of(from_the_hub(model_type="mpt")).not_estimated
+
+
+@pytest.mark.parametrize(("wanted", "gpus"), [({"gpus": 4}, 4), ({}, 8)], ids=["as asked for", "sized"])
+def test_the_plan_tells_the_gpus_in_all_whoever_chose_them(wanted, gpus):
+    decision = decide(seen_of(EIGHT, {"resources": wanted}))
+    assert decision.status.plan.gpus == gpus
