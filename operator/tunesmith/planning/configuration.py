@@ -26,6 +26,8 @@ from tunesmith.planning.tracking import tracking_section
 from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
 from tunesmith.resources.fine_tune_job_status import Pinned
 
+MOST_SECONDS_TO_LOSE = 900
+"""Of training, when a job dies: it is saved as often, whatever `checkpoints.count` says."""
 # What another attempt may have otherwise without another outcome.
 NOT_HASHED = frozenset({"microBatch", "gradientAccumulation"})
 DECIDES_THE_OUTCOME = ("model", "data", "method", "tuning", "continueFrom")
@@ -44,6 +46,7 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
         "evaluations": _evaluations(seen),
         "checkpoints": {
             "count": spec.training.checkpoints.count,
+            "maxSecondsApart": MOST_SECONDS_TO_LOSE,
             "keep": spec.training.checkpoints.keep,
             "graceSeconds": seen.around.installation.save_grace_seconds,
             **mirror_section(spec),
