@@ -12,7 +12,9 @@ class Steps:
 
     numbers: tuple[int, ...] = ()
 
-    def __contains__(self, step: int) -> bool:
+    def __contains__(self, step: object) -> bool:
+        if not isinstance(step, int):
+            return False
         at = bisect_left(self.numbers, step)
         return at < len(self.numbers) and self.numbers[at] == step
 

@@ -340,6 +340,7 @@ def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcom
             resumed_from_step=outcome.resumed_from_step,
             world_size=run_.world.size,
             micro_batch=configuration.training.micro_batch,
+            micro_batch_before=configuration.training.micro_batch_before,
             gradient_accumulation=configuration.training.gradient_accumulation,
             device="CUDA" if wants_gpus(configuration) else "CPU",
             simulated_gpus=configuration.simulated_gpus,
