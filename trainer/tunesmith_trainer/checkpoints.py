@@ -7,6 +7,7 @@ when `optimizer.pt` is missing; so only what verifies is resumed from, and what 
 
 import re
 import shutil
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from tunesmith_trainer.storage import first_damage, sync_directory, sync_tree, w
 MANIFEST = "COMPLETE.json"
 MEMORY = "tunesmith-memory.json"
 REASON = "REASON.json"
+NEWEST_KEPT = 2
 DIRECTORY = re.compile(r"checkpoint-([0-9]+)")
 
 
@@ -179,15 +181,21 @@ def forget_unfinished(attempt: Attempt) -> None:
             shutil.rmtree(Attempt(attempt.job_path, number).directory / "unfinished", ignore_errors=True)
 
 
-def rotate(attempt: Attempt, keep: int, best_step: int | None = None) -> None:
-    """Removes the oldest complete checkpoints of this and earlier attempts beyond `keep`; the best one stays too."""
+def rotate(attempt: Attempt, keep: int, *, counted: Container[int], best_step: int | None = None) -> None:
+    """Removes old complete checkpoints of this and earlier attempts.
+
+    What stays: the newest `keep` of the `counted` steps, the best one, and the newest of all with one before it, should
+    it be damaged; with `keep` 1 that one alone.
+    """
     complete = [
         (step, path)
         for (step, number), path in _newest_first(attempt.job_path)
         if number <= attempt.number and (path / MANIFEST).is_file()
     ]
-    for step, path in complete[keep:]:
-        if step == best_step:
+    newest = complete[: min(keep, NEWEST_KEPT)]
+    staying = {path for _, path in [*newest, *[one for one in complete if one[0] in counted][:keep]]}
+    for step, path in complete:
+        if path in staying or step == best_step:
             continue
         attempt.ensure_newest()  # a newer attempt may be reading it
         # Its name goes first: a half-removed checkpoint must not look like one.

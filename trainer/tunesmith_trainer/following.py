@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -14,10 +15,13 @@ from tunesmith_trainer.keeping import Keeper
 from tunesmith_trainer.losses import Losses, SourceRows, ensure_finite
 from tunesmith_trainer.patience import HeldOut
 from tunesmith_trainer.progress import Reporter
+from tunesmith_trainer.rhythm import Rhythm
 from tunesmith_trainer.saving import EvaluationLeftError
 from tunesmith_trainer.stopping import StopWish
 from tunesmith_trainer.world import World
 
+# Saves take at most one part in so many of the time, however short the longest time between them is.
+SAVE_SHARE = 10
 # A save that took s seconds may take so much longer under SIGTERM, when every pod of a node saves.
 SAVE_MARGIN = 1.5
 
@@ -29,6 +33,15 @@ class Wish(IntEnum):
     SAVE_AND_STOP = 1
     STOP_UNSAVED = 2
     FAILED = 3
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What all processes know after a step: the highest wish, the slowest save, and whether one is due by the clock."""
+
+    wish: Wish
+    save_milliseconds: int
+    save_due: bool
 
 
 class Follower(TrainerCallback):
@@ -47,6 +60,7 @@ class Follower(TrainerCallback):
         reporter: Reporter,
         keeper: Keeper,
         memory: Memory,
+        rhythm: Rhythm,
         rows_of_step: Callable[[int], SourceRows | None] = lambda _: None,
         began_at: int = 0,
     ) -> None:
@@ -55,6 +69,7 @@ class Follower(TrainerCallback):
         self._stop = stop
         self._reporter = reporter
         self._keeper = keeper
+        self._rhythm = rhythm
         self._rows_of_step = rows_of_step
         self._began_at = began_at
         self._losses = Losses()
@@ -64,25 +79,23 @@ class Follower(TrainerCallback):
         self.unsaved_because: str | None = None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Asks all processes whether one was told to stop, or failed; the last step is always saved."""
+        """Asks all processes whether one was told to stop, failed, or was not saved for long."""
         self._tell_news()
-        wish, save_milliseconds = self._agreed_wish()
-        last = state.global_step >= state.max_steps
-        measured = self._configuration.data.validation is not None
-        if last:
-            control.should_save = True
-            control.should_evaluate = measured
+        agreed, step = self._agreed(), state.global_step
+        last = step >= state.max_steps
+        control.should_save = last or agreed.save_due or step in self._rhythm.saved
+        control.should_evaluate = step in self._rhythm.evaluated
         # After the last step only an evaluation is left to be cut short: without one the result is published.
-        if wish and (measured or not last):
-            self._stop_here(control, wish, save_milliseconds)
+        if agreed.wish and (control.should_evaluate or not last):
+            self._stop_here(control, agreed)
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """An evaluated batch is movement. Told to stop, training does not go on with it: the grace is for the save."""
         self._reporter.moved()
-        wish, save_milliseconds = self._agreed_wish()
-        if not wish:
+        agreed = self._agreed()
+        if not agreed.wish:
             return
         if state.global_step == self._began_at:
             raise TrainerError(
@@ -90,24 +103,32 @@ class Follower(TrainerCallback):
                 f"Asked to stop before step {state.global_step + 1}; there was nothing new to save.",
             )
         control.should_evaluate = True  # it is under way: what is left of it is owed
-        self._stop_here(control, wish, save_milliseconds)
+        self._stop_here(control, agreed)
         raise EvaluationLeftError
 
-    def _agreed_wish(self) -> tuple[int, int]:
-        """The highest wish of all processes, and the milliseconds of the slowest save; raises what one has met."""
-        wish, save_milliseconds = self._world.highest(self._wish(), round(1000 * (self._keeper.seconds_of_a_save or 0)))
+    def _agreed(self) -> Agreed:
+        """What all processes agree on; raises what one has met."""
+        milliseconds = round(1000 * (self._keeper.seconds_of_a_save or 0))
+        wish, slowest, due = self._world.highest(self._wish(), milliseconds, int(self._save_is_due()))
         if wish == Wish.FAILED:
             self._world.raise_first(self._keeper.failure)
-        return wish, save_milliseconds
+        return Agreed(Wish(wish), slowest, bool(due))
 
-    def _stop_here(self, control: TrainerControl, wish: int, save_milliseconds: int) -> None:
+    def _save_is_due(self) -> bool:
+        """Whether more would be lost than anybody wants to pay for twice."""
+        longest = self._configuration.checkpoints.max_seconds_apart
+        if longest is None:
+            return False
+        return self._keeper.seconds_since_a_save > max(longest, SAVE_SHARE * (self._keeper.seconds_of_a_save or 0))
+
+    def _stop_here(self, control: TrainerControl, agreed: Agreed) -> None:
         """Stops at this step. An evaluation that is due or under way is made by the next attempt."""
         self.preempted = True
         control.should_training_stop = True
-        control.should_save = wish == Wish.SAVE_AND_STOP
-        if wish == Wish.STOP_UNSAVED:
+        control.should_save = agreed.wish is Wish.SAVE_AND_STOP
+        if agreed.wish is Wish.STOP_UNSAVED:
             self.unsaved_because = (
-                f"a save takes {save_milliseconds / 1000:.0f} s here, too long for what was left of the "
+                f"a save takes {agreed.save_milliseconds / 1000:.0f} s here, too long for what was left of the "
                 f"{self._configuration.checkpoints.grace_seconds:.0f} s of grace"
             )
         if control.should_evaluate:

@@ -22,6 +22,7 @@ from tunesmith_trainer.checkpoints import MEMORY, Memory
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.contract.messages import FileSaid, Said
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
+from tunesmith_trainer.rhythm import Steps
 from tunesmith_trainer.storage import copy_whole, said_files, write_whole
 
 Item = TypeVar("Item")
@@ -55,10 +56,11 @@ class Kept:
 class Plan:
     """What the keepers of all processes agree on.
 
-    `patience_seconds` is how long rank 0 waits for the others' files; `after_commit` is called on rank 0 with each
-    complete checkpoint and the best step so far, off the training thread; it returns what a person should know.
-    `meet` returns when the training threads of all processes have come to it: rank 0 alone writes weights, and what
-    comes after must not be waited for in a collective of training, whose time-out is shorter than a large save.
+    `keep` of the `counted` steps stay, see `checkpoints.rotate`. `patience_seconds` is how long rank 0 waits for the
+    others' files; `after_commit` is called on rank 0 with each complete checkpoint and the best step so far, off the
+    training thread; it returns what a person should know. `meet` returns when the training threads of all processes
+    have come to it: rank 0 alone writes weights, and what comes after must not be waited for in a collective of
+    training, whose time-out is shorter than a large save.
     """
 
     attempt: Attempt
@@ -66,6 +68,7 @@ class Plan:
     world_size: int
     config_hash: str
     keep: int
+    counted: Steps
     staging: Path
     needed_bytes: int
     patience_seconds: float
@@ -83,7 +86,7 @@ class Keeper:
         self._failure: BaseException | None = None
         self._news: deque[Kept] = deque()
         self._troubles: deque[str] = deque()
-        self._began = 0.0
+        self._began = time.monotonic()
         self._last_seconds: float | None = None
         self.last_step = 0
         self.seconds_waited = 0.0
@@ -133,6 +136,11 @@ class Keeper:
     def seconds_of_a_save(self) -> float | None:
         """From the first byte to the commit, as last measured; None before the first."""
         return self._last_seconds
+
+    @property
+    def seconds_since_a_save(self) -> float:
+        """From the first byte of the last one on, or from when this attempt began to train."""
+        return time.monotonic() - self._began
 
     def finish(self, at_most_seconds: float | None = None) -> None:
         """Waits until everything handed over is complete, or has failed; or so long."""
@@ -193,7 +201,7 @@ class Keeper:
         trouble = plan.after_commit(path, best)
         if trouble is not None:
             self._troubles.append(trouble)
-        checkpoints.rotate(plan.attempt, plan.keep, best)
+        checkpoints.rotate(plan.attempt, plan.keep, counted=plan.counted, best_step=best)
 
     def _done(self, step: int) -> float:
         """What comes after, such as a mirror, is not waited for when a stop is asked for."""

@@ -1,6 +1,5 @@
 """The training loop of the configured method: TRL's, told everything that its defaults would decide."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +58,9 @@ def make_loop(
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # the default hides a loss that is no number
         "save_strategy": "steps",
-        "save_steps": configuration.checkpoints.every_steps
-        or max(1, math.ceil(total_steps / (configuration.checkpoints.count or 1))),
+        "save_steps": total_steps,  # the follower says which others are saved and evaluated
         "eval_strategy": "steps" if held else "no",
-        "eval_steps": max(1, math.ceil(total_steps / max(1, configuration.evaluations.count))) if held else None,
+        "eval_steps": total_steps if held else None,
         "eval_on_start": held and measure_first,
         "report_to": "none",
         "disable_tqdm": True,

@@ -11,18 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from tunesmith_trainer.rhythm import Rhythm
+
 Pause = Literal["Evaluating", "Saving"]
 WINDOW_STEPS = 20
 MEDIAN_STEPS = 50
 STEPS_FOR_A_MEDIAN = 3
-
-
-@dataclass(frozen=True)
-class Rhythm:
-    """What is still to come besides steps: every how many of them training evaluates and saves; None: never."""
-
-    evaluate_every: int | None = None
-    save_every: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,8 +92,8 @@ class Pace:
         if not self._window:
             return 0.0 if step >= total_steps else None
         steps = (total_steps - step) * statistics.fmean(entry.seconds for entry in self._window)
-        evaluations = _times(self.rhythm.evaluate_every, step, total_steps) * self._mean("Evaluating")
-        saves = _times(self.rhythm.save_every, step, total_steps) * self._mean("Saving")
+        evaluations = self.rhythm.evaluated.after(step) * self._mean("Evaluating")
+        saves = self.rhythm.saved.after(step) * self._mean("Saving")
         return max(0.0, steps + evaluations + saves)
 
     def paused_seconds(self, pause: Pause) -> float:
@@ -108,7 +102,3 @@ class Pace:
 
     def _mean(self, pause: Pause) -> float:
         return statistics.fmean(self._pauses[pause]) if self._pauses[pause] else 0.0
-
-
-def _times(every: int | None, step: int, total_steps: int) -> int:
-    return 0 if every is None or step >= total_steps else total_steps // every - step // every

@@ -5,8 +5,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tunesmith_trainer.pace import Rhythm
 from tunesmith_trainer.progress import Reporter
+from tunesmith_trainer.rhythm import Rhythm
 
 
 class Timekeeper(TrainerCallback):
@@ -16,12 +16,7 @@ class Timekeeper(TrainerCallback):
         self._reporter = reporter
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
-        """Notes what is to come besides steps."""
-        every = args.eval_steps if args.eval_strategy != "no" else None
-        self._reporter.pace.rhythm = Rhythm(
-            evaluate_every=int(every) if every else None,
-            save_every=int(args.save_steps) if args.save_strategy != "no" else None,
-        )
+        """Held-out rows may be measured before the first step."""
         if args.eval_on_start and state.global_step == 0:
             self._reporter.pauses("Evaluating")
 
@@ -49,8 +44,9 @@ class Timekeeper(TrainerCallback):
         self._reporter.goes_on("Saving")
 
 
-def attach(loop: Any, reporter: Reporter) -> None:
-    """Lets the reporter know what the loop is doing, and how long it waits for its rows."""
+def attach(loop: Any, reporter: Reporter, rhythm: Rhythm) -> None:
+    """Lets the reporter know what the loop is doing, how long it waits for its rows, and what is to come."""
+    reporter.pace.rhythm = rhythm
     fetch = loop.get_batch_samples
 
     def timed(*arguments: Any, **options: Any) -> Any:

@@ -24,6 +24,7 @@ from tunesmith_trainer.methods.loop import told_of_balancing
 from tunesmith_trainer.mirror import mirror_of
 from tunesmith_trainer.model import Loaded, load_base, load_tokenizer, load_trained, trained_parameters, tuned
 from tunesmith_trainer.progress import Reporter
+from tunesmith_trainer.rhythm import Steps, rhythm_of
 from tunesmith_trainer.saving import RowsOfSteps, ensure_finite_weights, trained_bytes
 from tunesmith_trainer.stopping import StopWish
 from tunesmith_trainer.targets import EXPERTS_CAVEAT, experts_adapted
@@ -200,7 +201,8 @@ def _trained(run_: Run, loaded: Loaded, tokenizer: Any, datasets: Datasets, resu
     if resumed:
         load_trained(loaded.model, resumed.path)
     with temporary_directory(run_.configuration, run_.world.rank) as own:
-        keeper = Keeper(_keeping(run_, own, trained_bytes(loaded.model)))
+        rhythm = rhythm_of(run_.configuration, datasets.total_steps)
+        keeper = Keeper(_keeping(run_, own, trained_bytes(loaded.model), rhythm.saved))
         follower = Follower(
             run_.configuration,
             world=run_.world,
@@ -208,6 +210,7 @@ def _trained(run_: Run, loaded: Loaded, tokenizer: Any, datasets: Datasets, resu
             reporter=run_.reporter,
             keeper=keeper,
             memory=memory,
+            rhythm=rhythm,
             rows_of_step=RowsOfSteps(run_.configuration, job_rows.with_sources(datasets.training)),
             began_at=resumed_from,
         )
@@ -224,7 +227,7 @@ def _trained(run_: Run, loaded: Loaded, tokenizer: Any, datasets: Datasets, resu
             measure_first=resumed is None or memory.evaluation_owed,
             on_gpu=wants_gpus(run_.configuration),
         )
-        attach(loop, run_.reporter)
+        attach(loop, run_.reporter, rhythm)
         balancing = told_of_balancing(loop)
         if balancing is not None:
             run_.reporter.tell(balancing)
@@ -270,7 +273,7 @@ def _stopped(run_: Run, datasets: Datasets, follower: Follower, keeper: Keeper) 
     )
 
 
-def _keeping(run_: Run, own: Path, needed_bytes: int) -> Plan:
+def _keeping(run_: Run, own: Path, needed_bytes: int, counted: Steps) -> Plan:
     configuration = run_.configuration
     mirror = mirror_of(configuration, run_.attempt)
     more: dict[str, Any] = {} if mirror is None else {"after_commit": mirror.send}
@@ -280,6 +283,7 @@ def _keeping(run_: Run, own: Path, needed_bytes: int) -> Plan:
         world_size=run_.world.size,
         config_hash=configuration.config_hash(),
         keep=configuration.checkpoints.keep,
+        counted=counted,
         staging=own / "checkpoints",
         needed_bytes=needed_bytes,
         patience_seconds=configuration.world.collective_timeout_seconds,
@@ -336,6 +340,7 @@ def _published(run_: Run, model: Any, tokenizer: Any, datasets: Datasets, outcom
             resumed_from_step=outcome.resumed_from_step,
             world_size=run_.world.size,
             micro_batch=configuration.training.micro_batch,
+            micro_batch_before=configuration.training.micro_batch_before,
             gradient_accumulation=configuration.training.gradient_accumulation,
             device="CUDA" if wants_gpus(configuration) else "CPU",
             simulated_gpus=configuration.simulated_gpus,

@@ -26,8 +26,10 @@ from tunesmith.planning.tracking import tracking_section
 from tunesmith.resources.fine_tune_job_inputs import DatasetSource, DatasetType
 from tunesmith.resources.fine_tune_job_status import Pinned
 
+MOST_SECONDS_TO_LOSE = 900
+"""Of training, when a job dies: it is saved as often, whatever `checkpoints.count` says."""
 # What another attempt may have otherwise without another outcome.
-NOT_HASHED = frozenset({"microBatch", "gradientAccumulation"})
+NOT_HASHED = frozenset({"microBatch", "gradientAccumulation", "microBatchBefore"})
 DECIDES_THE_OUTCOME = ("model", "data", "method", "tuning", "continueFrom")
 DECIDES_ABOUT_ROWS = frozenset({"epochs", "maxSteps", "globalBatch", "contextLength", "packing"})
 
@@ -44,6 +46,7 @@ def configuration(seen: JobObservation, plan: Plan, attempt: int) -> dict[str, A
         "evaluations": _evaluations(seen),
         "checkpoints": {
             "count": spec.training.checkpoints.count,
+            "maxSecondsApart": MOST_SECONDS_TO_LOSE,
             "keep": spec.training.checkpoints.keep,
             "graceSeconds": seen.around.installation.save_grace_seconds,
             **mirror_section(spec),
@@ -153,7 +156,9 @@ def _training(seen: JobObservation, plan: Plan) -> dict[str, Any]:
         "seed": training.seed,
         "precision": _precision(seen),
     }
-    return written if training.max_steps is None else {**written, "maxSteps": training.max_steps}
+    before = seen.status.plan.micro_batch_before if seen.status.plan is not None else None
+    ran_out = {} if before is None else {"microBatchBefore": before}
+    return written | ran_out | ({} if training.max_steps is None else {"maxSteps": training.max_steps})
 
 
 def _evaluations(seen: JobObservation) -> dict[str, Any]:

@@ -340,4 +340,7 @@ def with_smaller_micro_batch(plan: WrittenPlan) -> WrittenPlan | None:
     smaller = next((size for size in range(micro // 2, 0, -1) if share % size == 0), None)
     if smaller is None:
         return None
-    return plan.model_copy(update={"micro_batch": smaller, "gradient_accumulation": share // smaller})
+    before = plan.micro_batch_before or micro
+    return plan.model_copy(
+        update={"micro_batch": smaller, "gradient_accumulation": share // smaller, "micro_batch_before": before}
+    )

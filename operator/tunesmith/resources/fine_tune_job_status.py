@@ -161,6 +161,9 @@ class Plan(StatusPart):
     gpus: Annotated[Count | None, doc("GPUs in all.")] = None
     micro_batch: Annotated[Count | None, doc("Rows that one GPU takes at once.")] = None
     gradient_accumulation: Annotated[Count | None, doc("How many times before a step is made.")] = None
+    micro_batch_before: Annotated[
+        Count | None, doc("What `microBatch` was before memory ran out. Absent: it never did.")
+    ] = None
     sharding: Annotated[Word | None, doc("How the model is spread over GPUs: 'None', 'DDP' or 'FSDP2'.")] = None
     estimated_memory_gib: Annotated[
         SignedDecimal | None, doc("Memory that a GPU will need, in GiB. Absent: not estimated.")

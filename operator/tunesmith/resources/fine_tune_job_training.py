@@ -114,9 +114,13 @@ class Checkpoints(Part):
     """States that training can go on from."""
 
     count: Annotated[
-        Annotated[int, between(1, 1000)], doc("How many over the whole training, evenly spread; the last is the end.")
+        Annotated[int, between(1, 1000)],
+        doc("How many over the whole training, evenly spread; the last is the end. Every 15 minutes one more is made."),
     ] = 1
-    keep: Annotated[Annotated[int, between(1, 100)], doc("How many of the newest stay on the storage.")] = 2
+    keep: Annotated[
+        Annotated[int, between(1, 100)],
+        doc("How many of these stay on the storage, the newest. Of those made in between, the newest two."),
+    ] = 2
     mirror: Annotated[Mirror | None, doc("Where copies go.")] = None
 
 

@@ -108,10 +108,10 @@ def run_and_hang_in_step_7(arguments, environment, output):
     """The same with a collator that never returns after the evaluation before training and the rows of six steps."""
     attach = training.attach
 
-    def attach_with_blocking_collator(loop, reporter):
+    def attach_with_blocking_collator(loop, reporter, rhythm):
         collate, calls = loop.data_collator, itertools.count(1)
         loop.data_collator = lambda rows: threading.Event().wait() if next(calls) > 17 else collate(rows)
-        attach(loop, reporter)
+        attach(loop, reporter, rhythm)
 
     training.attach = attach_with_blocking_collator
     run(arguments, environment, output)

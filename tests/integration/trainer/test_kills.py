@@ -109,6 +109,16 @@ def test_killed_between_any_two_writes_it_ends_bit_equal(workshop, crossings):
     ends_as(workshop, "hit", attempt, "calm")
 
 
+BY_THE_CLOCK = {"everySteps": None, "count": 1, "maxSecondsApart": 0.001}
+
+
+def test_with_one_checkpoint_in_all_the_clock_makes_more_and_the_next_attempt_goes_on_from_there(workshop, crossings):
+    last = workshop.root / "jobs" / "rare" / "attempts" / "1" / "unfinished" / f"checkpoint-{STEPS}"
+    attempt = struck(workshop, "rare", [{"under": [str(last)], "crossing": 1}], checkpoints=BY_THE_CLOCK)
+    assert 0 < workshop.result("rare", attempt).resumed_from_step < STEPS
+    ends_as(workshop, "rare", attempt, "calm")
+
+
 def test_killed_in_every_stage_it_ends_bit_equal(workshop, crossings):
     blows = [{"stage": stage} for stage in ("Starting", "Preparing", "LoadingModel", "Training", "Publishing")]
     attempt = struck(workshop, "staged", blows)

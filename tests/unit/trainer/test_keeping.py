@@ -11,6 +11,7 @@ from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.checkpoints import Memory
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.keeping import Keeper, Plan, has_room
+from tunesmith_trainer.rhythm import Steps
 
 HASH = "a" * 64
 
@@ -30,6 +31,7 @@ def a_plan(job, *, rank=0, world_size=1, number=1, needed_bytes=0, patience_seco
         world_size=world_size,
         config_hash=HASH,
         keep=2,
+        counted=Steps(tuple(range(100))),
         staging=job.parent / f"staging-{number}-{rank}",
         needed_bytes=needed_bytes,
         patience_seconds=patience_seconds,

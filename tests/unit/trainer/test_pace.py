@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith_trainer.pace import Pace, Rhythm
+from tunesmith_trainer.pace import Pace
+from tunesmith_trainer.rhythm import Rhythm, Steps
 
 
 class HandClock:
@@ -42,6 +43,10 @@ def test_the_first_step_of_an_attempt_says_nothing():
     assert (pace.tokens_per_second, pace.data_wait_share, pace.eta_seconds(901, 1000)) == (None, None, None)
 
 
+def every(apart, total):
+    return Steps(tuple(range(apart, total + 1, apart)))
+
+
 def test_what_earlier_attempts_did_changes_no_rate():
     pace, clock = a_pace()
     take_steps(pace, clock, 1, seconds=500, start=90_000)
@@ -53,7 +58,7 @@ def test_what_earlier_attempts_did_changes_no_rate():
 
 def test_evaluations_and_saves_are_no_part_of_a_step_and_part_of_the_time_left():
     pace, clock = a_pace()
-    pace.rhythm = Rhythm(evaluate_every=10, save_every=25)
+    pace.rhythm = Rhythm(every(10, 100), every(25, 100))
     take_steps(pace, clock, 3, seconds=2)
     pause(pace, clock, "Evaluating", 30)
     pause(pace, clock, "Saving", 8)
@@ -66,7 +71,7 @@ def test_evaluations_and_saves_are_no_part_of_a_step_and_part_of_the_time_left()
 
 def test_an_evaluation_that_was_never_measured_is_not_guessed():
     pace, clock = a_pace()
-    pace.rhythm = Rhythm(evaluate_every=10)
+    pace.rhythm = Rhythm(every(10, 100))
     take_steps(pace, clock, 3, seconds=2)
     assert pace.eta_seconds(3, 100) == 97 * 2
 
@@ -87,13 +92,13 @@ def test_at_the_end_nothing_is_left():
 
 @given(
     seconds=st.lists(st.floats(0.001, 100), min_size=2, max_size=60),
-    every=st.integers(1, 50),
+    apart=st.integers(1, 50),
     total=st.integers(1, 500),
     data=st.data(),
 )
-def test_the_time_left_is_never_negative_and_falls_with_every_step(seconds, every, total, data):
+def test_the_time_left_is_never_negative_and_falls_with_every_step(seconds, apart, total, data):
     pace, clock = a_pace()
-    pace.rhythm = Rhythm(evaluate_every=every, save_every=every)
+    pace.rhythm = Rhythm(every(apart, total), every(apart, total))
     for number, length in enumerate(seconds):
         take_steps(pace, clock, 1, seconds=length, start=100 * number)
     pause(pace, clock, "Saving", 3)

@@ -126,9 +126,21 @@ def test_the_newest_are_kept_over_all_attempts_and_the_best_besides(job):
         saved(first, step)
     second = claimed(job, 2)
     saved(second, 20)
-    checkpoints.rotate(second, keep=2, best_step=5)
+    checkpoints.rotate(second, keep=2, counted=range(100), best_step=5)
     left = sorted(path.name for path in job.glob("attempts/*/checkpoints/*"))
     assert left == ["checkpoint-15", "checkpoint-20", "checkpoint-5"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "stay"),
+    [(3, [10, 20, 30, 33, 34]), (2, [20, 30, 33, 34]), (1, [30, 34])],
+)
+def test_what_is_saved_between_the_counted_steps_goes_as_soon_as_it_is_not_needed(job, keep, stay):
+    first = claimed(job, 1)
+    for step in (10, 15, 20, 25, 30, 31, 32, 33, 34):
+        saved(first, step)
+    checkpoints.rotate(first, keep=keep, counted={10, 20, 30, 40})
+    assert sorted(int(path.name[11:]) for path in job.glob("attempts/*/checkpoints/*")) == stay
 
 
 def test_a_superseded_attempt_removes_nothing_that_its_successor_may_read(job):
@@ -137,7 +149,7 @@ def test_a_superseded_attempt_removes_nothing_that_its_successor_may_read(job):
         saved(first, step)
     claimed(job, 2)
     with pytest.raises(TrainerError):
-        checkpoints.rotate(first, keep=1)
+        checkpoints.rotate(first, keep=1, counted=range(100))
     assert checkpoints.of_step(job, 5, HASH) is not None
 
 

@@ -205,7 +205,10 @@ class Result(Said):
     stopped_early_at_step: int | None = Field(default=None, ge=1, description="Where the patience was at its end.")
     resumed_from_step: int = Field(default=0, ge=0)
     world_size: int = Field(ge=1)
-    micro_batch: int | None = Field(default=None, ge=1, description="Of the last attempt: smaller when memory ran out.")
+    micro_batch: int | None = Field(default=None, ge=1, description="Of the last attempt.")
+    micro_batch_before: int | None = Field(
+        default=None, ge=1, description="What it was before memory ran out; absent: it never did."
+    )
     gradient_accumulation: int | None = Field(default=None, ge=1, description="Of the last attempt.")
     device: Literal["CPU", "CUDA"]
     simulated_gpus: bool = Field(default=False, alias="simulatedGPUs")

@@ -11,7 +11,9 @@ from tunesmith_trainer.contract.strict import AbsolutePath, Strict
 
 OUTCOME = frozenset({"model", "data", "method", "tuning", "continue_from", "training"})
 """The parts of the configuration that are spoken of here."""
-CHANGES_BETWEEN_ATTEMPTS = frozenset({"microBatch", "gradientAccumulation", "activationCheckpointing"})
+CHANGES_BETWEEN_ATTEMPTS = frozenset(
+    {"microBatch", "gradientAccumulation", "microBatchBefore", "activationCheckpointing"}
+)
 """What of it an attempt may change without another outcome than rounding, as a smaller micro batch when memory ran out.
 """
 
@@ -172,6 +174,9 @@ class Training(Strict):
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, ge=0, description="0: no clipping.")
     micro_batch: int = Field(ge=1, description="Sequences in one forward pass of one process.")
+    micro_batch_before: int | None = Field(
+        default=None, ge=1, description="What it was before memory ran out; absent: it never did."
+    )
     gradient_accumulation: int = Field(ge=1, description="Forward passes of one process in one step.")
     global_batch: int = Field(ge=1, description="Sequences in one step of all processes; the same in every attempt.")
     context_length: int = Field(ge=8, description="Tokens; longer rows are cut.")

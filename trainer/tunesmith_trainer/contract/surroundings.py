@@ -44,7 +44,16 @@ class Checkpoints(Strict):
 
     every_steps: int | None = Field(default=None, ge=1)
     count: int | None = Field(default=None, ge=1, description="Spread evenly over the steps.")
-    keep: int = Field(default=2, ge=1, description="Newest complete checkpoints that stay, over all attempts.")
+    max_seconds_apart: float | None = Field(
+        default=None,
+        gt=0,
+        description="Training is saved between them too when so long has passed since it last was; absent: it is not.",
+    )
+    keep: int = Field(
+        default=2,
+        ge=1,
+        description="Of everySteps or count the newest that stay, over all attempts; of all others the newest two.",
+    )
     mirror: Mirror | None = Field(default=None, description="Where copies go; absent: nowhere.")
     staging_path: AbsolutePath | None = Field(
         default=None, description="Fast disk of the pod's own; absent: the directory for temporary files."

@@ -131,7 +131,10 @@ def test_the_hash_is_the_same_for_every_attempt_and_every_micro_batch():
     seen = admitted()
     plan = plan_of(seen)
     first, second = configuration(seen, plan, 1), configuration(seen, plan, 2)
-    smaller = {**first, "training": {**first["training"], "microBatch": 1, "gradientAccumulation": 8}}
+    smaller = {
+        **first,
+        "training": {**first["training"], "microBatch": 1, "microBatchBefore": 8, "gradientAccumulation": 8},
+    }
     assert config_hash(first) == config_hash(second) == config_hash(smaller)
     other = {**first, "training": {**first["training"], "seed": 1}}
     assert config_hash(other) != config_hash(first)

@@ -42,6 +42,7 @@ def test_out_of_memory_says_what_changes_and_the_batch_stays():
     attempt = after(again, decide(again), answer=Known(None, 0))
     training = configuration(attempt, plan_of(attempt), 2)["training"]
     assert (training["microBatch"], training["gradientAccumulation"], training["globalBatch"]) == (2, 2, 64)
+    assert training["microBatchBefore"] == 4
 
 
 def test_out_of_memory_with_single_rows_ends_the_job_with_the_smallest_fix():
