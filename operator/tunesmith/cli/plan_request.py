@@ -19,6 +19,7 @@ from tunesmith.catalog.loader import BundledModel, bundled, find_bundled
 from tunesmith.catalog.shape import ModelShape
 from tunesmith.planning.memory.batch import Batch, BatchLimits
 from tunesmith.planning.memory.objections import CONTEXT_PARALLELISM, FOR_INFERENCE_ONLY, needs_context_parallelism
+from tunesmith.planning.memory.untrainable import untrainable
 from tunesmith.planning.memory.work import Numbers, Work, not_estimated, work_of
 from tunesmith.resources.catalog_model import ModelTask
 from tunesmith.resources.fine_tune_job import FineTuneJob
@@ -188,6 +189,9 @@ def _shape(options: Options, model: BundledModel | None, allowed: MethodLimits) 
         raise CannotBeTrainedError(CONTEXT_PARALLELISM)
     if shape is None or missing is not None:
         raise click.ClickException(f"Not estimated: {missing}.")
+    refusal = untrainable(shape)
+    if refusal is not None:
+        raise CannotBeTrainedError(refusal.message)
     return shape
 
 

@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 
 from tunesmith.catalog.config_json import ShapeUnknownError, shape_of_config
-from tunesmith.catalog.loader import find_bundled
+from tunesmith.catalog.loader import find_bundled, known_shape
 from tunesmith.catalog.shape import ModelShape
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.job_observation import JobObservation
@@ -23,15 +23,10 @@ def shape_of(seen: JobObservation) -> tuple[ModelShape | None, str]:
 
     The bundled catalogue knows it by its id, or by where its weights are; of any other model its preparation tells.
     """
-    names = []
-    if seen.model is not None:
-        names.append(seen.model.spec.id)
-        if seen.model.spec.weights is not None:
-            names.append(seen.model.spec.weights.hugging_face.repo)
-    if seen.spec.model.hugging_face is not None:
-        names.append(seen.spec.model.hugging_face.repo)
-    found = (find_bundled(name) for name in names)
-    shape = next((model.shape for model in found if model is not None and model.shape is not None), None)
+    shape = known_shape(seen.model.spec) if seen.model is not None else None
+    if shape is None and seen.spec.model.hugging_face is not None:
+        named = find_bundled(seen.spec.model.hugging_face.repo)
+        shape = named.shape if named is not None else None
     return (shape, "") if shape is not None else _prepared_shape(seen)
 
 

@@ -16,6 +16,7 @@ from tunesmith.planning.memory.objections import (
 )
 from tunesmith.planning.memory.plan import Estimate, Wish, estimate
 from tunesmith.planning.memory.terms import Sharding
+from tunesmith.planning.memory.untrainable import untrainable
 from tunesmith.planning.memory.work import not_estimated, work_of
 from tunesmith.planning.refusal import Refusal
 from tunesmith.resources.catalog_model import CatalogSource, ModelTask
@@ -82,6 +83,10 @@ def _outside_the_limits(seen: JobObservation, allowed: MethodLimits) -> Refusal 
         return Refusal("ModelNotFineTuned", FOR_INFERENCE_ONLY)
     if of_the_provider and needs_context_parallelism(allowed):
         return Refusal("NeedsContextParallelism", CONTEXT_PARALLELISM)
+    shape, _ = shape_of(seen)
+    refusal = untrainable(shape) if shape is not None else None
+    if refusal is not None:
+        return refusal
     context = spec.training.context_length
     rank = spec.tuning.adapter.rank if spec.tuning.type is TuningType.LORA else None
     if context is not None and not allowed.allows_context(context):

@@ -368,6 +368,10 @@ class Reason(StrEnum):
         "ModelNotFineTuned",
         "The catalogue has the model for inference only; the message says what to do.",
     )
+    ARCHITECTURE_NOT_TRAINED = (
+        "ArchitectureNotTrained",
+        "Models of this architecture cannot be trained; the message says why. Take another model.",
+    )
     TRAINER_NOTE = "TrainerNote", "The trainer wants a person to know something, such as a jump of the loss."
     NODE_LOST = "NodeLost", "A node of the attempt is gone or not Ready."
     POD_FAILED = "PodFailed", "A pod of the attempt failed."

@@ -11,6 +11,7 @@ from tests.unit.trainer.architectures import DIFFERENCES, make
 from tests.unit.trainer.looping import DPO, FULL, LORA, a_configuration, a_loop, train
 
 from tunesmith.catalog.loader import bundled
+from tunesmith.planning.memory.untrainable import REFUSED_ARCHITECTURES
 from tunesmith.resources.catalog_model import ModelTask
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.methods.loop import told_of_balancing
@@ -101,6 +102,10 @@ def test_what_does_not_train_is_refused_in_words_before_weights_are_read(tmp_pat
     with pytest.raises(TrainerError, match=f"architecture {name} cannot be trained: {REFUSED[name]}") as refused:
         load_base(a_configuration(tmp_path, tmp_path))
     assert refused.value.error_class is ErrorClass.MODEL
+
+
+def test_the_operator_refuses_the_same_before_it_buys():
+    assert REFUSED_ARCHITECTURES == REFUSED
 
 
 def test_these_are_the_architectures_of_the_catalogues_models():

@@ -89,6 +89,21 @@ def test_shards_are_those_that_the_index_names(tmp_path):
             "comes with code of its own",
         ),
         ({"model.safetensors": b"x", "config.json": b'{"model_type":"own"}'}, "'own' is not known"),
+        (
+            {
+                "model.safetensors.index.json": INDEX,
+                **SHARDS,
+                "config.json": b'{"model_type":"llama4","architectures":["Llama4ForConditionalGeneration"]}',
+            },
+            "Llama4ForConditionalGeneration cannot be trained",
+        ),
+        (
+            {
+                "model.safetensors": b"x",
+                "config.json": b'{"model_type":"qwen3","quantization_config":{"quant_method":"gptq"}}',
+            },
+            "'owner/model' are quantised with 'gptq'",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_by_name_before_its_weights_come(tmp_path, files, why):

@@ -16,6 +16,8 @@ from tunesmith_trainer.fetch.hub import Hub, RepositoryAt, endpoint_of, is_commi
 from tunesmith_trainer.fetch.secrets import Secrets
 from tunesmith_trainer.fetch.transfer import Conditions, transfer
 from tunesmith_trainer.fetch.web import Web
+from tunesmith_trainer.refused_architectures import ensure_described_trains
+from tunesmith_trainer.stored_numbers import ensure_readable
 
 CONFIG = "config.json"
 ONE_FILE = "model.safetensors"
@@ -71,7 +73,10 @@ def items(
         what = "only an adapter (adapter_config.json): fetch its base model" if has_adapter else "no config.json"
         raise _unfit(repository, f"it has {what}")
     _ensure_safetensors(repository)
-    _ensure_trainable(repository, _now(CONFIG, repository, hub, partial, conditions))
+    config = _now(CONFIG, repository, hub, partial, conditions)
+    _ensure_known(repository, config)
+    ensure_described_trains(config)
+    ensure_readable(config, f"'{repository.repo}'", quantise_again=False)
     weights: list[str] = [ONE_FILE]
     counted = repository.parameters
     if INDEX in repository.files:
@@ -133,7 +138,7 @@ def _ensure_safetensors(repository: RepositoryAt) -> None:
     )
 
 
-def _ensure_trainable(repository: RepositoryAt, config: dict[str, Any]) -> None:
+def _ensure_known(repository: RepositoryAt, config: dict[str, Any]) -> None:
     from transformers import CONFIG_MAPPING
 
     kind = config.get("model_type")

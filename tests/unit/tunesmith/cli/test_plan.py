@@ -139,6 +139,7 @@ def test_without_a_price_there_are_hours_and_no_dollars():
         (("--model", "Qwen/Qwen3-8B", "--gpu", "TPU"), 1, "known: A100"),
         (("--model", "deepseek-ai/DeepSeek-R1", "--gpu", "H200"), 2, "context parallelism"),
         (("--model", "Qwen/Qwen3-Next-80B-A3B-Instruct", "--gpu", "H200"), 2, "does not fine-tune it"),
+        (("--model", "meta-llama/Llama-4-Scout-17B-16E", "--gpu", "H200"), 2, "cannot be trained"),
         (("--model", "qwen3-8b", "--gpu", "H100"), 1, "Did you mean Qwen/Qwen3-8B"),
         (("--model", "Qwen/Qwen3-8B", "--gpu", "H100", "--price", "much"), 1, "not a number"),
         (("--model", "Qwen/Qwen3-8B", "--gpu", "H100", "--gpus", "0"), 1, "0 is not in the range"),

@@ -42,6 +42,7 @@ from tunesmith.resources.fine_tune_job_status import DatasetStatus
 
 EIGHT = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 SEVENTY = "meta-llama/Llama-3.3-70B-Instruct-Reference"
+SCOUT = "meta-llama/Llama-4-Scout-17B-16E-Instruct"
 FREE = {"training": {"batchSize": None, "contextLength": None}, "resources": {"gpus": None}}
 H200_NODE = NodeFact("n0", gpus=8, labels={"nvidia.com/gpu.product": "NVIDIA-H200"})
 
@@ -251,6 +252,15 @@ def test_a_model_that_the_catalogue_has_for_inference_only_is_refused():
     of_ones_own = a_row("Qwen/Qwen3-Next-80B-A3B-Instruct", source="User")
     spec = {"training": {"batchSize": 16, "contextLength": 512}, "resources": {"gpus": 16}}
     assert not isinstance(sizes_of(seen_of(of_ones_own, spec)), Refusal)
+
+
+@pytest.mark.parametrize("source", ["Bundled", "User"])
+def test_an_architecture_that_does_not_train_is_refused_before_a_cluster_is_bought(source):
+    seen = seen_of(a_row(SCOUT, source=source), {"weightsPath": None, "placement": TEMPLATE}, cluster=None)
+    assert refusal(seen).reason == "ArchitectureNotTrained"
+    decision = decide(seen)
+    assert find_condition(decision.status.conditions, "Accepted").reason == "ArchitectureNotTrained"
+    assert decision.actions == ()
 
 
 def test_the_steps_of_pairs_tell_no_hours_before_the_rows_are_counted():
