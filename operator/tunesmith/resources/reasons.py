@@ -372,6 +372,10 @@ class Reason(StrEnum):
         "ArchitectureNotTrained",
         "Models of this architecture cannot be trained; the message says why. Take another model.",
     )
+    DROPOUT_ON_EXPERTS = (
+        "DropoutOnExperts",
+        "Experts cannot be adapted with a dropout. Set it to 0, or adapt the attention only.",
+    )
     TRAINER_NOTE = "TrainerNote", "The trainer wants a person to know something, such as a jump of the loss."
     NODE_LOST = "NodeLost", "A node of the attempt is gone or not Ready."
     POD_FAILED = "PodFailed", "A pod of the attempt failed."

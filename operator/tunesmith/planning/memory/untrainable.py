@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tunesmith.catalog.shape import ModelShape
+from tunesmith.planning.memory.work import Adapter
 from tunesmith.planning.refusal import Refusal
 
 # The trainer refuses the same, for the same reasons; a test holds the two against each other.
@@ -23,3 +24,17 @@ def untrainable(shape: ModelShape) -> Refusal | None:
         f"Models of the architecture {shape.architecture} cannot be trained here: {why}. Choose another model; the "
         "guide's page about models lists those that train.",
     )
+
+
+def untunable(shape: ModelShape, adapter: Adapter | None) -> Refusal | None:
+    """Why a model of this shape cannot be tuned so; None when it may. `adapter` None trains every weight."""
+    if adapter is None:
+        return None
+    # Modules that are named may avoid the experts; whether they do, the preparation sees in the model itself.
+    if shape.experts is not None and adapter.dropout and not adapter.targets:
+        return Refusal(
+            "DropoutOnExperts",
+            "The experts of this model cannot be adapted with a dropout. Set `spec.tuning.lora.dropout` to '0', or "
+            "adapt its attention only with `targetModules: [attention]`.",
+        )
+    return None

@@ -114,6 +114,12 @@ def test_a_model_outside_the_catalogue_is_planned_from_its_configuration(tmp_pat
     assert "own window is 8192" in beyond["objections"][0]["message"]
 
 
+def test_a_dropout_on_experts_is_an_objection():
+    mixture = ("--model", "Qwen/Qwen3-30B-A3B", "--context", "1024", "--gpu", "H200", "--gpus", "8", "--dropout", "0.1")
+    assert [each["reason"] for each in told(*mixture, exit_code=2)["objections"]] == ["DropoutOnExperts"]
+    assert told(*mixture, "--targets", "attention")["objections"] == []
+
+
 def test_where_the_steps_are_written_and_rows_are_packed_full_hours_need_no_dataset(tmp_path):
     path = tmp_path / "job.yaml"
     path.write_text(JOB.replace("epochs: 3", "epochs: 3, maxSteps: 1000"))

@@ -263,6 +263,17 @@ def test_an_architecture_that_does_not_train_is_refused_before_a_cluster_is_boug
     assert decision.actions == ()
 
 
+@pytest.mark.parametrize("model", ["Qwen/Qwen3-30B-A3B", "mistralai/Mixtral-8x7B-v0.1", "openai/gpt-oss-20b"])
+def test_a_dropout_on_experts_is_refused_and_on_attention_alone_it_is_not(model):
+    adapter = {"rank": 8, "dropout": "0.1"}
+    spec = {"training": {"contextLength": 1024}, "resources": {"gpus": 8}}
+    found = refusal(seen_of(model, {**spec, "tuning": {"type": "LoRA", "lora": adapter}}))
+    assert found.reason == "DropoutOnExperts"
+    assert "targetModules: [attention]" in found.message
+    attention = {**adapter, "targetModules": ["attention"]}
+    assert not isinstance(sizes_of(seen_of(model, {**spec, "tuning": {"type": "LoRA", "lora": attention}})), Refusal)
+
+
 def test_the_steps_of_pairs_tell_no_hours_before_the_rows_are_counted():
     """Only packed rows are full."""
     spec = {"training": {"maxSteps": 100}, "resources": {"gpus": 8}}
