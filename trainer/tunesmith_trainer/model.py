@@ -10,7 +10,7 @@ from tunesmith_trainer.contract.outcome import LoRA
 from tunesmith_trainer.devices import wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.refused_architectures import ensure_trainable
-from tunesmith_trainer.stored_numbers import reading_options
+from tunesmith_trainer.stored_numbers import quantises, reading_options
 from tunesmith_trainer.targets import targets_of
 
 
@@ -58,8 +58,7 @@ def load_base(configuration: Configuration) -> Any:
     else:
         frozen = True
         path = Path(configuration.model.path)
-    quantized = tuning.type == "LoRA" and tuning.base_quantization == "NF4"
-    return _from(path, _dtype(configuration, frozen=frozen), **(_nf4(configuration) if quantized else {}))
+    return _from(path, _dtype(configuration, frozen=frozen), **(_nf4(configuration) if quantises(tuning) else {}))
 
 
 def start_of(configuration: Configuration) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tunesmith_trainer.contract.outcome import Tuning
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 _DEQUANTISED = ("fp8", "mxfp4")
@@ -35,6 +36,11 @@ def reading_options(path: Path, *, quantise_again: bool = False) -> dict[str, An
     # What is given here takes the place of what the file says: the list of unquantised modules must come along.
     kept = stored.get("modules_to_not_convert")
     return {"quantization_config": plain(dequantize=True, modules_to_not_convert=kept)}
+
+
+def quantises(tuning: Tuning | None) -> bool:
+    """Whether a job wants its base in four bits."""
+    return tuning is not None and tuning.type == "LoRA" and tuning.base_quantization == "NF4"
 
 
 def ensure_readable(described: Mapping[str, Any], place: str, *, quantise_again: bool) -> None:

@@ -13,6 +13,8 @@ REFUSED_ARCHITECTURES: Mapping[str, str] = {
     "Llama4ForConditionalGeneration": "the loss of the training library does not find the text model inside it"
 }
 
+DEQUANTISED = ("fp8", "mxfp4")  # what the trainer reads as bf16; the name of the format may say more
+
 
 def untrainable(shape: ModelShape) -> Refusal | None:
     """Why a model of this shape trains in no way; None when it may."""
@@ -37,4 +39,15 @@ def untunable(shape: ModelShape, adapter: Adapter | None) -> Refusal | None:
             "The experts of this model cannot be adapted with a dropout. Set `spec.tuning.lora.dropout` to '0', or "
             "adapt its attention only with `targetModules: [attention]`.",
         )
+    if adapter.four_bit_base and is_quantised(shape):
+        return Refusal(
+            "BaseIsQuantized",
+            f"`spec.tuning.lora.baseQuantization` NF4 cannot be put on weights that are quantised already (this model "
+            f"is published in {shape.native_precision}). Set it to 'None', or use the model's unquantised weights.",
+        )
     return None
+
+
+def is_quantised(shape: ModelShape) -> bool:
+    """Whether the weights are known to lie in eight or four bits, so that they cannot be put into four again."""
+    return (shape.native_precision or "").lower().startswith(DEQUANTISED)

@@ -120,6 +120,21 @@ def test_a_dropout_on_experts_is_an_objection():
     assert told(*mixture, "--targets", "attention")["objections"] == []
 
 
+def test_four_bits_on_a_base_that_is_published_in_few_are_an_objection():
+    wish = ("--context", "1024", "--gpu", "H200", "--tuning", "qlora")
+    published = told("--model", "openai/gpt-oss-20b", *wish, exit_code=2)["objections"]
+    assert [each["reason"] for each in published] == ["BaseIsQuantized"]
+
+
+def test_weights_of_ones_own_may_be_stored_in_other_numbers_than_the_published(tmp_path):
+    path = tmp_path / "job.yaml"
+    written = JOB.replace("qwen-qwen3-8b", "openai-gpt-oss-20b").replace(', dropout: "0.1"', "")
+    path.write_text(written)
+    assert "BaseIsQuantized" in [each["reason"] for each in told("-f", str(path), exit_code=2)["objections"]]
+    path.write_text(written.replace("spec:\n", "spec:\n  weightsPath: models/x\n"))
+    assert told("-f", str(path))["objections"] == []
+
+
 def test_where_the_steps_are_written_and_rows_are_packed_full_hours_need_no_dataset(tmp_path):
     path = tmp_path / "job.yaml"
     path.write_text(JOB.replace("epochs: 3", "epochs: 3, maxSteps: 1000"))
