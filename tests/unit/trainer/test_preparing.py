@@ -20,6 +20,7 @@ from tunesmith_trainer.fetch.secrets import HidingFormatter, Secrets
 from tunesmith_trainer.testing import tiny_configuration, tiny_model, tiny_preparation
 from tunesmith_trainer.testing_sources import COMMIT, Repository, ServedHub
 
+A_MIXTURE = {"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "num_experts": 4}
 LORA = {"type": "LoRA", "rank": 4, "alpha": 8}
 ROWS = b"".join(b'{"prompt": "say %d", "completion": "it is %d"}\n' % (n, n) for n in range(10)) + (
     b'{"prompt": "' + b"much too long " * 90 + b'", "completion": "never reached"}\n'
@@ -223,6 +224,14 @@ def test_broken_data_is_the_users_data_error(tmp_path, monkeypatch, model_path, 
             {**LORA, "baseQuantization": "NF4"},
             ErrorClass.LIMITS,
             "NF4 cannot be put on weights that are quantised already",
+        ),
+        ({}, {**LORA, "targetModules": ["nothing_proj"]}, ErrorClass.LIMITS, "do not fit this model"),
+        (A_MIXTURE, {**LORA, "dropout": 0.1}, ErrorClass.LIMITS, "cannot be adapted with a dropout"),
+        (
+            A_MIXTURE,
+            {**LORA, "dropout": 0.1, "targetModules": ["q_proj", "down_proj"]},
+            ErrorClass.LIMITS,
+            "do not fit this model",
         ),
     ],
 )
