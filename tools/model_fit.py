@@ -16,6 +16,7 @@ from tunesmith.planning.memory.cards import GIB, Card, card_of
 from tunesmith.planning.memory.fit import CONTEXT_STEP, gpus_needed, longest_context, usable_bytes
 from tunesmith.planning.memory.fixes import OFFERED
 from tunesmith.planning.memory.objections import needs_context_parallelism
+from tunesmith.planning.memory.untrainable import untrainable
 from tunesmith.planning.memory.work import Adapter, Numbers, Work, not_estimated
 from tunesmith.resources.catalog_model import ModelTask
 from tunesmith.resources.fine_tune_job_inputs import MethodType
@@ -40,8 +41,10 @@ def page() -> str:
         f"{_cards(cards)}\n"
         f"{_head(cards)}{''.join(_row(model, cards) for model in models)}\n"
         "*One sequence over all GPUs*: the provider trains this model with a batch of 1 by context parallelism, which "
-        "is not built here; a job that names it is refused (`NeedsContextParallelism`). Where the formula comes from "
-        "and how well it agrees: [design](../design/memory-formula.md).\n"
+        "is not built here; a job that names it is refused (`NeedsContextParallelism`). *Not trained*: the trainer "
+        "cannot train this architecture ([why](../guide/models.md)); a job that names it is refused "
+        "(`ArchitectureNotTrained`). Where the formula comes from and how well it agrees: "
+        "[design](../design/memory-formula.md).\n"
     )
 
 
@@ -70,6 +73,8 @@ def _cells(model: BundledModel, cards: list[Card], limit: int) -> list[str]:
     empty = [""] * (4 * len(cards) - 1)
     if needs_context_parallelism(limits_for(model.spec, MethodType.SFT)):
         return ["*one sequence over all GPUs*", *empty]
+    if shape is not None and untrainable(shape) is not None:
+        return ["*not trained*", *empty]
     missing = not_estimated(shape)
     if shape is None or missing is not None:
         return [f"*not estimated: {missing}*", *empty]

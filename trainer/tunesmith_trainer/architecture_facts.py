@@ -14,8 +14,8 @@ NAMES = frozenset(
         "num_attention_heads", "num_dense_layers", "num_experts", "num_experts_per_tok", "num_experts_per_token",
         "num_hidden_layers", "num_key_value_heads", "num_kv_heads", "num_layers", "num_local_experts",
         "num_shared_experts", "padded_vocab_size", "q_lora_rank", "qk_layernorm", "qk_nope_head_dim",
-        "qk_rope_head_dim", "shared_expert_intermediate_size", "tie_word_embeddings", "top_k_experts", "use_qk_norm",
-        "v_head_dim", "vocab_size",
+        "qk_rope_head_dim", "quant_method", "shared_expert_intermediate_size", "tie_word_embeddings", "top_k_experts",
+        "use_qk_norm", "v_head_dim", "vocab_size",
     }
 )  # fmt: skip
 TEXT_PARTS = ("text_config", "llm_config", "language_config")
@@ -32,7 +32,9 @@ def facts_of(model: Path) -> dict[str, int | bool | str]:
     if not isinstance(whole, dict):
         return {}
     text: dict[str, object] = next((whole[name] for name in TEXT_PARTS if isinstance(whole.get(name), dict)), {})
-    return {name: value for name, value in {**whole, **text}.items() if name in NAMES and _is_short(value)}
+    stored = whole.get("quantization_config") or text.get("quantization_config")
+    flat = {**whole, **text, "quant_method": stored.get("quant_method") if isinstance(stored, dict) else None}
+    return {name: value for name, value in flat.items() if name in NAMES and _is_short(value)}
 
 
 def _is_short(value: object) -> bool:

@@ -10,7 +10,7 @@ from tunesmith_trainer.contract.outcome import LoRA
 from tunesmith_trainer.devices import wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.refused_architectures import ensure_trainable
-from tunesmith_trainer.stored_numbers import reading_options
+from tunesmith_trainer.stored_numbers import quantises, reading_options
 from tunesmith_trainer.targets import targets_of
 
 
@@ -58,8 +58,7 @@ def load_base(configuration: Configuration) -> Any:
     else:
         frozen = True
         path = Path(configuration.model.path)
-    quantized = tuning.type == "LoRA" and tuning.base_quantization == "NF4"
-    return _from(path, _dtype(configuration, frozen=frozen), **(_nf4(configuration) if quantized else {}))
+    return _from(path, _dtype(configuration, frozen=frozen), **(_nf4(configuration) if quantises(tuning) else {}))
 
 
 def start_of(configuration: Configuration) -> Path:
@@ -76,7 +75,9 @@ def tuned(base: Any, configuration: Configuration) -> Loaded:
             the adapter to continue from does not fit.
     """
     if configuration.tuning.type == "LoRA":
-        model = _with_adapter(base, configuration, configuration.tuning)
+        # Under AMP the adapter stays in fp32 above bf16 weights; under BF16 all is bf16.
+        in_full = configuration.training.precision != "BF16"
+        model = _with_adapter(base, configuration.tuning, in_full=in_full)
         if configuration.continue_from is None:
             return Loaded(model)
         tensors = read_adapter(Path(configuration.continue_from.path))
@@ -86,6 +87,25 @@ def tuned(base: Any, configuration: Configuration) -> Loaded:
     if method.type == "SFT" or method.dpo.reference_free:
         return Loaded(base)
     return Loaded(base, reference=_from(start_of(configuration), _dtype(configuration, frozen=True)))
+
+
+def ensure_adaptable(path: Path, tuning: LoRA) -> None:
+    """Puts the adapter on an outline of the model, which has its layers and no numbers: it takes seconds and few bytes.
+
+    Raises:
+        TrainerError: of class limits, as `tuned`; of class model, for a configuration that makes no model.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    models: Any = AutoModelForCausalLM  # without types of its own
+    with torch.device("meta"):
+        try:
+            described = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
+            outline = models.from_config(described, trust_remote_code=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise TrainerError(ErrorClass.MODEL, f"The model in '{path}' cannot be loaded: {error}") from error
+        _with_adapter(outline, tuning, in_full=True)
 
 
 def _from(path: Path, dtype: Any, **options: Any) -> Any:
@@ -137,7 +157,7 @@ def _nf4(configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def _with_adapter(base: Any, configuration: Configuration, tuning: LoRA) -> Any:
+def _with_adapter(base: Any, tuning: LoRA, *, in_full: bool) -> Any:
     from peft import LoraConfig, get_peft_model
 
     targets = targets_of(base, tuning)
@@ -150,8 +170,7 @@ def _with_adapter(base: Any, configuration: Configuration, tuning: LoRA) -> Any:
         target_parameters=targets.parameters,
     )
     try:
-        # Under AMP the adapter stays in fp32 above bf16 weights; under BF16 all is bf16.
-        return get_peft_model(base, adapter, autocast_adapter_dtype=configuration.training.precision != "BF16")
+        return get_peft_model(base, adapter, autocast_adapter_dtype=in_full)
     except ValueError as error:
         raise TrainerError(
             ErrorClass.LIMITS, f"The target modules {list(tuning.target_modules)} do not fit this model: {error}"

@@ -19,7 +19,7 @@ from tunesmith_trainer.fetch.stage import FetchedPart, FetchedParts
 from tunesmith_trainer.preparation_teller import Teller
 from tunesmith_trainer.refused_architectures import ensure_trainable
 from tunesmith_trainer.storage import sha256_of
-from tunesmith_trainer.stored_numbers import reading_options
+from tunesmith_trainer.stored_numbers import quantises, reading_options
 
 
 def prepare(
@@ -67,15 +67,18 @@ def fetched_message(configuration: PrepareConfiguration, fetched: FetchedParts) 
 
 def _prepared(configuration: PrepareConfiguration, fetched: FetchedParts, on_bytes: OnBytes) -> PreparedSaid:
     from tunesmith_trainer.job_rows import prepared_rows
-    from tunesmith_trainer.model import load_tokenizer
+    from tunesmith_trainer.model import ensure_adaptable, load_tokenizer
 
     model_path = fetched.model.path if fetched.model else Path(configuration.model.path if configuration.model else "")
     tokenizer = load_tokenizer(model_path)
     # What training would refuse is refused here, while no GPU is held.
     ensure_trainable(model_path)
-    reading_options(model_path)
-    if configuration.continue_from is not None and configuration.tuning is not None:
-        ensure_same_kind(Path(configuration.continue_from.path), configuration.tuning, model_path)
+    tuning = configuration.tuning
+    reading_options(model_path, quantise_again=quantises(tuning))
+    if configuration.continue_from is not None and tuning is not None:
+        ensure_same_kind(Path(configuration.continue_from.path), tuning, model_path)
+    if tuning is not None and tuning.type == "LoRA":
+        ensure_adaptable(model_path, tuning)
     data = configuration.data
     learnt = _file(fetched.datasets.get("training"), data.training.path if data.training else None)
     held_out = _file(fetched.datasets.get("validation"), data.validation.path if data.validation else None)

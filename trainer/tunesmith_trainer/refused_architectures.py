@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
@@ -13,7 +14,11 @@ REFUSED: Mapping[str, str] = {
 
 def ensure_trainable(path: Path) -> None:
     """Raises TrainerError of class model for a model directory whose architecture is known not to train."""
-    described = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    ensure_described_trains(json.loads((path / "config.json").read_text(encoding="utf-8")))
+
+
+def ensure_described_trains(described: Mapping[str, Any]) -> None:
+    """The same of what stands in a model's `config.json`."""
     for name in described.get("architectures") or ():
         if name in REFUSED:
             raise TrainerError(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tunesmith_trainer.contract.outcome import Tuning
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 
 _DEQUANTISED = ("fp8", "mxfp4")
@@ -21,23 +22,12 @@ def reading_options(path: Path, *, quantise_again: bool = False) -> dict[str, An
         TrainerError: of class model, for weights that cannot be brought back to plain numbers; of class limits, when
             the job wants to quantise what is quantised already.
     """
-    stored = _stored(path)
+    described = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    ensure_readable(described, f"'{path}'", quantise_again=quantise_again)
+    stored = _stored(described)
     if not stored:
         return {}
-    way = str(stored.get("quant_method") or "unnamed").lower()
-    if way not in _DEQUANTISED:
-        raise TrainerError(
-            ErrorClass.MODEL,
-            f"The weights in '{path}' are quantised with '{way}', which cannot be trained on: of quantised weights "
-            "fp8 and mxfp4 are dequantised to bf16. Use the model's unquantised weights, and `baseQuantization: NF4` "
-            "where memory is short.",
-        )
-    if quantise_again:
-        raise TrainerError(
-            ErrorClass.LIMITS,
-            f"baseQuantization NF4 cannot be put on weights that are quantised already ('{way}' in '{path}'). Use the "
-            "model's unquantised weights, or train without baseQuantization.",
-        )
+    way = _way(stored)
     if way == "fp8" and stored.get("weight_block_size"):
         _ensure_whole_blocks(path, tuple(stored["weight_block_size"]))
     from transformers.utils.quantization_config import FineGrainedFP8Config, Mxfp4Config
@@ -48,8 +38,46 @@ def reading_options(path: Path, *, quantise_again: bool = False) -> dict[str, An
     return {"quantization_config": plain(dequantize=True, modules_to_not_convert=kept)}
 
 
-def _stored(path: Path) -> Mapping[str, Any]:
-    described = json.loads((path / "config.json").read_text(encoding="utf-8"))
+def quantises(tuning: Tuning | None) -> bool:
+    """Whether a job wants its base in four bits."""
+    return tuning is not None and tuning.type == "LoRA" and tuning.base_quantization == "NF4"
+
+
+def ensure_readable(described: Mapping[str, Any], place: str, *, quantise_again: bool) -> None:
+    """What a model's `config.json` alone tells: enough to refuse most, before a weight is there.
+
+    Args:
+        described: the content of the file.
+        place: where the weights are, for people.
+        quantise_again: the job wants the base in four bits.
+
+    Raises:
+        TrainerError: as `reading_options`.
+    """
+    stored = _stored(described)
+    if not stored:
+        return
+    way = _way(stored)
+    if way not in _DEQUANTISED:
+        raise TrainerError(
+            ErrorClass.MODEL,
+            f"The weights in {place} are quantised with '{way}', which cannot be trained on: of quantised weights "
+            "fp8 and mxfp4 are dequantised to bf16. Use the model's unquantised weights, and `baseQuantization: NF4` "
+            "where memory is short.",
+        )
+    if quantise_again:
+        raise TrainerError(
+            ErrorClass.LIMITS,
+            f"baseQuantization NF4 cannot be put on weights that are quantised already ('{way}' in {place}). Use the "
+            "model's unquantised weights, or train without baseQuantization.",
+        )
+
+
+def _way(stored: Mapping[str, Any]) -> str:
+    return str(stored.get("quant_method") or "unnamed").lower()
+
+
+def _stored(described: Mapping[str, Any]) -> Mapping[str, Any]:
     text = described.get("text_config") or {}
     found: Mapping[str, Any] = described.get("quantization_config") or text.get("quantization_config") or {}
     return found

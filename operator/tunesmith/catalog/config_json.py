@@ -175,6 +175,8 @@ def _native_precision(config: Mapping[str, Any], text: Mapping[str, Any]) -> str
     quantized = config.get("quantization_config")
     if isinstance(quantized, Mapping) and quantized.get("quant_method"):
         return str(quantized["quant_method"])
+    if text.get("quant_method"):  # as a preparation tells it, which flattens the file
+        return str(text["quant_method"])
     for part in (text, config):
         for key in ("dtype", "torch_dtype"):
             if part.get(key):

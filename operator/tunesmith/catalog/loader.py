@@ -67,6 +67,13 @@ def find_bundled(name_or_id: str) -> BundledModel | None:
     return _index().get(name_or_id)
 
 
+def known_shape(model: CatalogModelSpec) -> ModelShape | None:
+    """The shape of a row's model, whoever wrote the row: by the row's id, else by where its weights are."""
+    names = (model.id, *(() if model.weights is None else (model.weights.hugging_face.repo,)))
+    found = (find_bundled(name) for name in names)
+    return next((each.shape for each in found if each is not None and each.shape is not None), None)
+
+
 def snapshot_date() -> str:
     """The day of which the bundled rows speak, as YYYY-MM-DD."""
     return str(_document()["snapshotDate"])

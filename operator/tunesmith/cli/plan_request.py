@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +19,7 @@ from tunesmith.catalog.loader import BundledModel, bundled, find_bundled
 from tunesmith.catalog.shape import ModelShape
 from tunesmith.planning.memory.batch import Batch, BatchLimits
 from tunesmith.planning.memory.objections import CONTEXT_PARALLELISM, FOR_INFERENCE_ONLY, needs_context_parallelism
+from tunesmith.planning.memory.untrainable import untrainable
 from tunesmith.planning.memory.work import Numbers, Work, not_estimated, work_of
 from tunesmith.resources.catalog_model import ModelTask
 from tunesmith.resources.fine_tune_job import FineTuneJob
@@ -115,6 +116,8 @@ def request_of(options: Options) -> Request:
     method = METHODS[options.method] if options.method else (job.spec.method if job else Method())
     allowed = limits_for(model.spec, method.type) if model is not None else MethodLimits(None, None, None, None)
     shape = _shape(options, model, allowed)
+    if job is not None and job.spec.weights_path is not None and options.config is None:
+        shape = replace(shape, native_precision=None)  # weights of the user's own may be stored otherwise
     training = job.spec.training if job else None
     context = options.context or (training.context_length if training else None) or allowed.context_length
     if context is None:
@@ -188,6 +191,9 @@ def _shape(options: Options, model: BundledModel | None, allowed: MethodLimits) 
         raise CannotBeTrainedError(CONTEXT_PARALLELISM)
     if shape is None or missing is not None:
         raise click.ClickException(f"Not estimated: {missing}.")
+    refusal = untrainable(shape)
+    if refusal is not None:
+        raise CannotBeTrainedError(refusal.message)
     return shape
 
 

@@ -79,12 +79,13 @@ def prepare_configuration(seen: JobObservation, plan: Plan, number: int) -> dict
         "apiVersion": API_VERSION,
         "data": {key: part for key, part in whole["data"].items() if key not in fetched},
         "method": whole["method"],
+        "tuning": whole["tuning"],
         "training": {key: part for key, part in whole["training"].items() if key in DECIDES_ABOUT_ROWS},
         "storage": {"root": STORAGE_ROOT, "jobPath": job_path(seen.identity), "attempt": number},
         "stallAfterSeconds": seen.spec.recovery.stall_timeout_seconds,
     }
     model = {} if fetches_model(seen.spec, seen.model) else {"model": whole["model"]}
-    continued = {key: whole[key] for key in ("tuning", "continueFrom")} if "continueFrom" in whole else {}
+    continued = {"continueFrom": whole["continueFrom"]} if "continueFrom" in whole else {}
     return written | model | continued | ({} if fetch is None else {"fetch": fetch})
 
 

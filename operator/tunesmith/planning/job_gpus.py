@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 from tunesmith.catalog.config_json import ShapeUnknownError, shape_of_config
-from tunesmith.catalog.loader import find_bundled
+from tunesmith.catalog.loader import find_bundled, known_shape
 from tunesmith.catalog.shape import ModelShape
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.job_observation import JobObservation
 from tunesmith.planning.memory.cards import Card, card_of
 from tunesmith.planning.memory.price import gpu_hour_usd
 from tunesmith.planning.memory.work import Numbers
+from tunesmith.planning.sources import fetched_repository
 from tunesmith.resources.fine_tune_job_running import PlacementType
 
 PRODUCT_LABEL = "nvidia.com/gpu.product"  # NVIDIA's feature discovery puts it on every GPU node
@@ -23,16 +25,20 @@ def shape_of(seen: JobObservation) -> tuple[ModelShape | None, str]:
 
     The bundled catalogue knows it by its id, or by where its weights are; of any other model its preparation tells.
     """
-    names = []
-    if seen.model is not None:
-        names.append(seen.model.spec.id)
-        if seen.model.spec.weights is not None:
-            names.append(seen.model.spec.weights.hugging_face.repo)
-    if seen.spec.model.hugging_face is not None:
-        names.append(seen.spec.model.hugging_face.repo)
-    found = (find_bundled(name) for name in names)
-    shape = next((model.shape for model in found if model is not None and model.shape is not None), None)
-    return (shape, "") if shape is not None else _prepared_shape(seen)
+    shape = known_shape(seen.model.spec) if seen.model is not None else None
+    if shape is None and seen.spec.model.hugging_face is not None:
+        named = find_bundled(seen.spec.model.hugging_face.repo)
+        shape = named.shape if named is not None else None
+    if shape is None:
+        return _prepared_shape(seen)
+    return replace(shape, native_precision=_stored_as(seen)), ""
+
+
+def _stored_as(seen: JobObservation) -> str | None:
+    """The number format of the published weights; what lies in weights of the user's own, the catalogue cannot know."""
+    repository = fetched_repository(seen.spec, seen.model)
+    published = find_bundled(repository) if repository is not None else None
+    return published.shape.native_precision if published is not None and published.shape is not None else None
 
 
 def _prepared_shape(seen: JobObservation) -> tuple[ModelShape | None, str]:

@@ -16,7 +16,8 @@ from tunesmith.planning.memory.objections import (
 )
 from tunesmith.planning.memory.plan import Estimate, Wish, estimate
 from tunesmith.planning.memory.terms import Sharding
-from tunesmith.planning.memory.work import not_estimated, work_of
+from tunesmith.planning.memory.untrainable import untrainable, untunable
+from tunesmith.planning.memory.work import adapter_of, not_estimated, work_of
 from tunesmith.planning.refusal import Refusal
 from tunesmith.resources.catalog_model import CatalogSource, ModelTask
 from tunesmith.resources.fine_tune_job_inputs import TuningType
@@ -82,6 +83,9 @@ def _outside_the_limits(seen: JobObservation, allowed: MethodLimits) -> Refusal 
         return Refusal("ModelNotFineTuned", FOR_INFERENCE_ONLY)
     if of_the_provider and needs_context_parallelism(allowed):
         return Refusal("NeedsContextParallelism", CONTEXT_PARALLELISM)
+    refusal = _against_the_shape(seen)
+    if refusal is not None:
+        return refusal
     context = spec.training.context_length
     rank = spec.tuning.adapter.rank if spec.tuning.type is TuningType.LORA else None
     if context is not None and not allowed.allows_context(context):
@@ -95,6 +99,12 @@ def _outside_the_limits(seen: JobObservation, allowed: MethodLimits) -> Refusal 
             "RankTooHigh", f"`spec.tuning.lora.rank` is {rank}; this model allows at most {allowed.max_lora_rank}."
         )
     return None
+
+
+def _against_the_shape(seen: JobObservation) -> Refusal | None:
+    """What the trainer would refuse with GPUs held."""
+    shape, _ = shape_of(seen)
+    return None if shape is None else untrainable(shape) or untunable(shape, adapter_of(seen.spec.tuning))
 
 
 def _wish(seen: JobObservation, allowed: MethodLimits, context: int) -> tuple[Wish | None, str]:

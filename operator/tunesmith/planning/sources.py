@@ -41,6 +41,12 @@ def fetches_model(spec: FineTuneJobSpec, model: CatalogModel | None) -> bool:
     return _model(spec, model) is not None
 
 
+def fetched_repository(spec: FineTuneJobSpec, model: CatalogModel | None) -> str | None:
+    """The repository of the Hub that the weights come from; None when they are not fetched."""
+    wanted = _model(spec, model)
+    return None if wanted is None else wanted["repo"]
+
+
 def fetches_data(source: DatasetSource | None) -> bool:
     """Whether a dataset file must be brought to the storage."""
     return source is not None and source.type in FETCHED

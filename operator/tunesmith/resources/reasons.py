@@ -394,6 +394,18 @@ class Reason(StrEnum):
         "ModelNotFineTuned",
         "The catalogue has the model for inference only; the message says what to do.",
     )
+    ARCHITECTURE_NOT_TRAINED = (
+        "ArchitectureNotTrained",
+        "Models of this architecture cannot be trained; the message says why. Take another model.",
+    )
+    DROPOUT_ON_EXPERTS = (
+        "DropoutOnExperts",
+        "Experts cannot be adapted with a dropout. Set it to 0, or adapt the attention only.",
+    )
+    BASE_IS_QUANTIZED = (
+        "BaseIsQuantized",
+        "The model's weights are quantised already and cannot be put into four bits. Leave `baseQuantization` out.",
+    )
     TRAINER_NOTE = "TrainerNote", "The trainer wants a person to know something, such as a jump of the loss."
     NODE_LOST = "NodeLost", "A node of the attempt is gone or not Ready."
     POD_FAILED = "PodFailed", "A pod of the attempt failed."

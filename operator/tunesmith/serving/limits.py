@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunesmith.catalog.limits import MethodLimits, limits_for
+from tunesmith.catalog.loader import known_shape
 from tunesmith.planning.memory.batch import ACCUMULATION_OF_BATCH_ONE
 from tunesmith.planning.memory.objections import CONTEXT_PARALLELISM, needs_context_parallelism
+from tunesmith.planning.memory.untrainable import untrainable
 from tunesmith.resources.catalog_model import CatalogModel, CatalogSource, ModelTask
 from tunesmith.resources.fine_tune_job_inputs import LoRA, MethodType
 from tunesmith.resources.not_implemented import FIELDS
@@ -53,7 +55,9 @@ def _not_trained(model: CatalogModel) -> str:
         return f"'{spec.id}' is not fine-tuned here."
     if spec.source is not CatalogSource.USER and needs_context_parallelism(limits_for(spec, MethodType.SFT)):
         return CONTEXT_PARALLELISM
-    return ""
+    shape = known_shape(spec)
+    refusal = untrainable(shape) if shape is not None else None
+    return "" if refusal is None else refusal.message
 
 
 def _limits(model: CatalogModel) -> dict[str, Any]:

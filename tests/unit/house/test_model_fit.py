@@ -17,7 +17,8 @@ def test_the_page_is_current():
     assert model_fit.page() == PAGE
 
 
-def test_every_model_that_can_be_tuned_has_its_row_and_ten_need_what_is_not_built():
+def test_every_model_that_can_be_tuned_has_its_row_ten_need_what_is_not_built_and_four_do_not_train():
     assert all(f"| `{model.spec.id}` |" in PAGE for model in bundled() if ModelTask.FINE_TUNE in model.spec.tasks)
     assert PAGE.count("| *one sequence over all GPUs* |") == 10
+    assert PAGE.count("| *not trained* |") == 4
     assert "not estimated" not in PAGE

@@ -40,12 +40,16 @@ class Heard:
         return Said(lambda *counts: self.bytes.append(counts), self.words.append)
 
 
-def a_preparation(root: Path, *, model=None, training=None, validation=None, uid="job-1") -> PrepareConfiguration:
+def a_preparation(
+    root: Path, *, model=None, training=None, validation=None, tuning=None, uid="job-1"
+) -> PrepareConfiguration:
     datasets = {role: source for role, source in (("training", training), ("validation", validation)) if source}
     changes = {"fetch": {"datasets": datasets}, **({"data": {"training": None}} if training else {})}
     if model:
         changes["fetch"]["model"] = {"type": "HuggingFace", "huggingFace": model}
         changes["model"] = None
+    if tuning:
+        changes["tuning"] = tuning
     return PrepareConfiguration.model_validate(tiny_preparation(root, uid=uid, **changes))
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tunesmith.catalog.config_json import _NAMES, shape_of_config
+from tunesmith.planning.memory.untrainable import is_quantised
 from tunesmith_trainer.architecture_facts import NAMES, facts_of
 
 LLAMA = {
@@ -22,6 +23,7 @@ LLAMA = {
     "bos_token_id": 128000,
 }
 EXPERTS = {**LLAMA, "model_type": "qwen3_moe", "num_experts": 128, "num_experts_per_tok": 8, "head_dim": 128}
+QUANTISED = {**LLAMA, "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
 PICTURES = {"model_type": "gemma3", "tie_word_embeddings": True, "text_config": {**LLAMA, "model_type": "gemma3_text"}}
 
 
@@ -30,11 +32,12 @@ def told(tmp_path, config):
     return facts_of(tmp_path)
 
 
-@pytest.mark.parametrize("config", [LLAMA, {**EXPERTS, "moe_intermediate_size": 768}, PICTURES])
+@pytest.mark.parametrize("config", [LLAMA, {**EXPERTS, "moe_intermediate_size": 768}, PICTURES, QUANTISED])
 def test_the_estimate_reads_the_same_shape_from_what_is_told(tmp_path, config):
     of_the_file, of_the_facts = shape_of_config(config), shape_of_config(told(tmp_path, config))
     for number in ("layers", "hidden_size", "intermediate_size", "key_value_heads", "head_size", "experts"):
         assert getattr(of_the_facts, number) == getattr(of_the_file, number)
+    assert is_quantised(of_the_facts) == is_quantised(of_the_file) == (config is QUANTISED)
     assert of_the_facts.parameters_billions == of_the_file.parameters_billions
 
 

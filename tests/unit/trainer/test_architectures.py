@@ -11,10 +11,11 @@ from tests.unit.trainer.architectures import DIFFERENCES, make
 from tests.unit.trainer.looping import DPO, FULL, LORA, a_configuration, a_loop, train
 
 from tunesmith.catalog.loader import bundled
+from tunesmith.planning.memory.untrainable import REFUSED_ARCHITECTURES
 from tunesmith.resources.catalog_model import ModelTask
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.methods.loop import told_of_balancing
-from tunesmith_trainer.model import load_base, tuned
+from tunesmith_trainer.model import ensure_adaptable, load_base, tuned
 from tunesmith_trainer.refused_architectures import REFUSED
 from tunesmith_trainer.targets import attention_projections, expert_parameters, experts_adapted
 
@@ -42,6 +43,7 @@ def test_an_architecture_trains_by_examples_and_by_preferences_and_is_read_again
     model = make(name, tmp_path / "model", model_path)
     for method in ({"type": "SFT"}, DPO):
         configuration = a_configuration(model, tmp_path, method=method, **ONE_PASS)
+        ensure_adaptable(model, configuration.tuning)  # as the preparation does: it refuses nothing that trains
         trained = train(configuration, tmp_path, steps=2)
         moved = trained.weights()
         assert all(math.isfinite(loss) for loss in trained.losses)
@@ -101,6 +103,10 @@ def test_what_does_not_train_is_refused_in_words_before_weights_are_read(tmp_pat
     with pytest.raises(TrainerError, match=f"architecture {name} cannot be trained: {REFUSED[name]}") as refused:
         load_base(a_configuration(tmp_path, tmp_path))
     assert refused.value.error_class is ErrorClass.MODEL
+
+
+def test_the_operator_refuses_the_same_before_it_buys():
+    assert REFUSED_ARCHITECTURES == REFUSED
 
 
 def test_these_are_the_architectures_of_the_catalogues_models():

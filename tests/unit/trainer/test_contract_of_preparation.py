@@ -29,6 +29,7 @@ def schema(name):
         {"model": None, "fetch": {"model": HUB_MODEL}},
         {"data": {"training": None}, "fetch": {"datasets": {"training": WEB_FILE}}},
         {"fetch": {"datasets": {"validation": WEB_FILE}}},
+        {"tuning": {"type": "LoRA", "rank": 8, "alpha": 16}},
         {"continueFrom": {"path": "/storage/outputs/first"}, "tuning": {"type": "Full"}},
     ],
 )
@@ -46,7 +47,6 @@ def test_each_part_comes_from_the_storage_or_from_a_source(changes):
         ({"fetch": {"model": HUB_MODEL}}, "exactly one of model and fetch.model"),
         ({"model": None}, "exactly one of model and fetch.model"),
         ({"continueFrom": {"path": "/storage/outputs/first"}}, "give tuning together with continueFrom"),
-        ({"tuning": {"type": "Full"}}, "give tuning together with continueFrom"),
         ({"fetch": {"datasets": {"training": WEB_FILE}}}, "exactly one of data.training"),
         (
             {"data": {"validation": {"path": "/storage/v.jsonl"}}, "fetch": {"datasets": {"validation": WEB_FILE}}},

@@ -19,11 +19,10 @@ def a_hub(files=None, **about):
     return ServedHub({"models/owner/model": Repository(files or model_files(), **about)})
 
 
-def bring(root, hub, *, token=None, heard=None, **model):
+def bring(root, hub, *, token=None, heard=None, tuning=None, **model):
     secrets = {"TUNESMITH_MODEL_TOKEN": token} if token else {}
-    return fetched(
-        root, model={"repo": "owner/model", "endpoint": hub.url, **model}, secrets=secrets, heard=heard
-    ).model
+    wanted = {"repo": "owner/model", "endpoint": hub.url, **model}
+    return fetched(root, model=wanted, tuning=tuning, secrets=secrets, heard=heard).model
 
 
 def test_a_branch_becomes_a_commit_and_only_the_models_own_files_come(tmp_path):
@@ -89,6 +88,21 @@ def test_shards_are_those_that_the_index_names(tmp_path):
             "comes with code of its own",
         ),
         ({"model.safetensors": b"x", "config.json": b'{"model_type":"own"}'}, "'own' is not known"),
+        (
+            {
+                "model.safetensors.index.json": INDEX,
+                **SHARDS,
+                "config.json": b'{"model_type":"llama4","architectures":["Llama4ForConditionalGeneration"]}',
+            },
+            "Llama4ForConditionalGeneration cannot be trained",
+        ),
+        (
+            {
+                "model.safetensors": b"x",
+                "config.json": b'{"model_type":"qwen3","quantization_config":{"quant_method":"gptq"}}',
+            },
+            "'owner/model' are quantised with 'gptq'",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_by_name_before_its_weights_come(tmp_path, files, why):
@@ -97,6 +111,16 @@ def test_what_cannot_be_trained_is_refused_by_name_before_its_weights_come(tmp_p
             bring(tmp_path, hub)
         assert not hub.content.asked
     assert ended.value.error_class is ErrorClass.MODEL
+
+
+def test_four_bits_on_weights_that_are_quantised_already_are_refused_before_they_come(tmp_path):
+    config = b'{"model_type":"gpt_oss","quantization_config":{"quant_method":"mxfp4"}}'
+    with a_hub(model_files(**{"config.json": config})) as hub:
+        with pytest.raises(TrainerError, match=r"quantised already \('mxfp4' in 'owner/model'\)") as ended:
+            bring(tmp_path, hub, tuning={"type": "LoRA", "rank": 4, "alpha": 8, "baseQuantization": "NF4"})
+        assert not hub.content.asked
+        assert bring(tmp_path, hub).path.is_dir()
+    assert ended.value.error_class is ErrorClass.LIMITS
 
 
 def test_an_adapter_alone_is_no_model(tmp_path):

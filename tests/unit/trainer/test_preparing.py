@@ -15,11 +15,13 @@ from tests.unit.trainer.fetch_builders import a_hub_dataset
 
 from tunesmith_trainer.cli import main
 from tunesmith_trainer.contract import Configuration, TerminationMessage
-from tunesmith_trainer.exit_codes import ErrorClass
+from tunesmith_trainer.exit_codes import ErrorClass, ExitCode
 from tunesmith_trainer.fetch.secrets import HidingFormatter, Secrets
 from tunesmith_trainer.testing import tiny_configuration, tiny_model, tiny_preparation
 from tunesmith_trainer.testing_sources import COMMIT, Repository, ServedHub
 
+A_MIXTURE = {"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "num_experts": 4}
+LORA = {"type": "LoRA", "rank": 4, "alpha": 8}
 ROWS = b"".join(b'{"prompt": "say %d", "completion": "it is %d"}\n' % (n, n) for n in range(10)) + (
     b'{"prompt": "' + b"much too long " * 90 + b'", "completion": "never reached"}\n'
 )
@@ -213,14 +215,28 @@ def test_broken_data_is_the_users_data_error(tmp_path, monkeypatch, model_path, 
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("said", "tuning", "ends", "why"),
     [
-        ({"architectures": ["Llama4ForConditionalGeneration"]}, "cannot be trained"),
-        ({"quantization_config": {"quant_method": "gptq"}}, "quantised with 'gptq'"),
+        ({"architectures": ["Llama4ForConditionalGeneration"]}, LORA, ErrorClass.MODEL, "cannot be trained"),
+        ({"quantization_config": {"quant_method": "gptq"}}, LORA, ErrorClass.MODEL, "quantised with 'gptq'"),
+        (
+            {"quantization_config": {"quant_method": "mxfp4"}},
+            {**LORA, "baseQuantization": "NF4"},
+            ErrorClass.LIMITS,
+            "NF4 cannot be put on weights that are quantised already",
+        ),
+        ({}, {**LORA, "targetModules": ["nothing_proj"]}, ErrorClass.LIMITS, "do not fit this model"),
+        (A_MIXTURE, {**LORA, "dropout": 0.1}, ErrorClass.LIMITS, "cannot be adapted with a dropout"),
+        (
+            A_MIXTURE,
+            {**LORA, "dropout": 0.1, "targetModules": ["q_proj", "down_proj"]},
+            ErrorClass.LIMITS,
+            "do not fit this model",
+        ),
     ],
 )
 def test_a_model_that_training_would_refuse_is_refused_before_a_gpu_is_held(
-    tmp_path, monkeypatch, model_path, said, why
+    tmp_path, monkeypatch, model_path, said, tuning, ends, why
 ):
     model = tmp_path / "storage" / "model"
     shutil.copytree(model_path, model)
@@ -228,8 +244,8 @@ def test_a_model_that_training_would_refuse_is_refused_before_a_gpu_is_held(
     (model / "config.json").write_text(json.dumps(config | said))
     (tmp_path / "storage" / "train.jsonl").write_bytes(ROWS)
     data = {"training": {"path": str(tmp_path / "storage" / "train.jsonl")}}
-    code, ending = prepared(tmp_path, monkeypatch, model={"path": str(model)}, data=data)
-    assert (code, ending.error_class) == (11, ErrorClass.MODEL)
+    code, ending = prepared(tmp_path, monkeypatch, model={"path": str(model)}, data=data, tuning=tuning)
+    assert (ExitCode(code).name, ending.error_class) == (ends.name, ends)
     assert why in ending.message
 
 

@@ -153,7 +153,11 @@ class PrepareConfiguration(Strict):
     model: Model | None = Field(default=None, description="Absent exactly when fetch.model is given.")
     data: PreparedData = PreparedData()
     method: Method = SFT(type="SFT")
-    tuning: Tuning | None = Field(default=None, description="Given exactly when continueFrom is: what must be alike.")
+    tuning: Tuning | None = Field(
+        default=None,
+        description="What of the model will move, looked at while no GPU is held. Absent, it is not; needed with "
+        "continueFrom.",
+    )
     continue_from: ContinueFrom | None = None
     training: PreparedTraining
     storage: PreparationStorage
@@ -174,7 +178,7 @@ class PrepareConfiguration(Strict):
 
     @model_validator(mode="after")
     def what_is_continued_is_compared(self) -> Self:
-        """A tuning without anything to compare it with would be ignored in silence."""
-        if (self.tuning is None) != (self.continue_from is None):
-            raise ValueError("give tuning together with continueFrom, or neither")
+        """Without the tuning nothing could be held against what is continued."""
+        if self.continue_from is not None and self.tuning is None:
+            raise ValueError("give tuning together with continueFrom")
         return self

@@ -16,6 +16,7 @@ from tunesmith_trainer.fetch.transfer import Conditions, Patience
 from tunesmith_trainer.fetch.web import Web
 from tunesmith_trainer.fetch.weights import bring_model
 from tunesmith_trainer.locks import Rhythm
+from tunesmith_trainer.stored_numbers import quantises
 
 ROLES: tuple[Role, ...] = ("training", "validation")
 RATE_WINDOW_SECONDS = 20.0
@@ -79,7 +80,9 @@ def fetch(
     with Web(patience) as web:
         model = None
         if wanted.model is not None:
-            path, manifest = bring_model(wanted.model, root, secrets, web, depot)
+            path, manifest = bring_model(
+                wanted.model, root, secrets, web, depot, quantise_again=quantises(configuration.tuning)
+            )
             model = FetchedPart(path, revision=manifest.revision)
         around = Surroundings(root, Path(configuration.storage.job_path), secrets, web, depot)
         datasets: dict[Role, FetchedPart] = {}

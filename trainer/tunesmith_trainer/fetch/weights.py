@@ -16,6 +16,8 @@ from tunesmith_trainer.fetch.hub import Hub, RepositoryAt, endpoint_of, is_commi
 from tunesmith_trainer.fetch.secrets import Secrets
 from tunesmith_trainer.fetch.transfer import Conditions, transfer
 from tunesmith_trainer.fetch.web import Web
+from tunesmith_trainer.refused_architectures import ensure_described_trains
+from tunesmith_trainer.stored_numbers import ensure_readable
 
 CONFIG = "config.json"
 ONE_FILE = "model.safetensors"
@@ -29,8 +31,13 @@ OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.msgpack", "*.h
 NEVER = ("*.py", "*.bin", "*.pt", "*.pth", "*.pkl")
 
 
-def bring_model(wanted: FetchModel, root: Path, secrets: Secrets, web: Web, depot: Depot) -> tuple[Path, Manifest]:
+def bring_model(
+    wanted: FetchModel, root: Path, secrets: Secrets, web: Web, depot: Depot, *, quantise_again: bool = False
+) -> tuple[Path, Manifest]:
     """The model's directory `<root>/weights/<repo with / as -->/<commit>`, complete.
+
+    Args:
+        quantise_again: the job wants the base in four bits, which is refused of weights that are quantised already.
 
     Raises:
         TrainerError: of class model when the repository cannot be trained from; else see `transfer` and `Hub.at`.
@@ -47,7 +54,9 @@ def bring_model(wanted: FetchModel, root: Path, secrets: Secrets, web: Web, depo
     order = Order(
         directory=place / repository.commit,
         origin=f"{source.repo}@{repository.commit}",
-        items=lambda partial: items(repository, hub, partial, depot.conditions, wanted.max_parameters),
+        items=lambda partial: items(
+            repository, hub, partial, depot.conditions, wanted.max_parameters, quantise_again=quantise_again
+        ),
         revision=repository.commit,
     )
     manifest = depot.bring(order)
@@ -59,7 +68,13 @@ def bring_model(wanted: FetchModel, root: Path, secrets: Secrets, web: Web, depo
 
 
 def items(
-    repository: RepositoryAt, hub: Hub, partial: Path, conditions: Conditions, max_parameters: int | None
+    repository: RepositoryAt,
+    hub: Hub,
+    partial: Path,
+    conditions: Conditions,
+    max_parameters: int | None,
+    *,
+    quantise_again: bool,
 ) -> Sequence[Item]:
     """What to fetch; the configuration and the list of shards come first, and are judged.
 
@@ -71,7 +86,10 @@ def items(
         what = "only an adapter (adapter_config.json): fetch its base model" if has_adapter else "no config.json"
         raise _unfit(repository, f"it has {what}")
     _ensure_safetensors(repository)
-    _ensure_trainable(repository, _now(CONFIG, repository, hub, partial, conditions))
+    config = _now(CONFIG, repository, hub, partial, conditions)
+    _ensure_known(repository, config)
+    ensure_described_trains(config)
+    ensure_readable(config, f"'{repository.repo}'", quantise_again=quantise_again)
     weights: list[str] = [ONE_FILE]
     counted = repository.parameters
     if INDEX in repository.files:
@@ -133,7 +151,7 @@ def _ensure_safetensors(repository: RepositoryAt) -> None:
     )
 
 
-def _ensure_trainable(repository: RepositoryAt, config: dict[str, Any]) -> None:
+def _ensure_known(repository: RepositoryAt, config: dict[str, Any]) -> None:
     from transformers import CONFIG_MAPPING
 
     kind = config.get("model_type")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tunesmith.planning.memory.batch import ANY_BATCH, BatchLimits, batch_of
 from tunesmith.planning.memory.cards import Card, card_of
 from tunesmith.planning.memory.fit import gpu_counts, layout_of, longest_context
+from tunesmith.planning.memory.untrainable import is_quantised
 from tunesmith.planning.memory.work import Adapter, Numbers, Work
 
 OFFERED = ("H100", "H200", "B200")
@@ -48,7 +49,7 @@ def _fixes(work: Work, card: Card, gpus: int, wanted: int | None, limits: BatchL
     if adapter is None and _fits(_tuned(work, Adapter()), card, gpus):
         yield Fix("tuning.type", "LoRA")
     if adapter is not None and not adapter.four_bit_base:
-        if _fits(_tuned(work, replace(adapter, four_bit_base=True)), card, gpus):
+        if not is_quantised(work.shape) and _fits(_tuned(work, replace(adapter, four_bit_base=True)), card, gpus):
             yield Fix("tuning.lora.baseQuantization", "NF4")
     elif adapter is not None and _fits(_tuned(work, replace(adapter, four_bit_base=False)), card, gpus):
         yield Fix("tuning.lora.baseQuantization", "None")

@@ -9,6 +9,7 @@ from tunesmith.catalog.limits import MethodLimits
 from tunesmith.planning.memory.batch import BatchLimits, batch_of
 from tunesmith.planning.memory.fit import can_be_sharded, gpu_counts, layout_of
 from tunesmith.planning.memory.plan import Estimate
+from tunesmith.planning.memory.untrainable import untunable
 
 COUNTS_NAMED = 8
 
@@ -30,6 +31,9 @@ def _objections(done: Estimate, allowed: MethodLimits) -> Iterator[Objection]:
     work = done.wish.work
     if needs_context_parallelism(allowed):
         yield Objection("NeedsContextParallelism", CONTEXT_PARALLELISM)
+    refusal = untunable(work.shape, work.adapter)
+    if refusal is not None:
+        yield Objection(refusal.reason, refusal.message)
     if not allowed.allows_context(work.context):
         yield Objection(
             "ContextTooLong",

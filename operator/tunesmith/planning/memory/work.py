@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tunesmith.catalog.shape import ModelShape
-from tunesmith.resources.fine_tune_job_inputs import BaseQuantization, LoRA, Method, MethodType, Tuning, TuningType
+from tunesmith.resources.fine_tune_job_inputs import BaseQuantization, Method, MethodType, Tuning, TuningType
 
 
 class Numbers(StrEnum):
@@ -57,14 +57,18 @@ def work_of(shape: ModelShape, context: int, *, method: Method, tuning: Tuning, 
     return Work(
         shape=shape,
         context=context,
-        adapter=_adapter(tuning.adapter) if tuning.type is TuningType.LORA else None,
+        adapter=adapter_of(tuning),
         numbers=numbers,
         pairs=pairs,
         reference=pairs and not without_reference,
     )
 
 
-def _adapter(lora: LoRA) -> Adapter:
+def adapter_of(tuning: Tuning) -> Adapter | None:
+    """The adapter that a job's words describe; None where every weight is trained."""
+    if tuning.type is not TuningType.LORA:
+        return None
+    lora = tuning.adapter
     return Adapter(
         rank=lora.rank,
         dropout=lora.dropout > 0,

@@ -114,6 +114,27 @@ def test_a_model_outside_the_catalogue_is_planned_from_its_configuration(tmp_pat
     assert "own window is 8192" in beyond["objections"][0]["message"]
 
 
+def test_a_dropout_on_experts_is_an_objection():
+    mixture = ("--model", "Qwen/Qwen3-30B-A3B", "--context", "1024", "--gpu", "H200", "--gpus", "8", "--dropout", "0.1")
+    assert [each["reason"] for each in told(*mixture, exit_code=2)["objections"]] == ["DropoutOnExperts"]
+    assert told(*mixture, "--targets", "attention")["objections"] == []
+
+
+def test_four_bits_on_a_base_that_is_published_in_few_are_an_objection():
+    wish = ("--context", "1024", "--gpu", "H200", "--tuning", "qlora")
+    published = told("--model", "openai/gpt-oss-20b", *wish, exit_code=2)["objections"]
+    assert [each["reason"] for each in published] == ["BaseIsQuantized"]
+
+
+def test_weights_of_ones_own_may_be_stored_in_other_numbers_than_the_published(tmp_path):
+    path = tmp_path / "job.yaml"
+    written = JOB.replace("qwen-qwen3-8b", "openai-gpt-oss-20b").replace(', dropout: "0.1"', "")
+    path.write_text(written)
+    assert "BaseIsQuantized" in [each["reason"] for each in told("-f", str(path), exit_code=2)["objections"]]
+    path.write_text(written.replace("spec:\n", "spec:\n  weightsPath: models/x\n"))
+    assert told("-f", str(path))["objections"] == []
+
+
 def test_where_the_steps_are_written_and_rows_are_packed_full_hours_need_no_dataset(tmp_path):
     path = tmp_path / "job.yaml"
     path.write_text(JOB.replace("epochs: 3", "epochs: 3, maxSteps: 1000"))
@@ -139,6 +160,7 @@ def test_without_a_price_there_are_hours_and_no_dollars():
         (("--model", "Qwen/Qwen3-8B", "--gpu", "TPU"), 1, "known: A100"),
         (("--model", "deepseek-ai/DeepSeek-R1", "--gpu", "H200"), 2, "context parallelism"),
         (("--model", "Qwen/Qwen3-Next-80B-A3B-Instruct", "--gpu", "H200"), 2, "does not fine-tune it"),
+        (("--model", "meta-llama/Llama-4-Scout-17B-16E", "--gpu", "H200"), 2, "cannot be trained"),
         (("--model", "qwen3-8b", "--gpu", "H100"), 1, "Did you mean Qwen/Qwen3-8B"),
         (("--model", "Qwen/Qwen3-8B", "--gpu", "H100", "--price", "much"), 1, "not a number"),
         (("--model", "Qwen/Qwen3-8B", "--gpu", "H100", "--gpus", "0"), 1, "0 is not in the range"),

@@ -257,6 +257,7 @@ class TestSources:
         written = self.written(seen)
         jsonschema.validate(written, SCHEMA)
         PrepareConfiguration.model_validate(written)
+        assert written["tuning"] == configuration(seen, plan_of(seen), 1)["tuning"]
 
     def test_every_source_arrives_and_a_mirror_of_the_hub_is_asked_in_its_place(self):
         fetch = self.written(self.preparing(around=circumstances(hub_endpoint="https://hub.example")))["fetch"]

@@ -42,6 +42,7 @@ from tunesmith.resources.fine_tune_job_status import DatasetStatus
 
 EIGHT = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 SEVENTY = "meta-llama/Llama-3.3-70B-Instruct-Reference"
+SCOUT = "meta-llama/Llama-4-Scout-17B-16E-Instruct"
 FREE = {"training": {"batchSize": None, "contextLength": None}, "resources": {"gpus": None}}
 H200_NODE = NodeFact("n0", gpus=8, labels={"nvidia.com/gpu.product": "NVIDIA-H200"})
 
@@ -57,6 +58,12 @@ def seen_of(model: str | CatalogModel, spec=None, **facts):
     job = a_job(deep({"weightsPath": "models/x", **FREE}, spec or {}))
     facts = {"around": circumstances(prices=PUBLISHED), **facts}
     return an_observation(job, model=row, **facts)
+
+
+def to_be_bought_for(row: CatalogModel, spec):
+    """Published weights, and a cluster of the job's own that is not bought yet."""
+    job = a_job({**FREE, "weightsPath": None, "placement": TEMPLATE, **spec})
+    return an_observation(job, model=row, cluster=None, around=circumstances(prices=PUBLISHED))
 
 
 def accepted(seen) -> str:
@@ -251,6 +258,41 @@ def test_a_model_that_the_catalogue_has_for_inference_only_is_refused():
     of_ones_own = a_row("Qwen/Qwen3-Next-80B-A3B-Instruct", source="User")
     spec = {"training": {"batchSize": 16, "contextLength": 512}, "resources": {"gpus": 16}}
     assert not isinstance(sizes_of(seen_of(of_ones_own, spec)), Refusal)
+
+
+@pytest.mark.parametrize("source", ["Bundled", "User"])
+def test_an_architecture_that_does_not_train_is_refused_before_a_cluster_is_bought(source):
+    seen = seen_of(a_row(SCOUT, source=source), {"placement": TEMPLATE}, cluster=None)
+    assert refusal(seen).reason == "ArchitectureNotTrained"
+    decision = decide(seen)
+    assert find_condition(decision.status.conditions, "Accepted").reason == "ArchitectureNotTrained"
+    assert decision.actions == ()
+
+
+@pytest.mark.parametrize("model", ["Qwen/Qwen3-30B-A3B", "mistralai/Mixtral-8x7B-v0.1", "openai/gpt-oss-20b"])
+def test_a_dropout_on_experts_is_refused_and_on_attention_alone_it_is_not(model):
+    adapter = {"rank": 8, "dropout": "0.1"}
+    spec = {"training": {"contextLength": 1024}, "resources": {"gpus": 8}}
+    found = refusal(seen_of(model, {**spec, "tuning": {"type": "LoRA", "lora": adapter}}))
+    assert found.reason == "DropoutOnExperts"
+    assert "targetModules: [attention]" in found.message
+    attention = {**adapter, "targetModules": ["attention"]}
+    assert not isinstance(sizes_of(seen_of(model, {**spec, "tuning": {"type": "LoRA", "lora": attention}})), Refusal)
+
+
+QLORA = {"tuning": {"type": "LoRA", "lora": {"rank": 8, "baseQuantization": "NF4"}}}
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-oss-20b", "openai/gpt-oss-120b"])
+def test_four_bits_on_a_base_that_is_published_in_few_are_refused_before_a_cluster_is_bought(model):
+    seen = to_be_bought_for(a_row(model), QLORA)
+    assert refusal(seen).reason == "BaseIsQuantized"
+    assert decide(seen).actions == ()
+
+
+def test_weights_of_ones_own_may_be_stored_in_other_numbers_than_the_published():
+    spec = {**QLORA, "training": {"contextLength": 1024}, "resources": {"gpus": 8}}
+    assert not isinstance(sizes_of(seen_of("openai/gpt-oss-20b", {**spec, "weightsPath": "models/x"})), Refusal)
 
 
 def test_the_steps_of_pairs_tell_no_hours_before_the_rows_are_counted():

@@ -157,6 +157,15 @@ def test_what_does_not_fit_is_told_what_would(work, card, expected):
     assert expected in told
 
 
+def test_four_bits_are_never_proposed_for_a_base_that_is_published_in_few():
+    told = {
+        stored: [str(fix) for fix in fixes(Work(replace(SEVENTY, native_precision=stored), 1024), H100, 1)]
+        for stored in ("bf16", "fp8-e4m3 (128x128 blocks)", "MXFP4 (MoE expert weights; rest bf16)")
+    }
+    nf4 = "tuning.lora.baseQuantization: NF4"
+    assert [nf4 in each for each in told.values()] == [True, False, False]
+
+
 def test_the_base_is_whole_on_each_gpu_where_it_fits_and_in_parts_where_not():
     assert layout_of(Work(EIGHT, 8192), H100, 1).sharding is Sharding.NONE
     assert layout_of(Work(EIGHT, 8192), H100, 8).sharding is Sharding.DDP
