@@ -48,6 +48,20 @@ def reading_options(path: Path, *, quantise_again: bool = False) -> dict[str, An
     return {"quantization_config": plain(dequantize=True, modules_to_not_convert=kept)}
 
 
+def save_as_plain_numbers(model: Any) -> None:
+    """Lets the library forget how the model was dequantised, when it was.
+
+    What it does on reading it undoes on saving: the files would be quantised again, more coarsely and without a word
+    of it in `config.json`.
+    """
+    if any(
+        type(operation).__name__.endswith("Dequantize")
+        for conversion in getattr(model, "_weight_conversions", None) or ()
+        for operation in getattr(conversion, "operations", ())
+    ):
+        model._weight_conversions = None
+
+
 def _stored(path: Path) -> Mapping[str, Any]:
     described = json.loads((path / "config.json").read_text(encoding="utf-8"))
     text = described.get("text_config") or {}

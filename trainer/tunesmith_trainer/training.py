@@ -118,7 +118,7 @@ def _attempt(run_: Run) -> TerminationMessage:
     if unsharded is not None:
         reporter.tell(unsharded)
     sharding.before_loading(configuration)
-    base = load_base(configuration)
+    base = load_base(configuration, resumed.path if resumed else None)
     _measure_utilisation(run_, base, datasets)
     _seed(configuration.training.seed)
     loaded = tuned(base, configuration)
