@@ -48,7 +48,8 @@ class Run:
 
     def ensure_wanted(self) -> None:
         """Between stages: ends all processes when one was asked to stop and nothing has been trained yet."""
-        if self.world.any(self.stop.wanted):
+        # Where layers are sharded one process of each pod reads the weights, and the others wait for it.
+        if self.world.any(self.stop.wanted, patiently=True):
             raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop before the first step; there was nothing to save.")
 
 
