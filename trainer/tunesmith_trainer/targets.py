@@ -89,8 +89,9 @@ def _meant(model: Any, word: str) -> list[str]:
 
 def _former_names(model: Any) -> Collection[str]:
     """Layers that lie together in the experts' parameters now, and are still called as before in adapters."""
-    from peft.utils import transformers_weight_conversion as conversion
+    from peft.utils import transformers_weight_conversion
 
+    conversion: Any = transformers_weight_conversion  # its own copy of the families, with one that it adds
     family = conversion._MODEL_TO_CONVERSION_PATTERN.get(model.config.model_type, "")
     names: Collection[str] = conversion._MOE_TARGET_MODULE_MAPPING.get(family, {}).keys()
     return names
