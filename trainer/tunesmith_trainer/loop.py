@@ -68,7 +68,7 @@ def make_loop(
         "dataloader_pin_memory": on_gpu,
         "ddp_timeout": configuration.world.collective_timeout_seconds,
         "ddp_find_unused_parameters": False,
-        **sharding.arguments(configuration),
+        **sharding.arguments(configuration, loaded.model),
     }
     given: dict[str, Any] = {
         "model": loaded.model,

@@ -10,8 +10,8 @@ from tunesmith_trainer.contract.outcome import LoRA
 from tunesmith_trainer.devices import wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.refused_architectures import ensure_trainable
-from tunesmith_trainer.stored_numbers import quantises, reading_options
-from tunesmith_trainer.targets import targets_of
+from tunesmith_trainer.stored_numbers import quantises, reading_options, save_as_plain_numbers
+from tunesmith_trainer.targets import freeze_other_senses, targets_of
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -43,10 +43,12 @@ class Loaded:
     adapter_at_start: dict[str, Any] | None = None
 
 
-def load_base(configuration: Configuration) -> Any:
+def load_base(configuration: Configuration, resumed: Path | None = None) -> Any:
     """The model whose weights move or lie under the adapter, on the CPU; the training library moves it.
 
-    A quantised one is put where it is trained at once: quantising happens on the way there.
+    A quantised one is put where it is trained at once: quantising happens on the way there. A whole model is read from
+    the checkpoint `resumed` in the base's place: its files call and cut the weights otherwise than the model in memory,
+    which only the library's own reading undoes.
 
     Raises:
         TrainerError: of class model, when the weights are missing, unreadable, or need code of their own.
@@ -54,7 +56,7 @@ def load_base(configuration: Configuration) -> Any:
     tuning = configuration.tuning
     if tuning.type == "Full":
         frozen = False
-        path = start_of(configuration)
+        path = resumed or start_of(configuration)
     else:
         frozen = True
         path = Path(configuration.model.path)
@@ -68,7 +70,7 @@ def start_of(configuration: Configuration) -> Path:
 
 
 def tuned(base: Any, configuration: Configuration) -> Loaded:
-    """The base with what moves: fresh or continued LoRA adapters on its target modules, or all of it.
+    """The base with what moves: fresh or continued LoRA adapters on its target modules, or all of its text model.
 
     Raises:
         TrainerError: of class limits, when a target module does not exist or cannot be adapted; of class model, when
@@ -83,6 +85,7 @@ def tuned(base: Any, configuration: Configuration) -> Loaded:
         tensors = read_adapter(Path(configuration.continue_from.path))
         put_adapter(model, tensors, configuration.continue_from.path)
         return Loaded(model, adapter_at_start=tensors)
+    freeze_other_senses(base)
     method = configuration.method
     if method.type == "SFT" or method.dpo.reference_free:
         return Loaded(base)
@@ -115,11 +118,13 @@ def _from(path: Path, dtype: Any, **options: Any) -> Any:
     ensure_trainable(path)
     options = reading_options(path, quantise_again="quantization_config" in options) | options
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             str(path), dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True, **options
         )
     except (OSError, ValueError, KeyError) as error:
         raise TrainerError(ErrorClass.MODEL, f"The model in '{path}' cannot be loaded: {error}") from error
+    save_as_plain_numbers(model)
+    return model
 
 
 def _dtype(configuration: Configuration, *, frozen: bool) -> Any:
@@ -217,15 +222,11 @@ def adapted_modules(model: Any) -> int:
 
 
 def load_trained(model: Any, directory: Path) -> None:
-    """Puts the weights of a checkpoint into the model: the adapter, or all."""
+    """Puts the adapter of a checkpoint into the model; a whole model was read from there at once, see `load_base`."""
     from peft import PeftModel, set_peft_model_state_dict
-    from safetensors.torch import load_file
 
     if isinstance(model, PeftModel):
         set_peft_model_state_dict(model, read_adapter(directory))
-        return
-    for shard in sorted(directory.glob("model*.safetensors")):
-        model.load_state_dict(load_file(str(shard)), strict=False)
 
 
 def _ensure_model_directory(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 The library's own files differ by how the weights are sharded, so that a run could not go on with another number of
 processes. Ours hold whole tensors by name: weights that move, the optimizer's state, and the random states of each
-process. The base's frozen weights are never gathered.
+process. The frozen weights under an adapter are never gathered; of a whole model, what does not move is a part too.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from safetensors import safe_open
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -106,12 +107,13 @@ class Saving(Trainer):
         return measured
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """The weights that move, whole; under FSDP all ranks gather them together, and rank 0 writes."""
+        """An adapter or a model, whole; under FSDP all ranks gather it together, and rank 0 writes."""
         if not self.is_fsdp_enabled:
             super().save_model(output_dir, _internal_call)
             return
         model: Any = self.model
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+        frozen_apart = isinstance(model, PeftModel)
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=frozen_apart)
         weights = get_model_state_dict(model, options=options)
         if self.args.should_save:
             # Gathered, tied weights are two tensors; under their first name they are saved once.
@@ -130,7 +132,7 @@ class Saving(Trainer):
             torch.save(scheduler.state_dict(), Path(output_dir) / SCHEDULER)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """The weights are in already: they were put into the whole model, before it was sharded."""
+        """The weights are in already: they were read into the whole model, before it was sharded."""
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
@@ -143,9 +145,10 @@ class Saving(Trainer):
 
 
 def trained_bytes(model: Any) -> int:
-    """About what a checkpoint takes: the weights that move, and two moments of each in the optimizer."""
-    numbers = sum(int(parameter.numel()) for parameter in model.parameters() if parameter.requires_grad)
-    return 3 * 4 * numbers + (64 << 20)
+    """About what a checkpoint takes: an adapter or a model, and two moments in the optimizer of all that moves."""
+    moving = sum(int(parameter.numel()) for parameter in model.parameters() if parameter.requires_grad)
+    saved = moving if isinstance(model, PeftModel) else sum(int(parameter.numel()) for parameter in model.parameters())
+    return 4 * (saved + 2 * moving) + (64 << 20)
 
 
 def ensure_finite_weights(directory: Path) -> None:

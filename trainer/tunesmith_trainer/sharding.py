@@ -34,8 +34,8 @@ def before_loading(configuration: Configuration) -> None:
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "true"
 
 
-def arguments(configuration: Configuration) -> dict[str, Any]:
-    """What the training library is told.
+def arguments(configuration: Configuration, model: Any) -> dict[str, Any]:
+    """What the training library is told of the model.
 
     Never FSDP's own activation checkpointing: with it, adapters are saved empty, and the exit is 0.
     """
@@ -46,8 +46,15 @@ def arguments(configuration: Configuration) -> dict[str, Any]:
         "fsdp_config": {
             "version": 2,
             "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+            "transformer_layer_cls_to_wrap": _layers_present(model),
             "reshard_after_forward": True,
             "cpu_ram_efficient_loading": True,
             "state_dict_type": "FULL_STATE_DICT",
         },
     }
+
+
+def _layers_present(model: Any) -> list[str]:
+    """The classes of layers that are sharded each by itself: models also name some that they are made without."""
+    present = {type(module).__name__ for module in model.modules()}
+    return sorted(present & set(model._no_split_modules or ()))

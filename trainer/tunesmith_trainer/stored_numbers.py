@@ -73,6 +73,20 @@ def ensure_readable(described: Mapping[str, Any], place: str, *, quantise_again:
         )
 
 
+def save_as_plain_numbers(model: Any) -> None:
+    """Lets the library forget how the model was dequantised, when it was.
+
+    What it does on reading it undoes on saving: the files would be quantised again, more coarsely and without a word
+    of it in `config.json`.
+    """
+    if any(
+        type(operation).__name__.endswith("Dequantize")
+        for conversion in getattr(model, "_weight_conversions", None) or ()
+        for operation in getattr(conversion, "operations", ())
+    ):
+        model._weight_conversions = None
+
+
 def _way(stored: Mapping[str, Any]) -> str:
     return str(stored.get("quant_method") or "unnamed").lower()
 

@@ -4,7 +4,7 @@ Found by looking at the model. In transformers 5 the experts of a layer lie toge
 which "every linear layer" of the adapter's library does not reach in all architectures.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,18 +35,13 @@ def targets_of(model: Any, tuning: LoRA) -> Targets:
     """What the words of the configuration mean in this model.
 
     Raises:
-        TrainerError: of class limits, when the model has no such part, or when its experts cannot be adapted so.
+        TrainerError: of class limits, when the model lacks one of the parts, or when its experts cannot be adapted so.
     """
     if tuning.target_modules == (ALL_LINEAR,):
         return _all_linear(model, tuning)
-    if ATTENTION not in tuning.target_modules:
-        return Targets(list(tuning.target_modules))
-    attention = attention_projections(model)
-    if not attention:
-        raise TrainerError(
-            ErrorClass.LIMITS, "targetModules 'attention': this model has no attention that is known. Name its modules."
-        )
-    return Targets([*attention, *(name for name in tuning.target_modules if name != ATTENTION)])
+    meant = {word: _meant(model, word) for word in tuning.target_modules}
+    _ensure_found(model, [word for word, names in meant.items() if not names])
+    return Targets([name for names in meant.values() for name in names])
 
 
 def attention_projections(model: Any) -> list[str]:
@@ -65,6 +60,55 @@ def experts_adapted(model: Any) -> bool:
     return any(
         parameter.requires_grad and ".experts." in name and "lora_" in name
         for name, parameter in model.named_parameters()
+    )
+
+
+def freeze_other_senses(model: Any) -> None:
+    """Holds still what no text moves.
+
+    Its parameters get no gradient: processes that train together refuse those among what moves, and an optimizer that
+    is to be resumed has no state for them.
+    """
+    for name, parameter in model.named_parameters():
+        if _is_of_another_sense(name):
+            parameter.requires_grad = False
+
+
+def _meant(model: Any, word: str) -> list[str]:
+    """What stands for a word of the configuration before the adapter's library; nothing when the model lacks it."""
+    if word == ATTENTION:
+        return attention_projections(model)
+    names = [
+        name for name, _ in model.named_modules() if f".{name}".endswith(f".{word}") and not _is_of_another_sense(name)
+    ]
+    # The library takes a word at the end of any name, and layers that see are often called like those that read.
+    if names and _has_other_senses(model):
+        return names
+    return [word] if names or word.rpartition(".")[2] in _former_names(model) else []
+
+
+def _former_names(model: Any) -> Collection[str]:
+    """Layers that lie together in the experts' parameters now, and are still called as before in adapters."""
+    from peft.utils import transformers_weight_conversion
+
+    conversion: Any = transformers_weight_conversion  # its own copy of the families, with one that it adds
+    family = conversion._MODEL_TO_CONVERSION_PATTERN.get(model.config.model_type, "")
+    names: Collection[str] = conversion._MOE_TARGET_MODULE_MAPPING.get(family, {}).keys()
+    return names
+
+
+def _ensure_found(model: Any, missing: list[str]) -> None:
+    if not missing:
+        return
+    if ATTENTION in missing:
+        raise TrainerError(
+            ErrorClass.LIMITS, "targetModules 'attention': this model has no attention that is known. Name its modules."
+        )
+    known = sorted({name.rpartition(".")[2] for name, _ in _linear_layers(model)})
+    raise TrainerError(
+        ErrorClass.LIMITS,
+        f"targetModules: the model has no module {' and no '.join(repr(word) for word in missing)}, so it would not be "
+        f"trained. Correct the name or leave it out; linear layers are called {', '.join(known)} here.",
     )
 
 

@@ -49,7 +49,8 @@ class Run:
 
     def ensure_wanted(self) -> None:
         """Between stages: ends all processes when one was asked to stop and nothing has been trained yet."""
-        if self.world.any(self.stop.wanted):
+        # Where layers are sharded one process of each pod reads the weights, and the others wait for it.
+        if self.world.any(self.stop.wanted, patiently=True):
             raise TrainerError(ErrorClass.PREEMPTED, "Asked to stop before the first step; there was nothing to save.")
 
 
@@ -119,7 +120,7 @@ def _attempt(run_: Run) -> TerminationMessage:
     if unsharded is not None:
         reporter.tell(unsharded)
     sharding.before_loading(configuration)
-    base = load_base(configuration)
+    base = load_base(configuration, resumed.path if resumed else None)
     _measure_utilisation(run_, base, datasets)
     _seed(configuration.training.seed)
     loaded = tuned(base, configuration)

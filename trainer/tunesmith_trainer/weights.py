@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
-from tunesmith_trainer.stored_numbers import reading_options
+from tunesmith_trainer.stored_numbers import reading_options, save_as_plain_numbers
 
 MERGED = "merged"
 # The files of a checkpoint that are the result, of an adapter or of a whole model.
@@ -69,6 +69,7 @@ def merge(adapter: Path, configuration: Configuration, tokenizer: Any) -> None:
         use_safetensors=True,
         **reading_options(path),
     )
+    save_as_plain_numbers(base)
     numbers = numbers_of(base)
     adapted: Any = PeftModel.from_pretrained(base, str(adapter))
     whole: Any = adapted.merge_and_unload(safe_merge=True)

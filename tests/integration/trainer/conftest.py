@@ -116,7 +116,7 @@ class Workshop:
         process.start()
         return self._kept(Pod(process, folder / "output", folder / "termination-log"))
 
-    def group(self, configuration, strikes=None, **environment):
+    def group(self, configuration, strikes=None, *, target=forked.run, **environment):
         """Starts every process of a world, as torchrun would; `strikes` by rank."""
         world = configuration["world"]
         size = world["pods"] * world["processesPerPod"]
@@ -128,7 +128,9 @@ class Workshop:
             **environment,
         }
         return [
-            self.train(configuration, (strikes or {}).get(rank), RANK=str(rank), LOCAL_RANK=str(rank), **place)
+            self.train(
+                configuration, (strikes or {}).get(rank), target=target, RANK=str(rank), LOCAL_RANK=str(rank), **place
+            )
             for rank in range(size)
         ]
 

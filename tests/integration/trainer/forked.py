@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 
 import torch
 
@@ -114,6 +115,19 @@ def run_and_hang_in_step_7(arguments, environment, output):
         attach(loop, reporter, rhythm)
 
     training.attach = attach_with_blocking_collator
+    run(arguments, environment, output)
+
+
+def run_and_read_weights_late(arguments, environment, output):
+    """The same, but the first process has read the weights eight seconds after the others."""
+    load = training.load_base
+
+    def load_late(*given):
+        if environment["RANK"] == "0":
+            time.sleep(8)
+        return load(*given)
+
+    training.load_base = load_late
     run(arguments, environment, output)
 
 

@@ -40,3 +40,11 @@ def test_a_wrong_command_line_is_usage(workshop):
     pod = workshop.train(workshop.configuration("usage"), target=forked.run_with_a_wrong_command)
     assert pod.ended() == BY_CLASS[ErrorClass.USAGE].code
     assert "usage: tunesmith-trainer" in pod.output.read_text()
+
+
+def test_a_module_that_the_model_lacks_ends_the_attempt_before_its_first_step(workshop):
+    document = workshop.configuration("misspelt", tuning={"targetModules": ["q_proj", "no_such"]})
+    pod = workshop.train(document)
+    assert pod.ended() == BY_CLASS[ErrorClass.LIMITS].code, pod.output.read_text()
+    assert "no module 'no_such'" in pod.message().message
+    assert pod.message().step == 0

@@ -3,6 +3,7 @@
 import shutil
 import signal
 
+import forked
 import pytest
 from safetensors.torch import load_file
 from tests.integration.trainer.test_kills import DPO, FULL, STEPS, losses, pairs, short, under, weights
@@ -52,6 +53,42 @@ def test_one_of_two_dies_the_other_says_so_and_the_next_attempt_ends_bit_equal(w
     all_well(started(workshop, uid, kind, attempt=2))
     assert losses(workshop, uid) == losses(workshop, calm)
     assert weights(workshop, uid, 2) == weights(workshop, calm)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("sharding", ["DDP", "FSDP2"])
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("crossing", [1, 5, 16])
+def test_whichever_dies_wherever_the_next_attempt_ends_bit_equal(workshop, calm_pairs, sharding, rank, crossing):
+    calm, uid = calm_pairs(sharding), f"struck-{sharding.lower()}-{rank}-{crossing}"
+    pods = started(workshop, uid, sharding, strikes={rank: {"crossing": crossing, "under": under(workshop, uid)}})
+    assert pods[rank].ended() == -signal.SIGKILL, pods[rank].output.read_text()
+    other = pods[1 - rank]
+    assert other.ended() == 31, other.output.read_text()
+    assert other.message().error_class is ErrorClass.INFRASTRUCTURE
+    all_well(started(workshop, uid, sharding, attempt=2))
+    assert losses(workshop, uid) == losses(workshop, calm)
+    assert weights(workshop, uid, 2) == weights(workshop, calm)
+
+
+@pytest.fixture(scope="module")
+def calm_pairs(workshop):
+    """Names the undisturbed run of two processes that hold the model so; made once each."""
+    made = {}
+
+    def made_once(sharding):
+        if sharding not in made:
+            made[sharding] = f"calm-pair-{sharding.lower()}"
+            all_well(started(workshop, made[sharding], sharding))
+        return made[sharding]
+
+    return made_once
+
+
+def test_weights_may_be_read_for_longer_than_processes_wait_for_each_other_in_training(workshop):
+    document = of_two(workshop, "late", "FSDP2")
+    document["world"]["collectiveTimeoutSeconds"] = 5
+    all_well(workshop.group(document, target=forked.run_and_read_weights_late, TUNESMITH_TEST_SHARD_ON_CPU="1"))
 
 
 def without_dropout(workshop, document):

@@ -118,7 +118,7 @@ def a_loop(configuration, place, *, steps=6, rows=None, held_out=None, stop_at=N
     """A loop in the order in which an attempt makes it, not yet run."""
     preference = configuration.method.type == "DPO"
     tokenizer = load_tokenizer(Path(configuration.model.path))
-    base = load_base(configuration)
+    base = load_base(configuration, resumed_from)
     set_seed(configuration.training.seed)
     loaded = tuned(base, configuration)
     if resumed_from:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.unit.trainer.architectures import make
 from tests.unit.trainer.looping import (
     DPO,
     FULL,
@@ -18,6 +19,7 @@ from tests.unit.trainer.looping import (
     some_pairs,
     train,
 )
+from tests.unit.trainer.test_stored_numbers import in_fp8, in_mxfp4
 
 from tunesmith_trainer.continuing import ensure_fits
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
@@ -50,6 +52,33 @@ def test_a_loop_that_was_stopped_goes_on_bit_by_bit(model_path, tmp_path, method
         configuration, tmp_path / "parts", steps=6, resumed_from=tmp_path / "parts/checkpoints/checkpoint-3"
     )
     assert begun.losses + gone_on.losses == whole.losses
+    assert all(torch.equal(weight, gone_on.weights()[name]) for name, weight in whole.weights().items())
+
+
+PROVEN = {"MixtralForCausalLM": None, "DeepseekV3ForCausalLM": None}
+QUANTISED = {"LlamaForCausalLM": in_fp8, "GptOssForCausalLM": in_mxfp4}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "quantise"),
+    [
+        ("Qwen3MoeForCausalLM", None),
+        *(pytest.param(*pair, marks=pytest.mark.prove) for pair in (PROVEN | QUANTISED).items()),
+    ],
+)
+def test_a_whole_model_goes_on_bit_by_bit_whatever_its_files_call_its_weights(
+    model_path, tmp_path, architecture, quantise
+):
+    model = make(architecture, tmp_path / "model", model_path)
+    if quantise is not None:
+        quantise(model)
+    configuration = a_configuration(model, tmp_path, tuning=FULL, learningRate=0.005)
+    whole = train(configuration, tmp_path / "whole", steps=3)
+    train(configuration, tmp_path / "parts", steps=3, stop_at=2)
+    gone_on = train(
+        configuration, tmp_path / "parts", steps=3, resumed_from=tmp_path / "parts/checkpoints/checkpoint-2"
+    )
+    assert gone_on.losses == whole.losses[2:]
     assert all(torch.equal(weight, gone_on.weights()[name]) for name, weight in whole.weights().items())
 
 
