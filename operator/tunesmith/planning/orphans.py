@@ -30,7 +30,10 @@ HOURS_PER_MONTH = 730
 
 @dataclass(frozen=True)
 class Found:
-    """A cluster or volume at the provider that carries a name of this installation. Volumes tell no time or place."""
+    """A cluster or volume at the provider that carries a name of this installation. Volumes tell no time or place.
+
+    `account` is that which showed it; `project_id` is empty where neither the list nor the account names one.
+    """
 
     kind: str
     id: str
@@ -41,6 +44,8 @@ class Found:
     gpus: int = 0
     size_tib: int = 0
     created: datetime | None = None
+    account: str = ""
+    project_id: str = ""
 
     @property
     def parsed(self) -> ProviderName | None:
@@ -123,7 +128,17 @@ def own_things(
     mark = installation_mark(installation.id)
     found = (
         *(
-            Found("GPUCluster", c.id, c.name, c.status, c.region, c.gpu_type, c.gpus, created=c.created)
+            Found(
+                "GPUCluster",
+                c.id,
+                c.name,
+                c.status,
+                c.region,
+                c.gpu_type,
+                c.gpus,
+                created=c.created,
+                project_id=c.project_id,
+            )
             for c in clusters
         ),
         *(Found("SharedVolume", v.id, v.name, v.status, size_tib=v.size_tib) for v in volumes),

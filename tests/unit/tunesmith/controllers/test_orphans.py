@@ -1,11 +1,15 @@
 """The sweep for orphans over real HTTP: what it finds, tells, writes and deletes, and what it leaves alone."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pydantic import SecretStr
 from tests.unit.tunesmith.controllers.test_bought import CLUSTER, INSTALLATION, SPEC, Operator
+from tests.unit.tunesmith.controllers.test_credentials_over_http import a_secret
 
+from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.controllers.orphans import ORPHANS_KEY
 from tunesmith.controllers.ports import SystemClock
 from tunesmith.planning.name_book import BOOK_ANNOTATION, KeepName, Kept, read_book
@@ -14,6 +18,7 @@ from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.server import Simulator
 
 DAYS = 5 * 86400
+OTHER_KEY = "simulated-key-globex"
 REPORT = ("ConfigMap", "tunesmith-system", "tunesmith-orphans")
 NAMES = ("ConfigMap", "tunesmith-system", "tunesmith-names")
 
@@ -53,6 +58,11 @@ async def swept(operator, *, later=0.0):
     operator.clock.ahead += later
     await operator.costly.orphan_sweep.work(ORPHANS_KEY)
     return dict(operator.costly.orphan_sweep.counted())
+
+
+def reported(operator):
+    """The lines of the report as it stands in its ConfigMap."""
+    return OrphanReport.model_validate_json(operator.kube.objects[REPORT]["data"]["report.json"]).orphans
 
 
 def at_provider(operator, cluster_id):
@@ -100,6 +110,52 @@ async def test_a_restart_while_the_provider_is_silent_forgets_no_orphan(provider
     assert operator.kube.objects[REPORT]["data"] == report
     seeing = Operator(provider.url, provider.key, kube=operator.kube, clock=operator.clock)
     assert await swept(seeing) == {"GPUCluster": 1}, "what was reported before is not young again"
+
+
+async def an_orphan_of_a_secrets_account(provider):
+    """An operator with a key of its own, and an orphan of another customer's, whose last resource has gone."""
+    operator = Operator(provider.url, provider.key, clock=LaterClock())
+    operator.kube.put(a_secret("ml", OTHER_KEY))
+    operator.give("GPUCluster", "train", {**SPEC, "credentialsRef": {"name": "together"}})
+    await operator.until(lambda: operator.status(CLUSTER).get("clusterID"), CLUSTER)
+    operator.lose(CLUSTER)
+    await swept(operator)
+    assert await swept(operator, later=1200) == {"GPUCluster": 1}
+    assert reported(operator)[0].stays == "this installation only reports (`orphans.mode: Report`)"
+    return operator
+
+
+async def test_an_orphan_whose_key_fell_out_of_use_stays_reported_over_restarts(provider):
+    """It bills on, and no account that is still looked with could say that it is gone."""
+    operator = await an_orphan_of_a_secrets_account(provider)
+    assert await swept(operator, later=7200) == {"GPUCluster": 1}
+    assert "key that showed it is not in use any more" in reported(operator)[0].stays
+    restarted = Operator(provider.url, provider.key, kube=operator.kube, clock=operator.clock)
+    assert await swept(restarted, later=DAYS) == {"GPUCluster": 1}
+    assert len(reported(restarted)) == 1
+
+
+async def test_who_takes_the_report_away_has_what_is_out_of_sight_forgotten(provider):
+    operator = await an_orphan_of_a_secrets_account(provider)
+    await swept(operator, later=7200)
+    del operator.kube.objects[REPORT]
+    assert await swept(operator, later=600) == {}
+
+
+async def test_its_own_key_says_whether_an_orphan_is_gone(provider):
+    operator = await an_orphan_of_a_secrets_account(provider)
+    cluster_id = reported(operator)[0].id
+    await swept(operator, later=7200)
+    key = SecretStr(OTHER_KEY)
+    account = operator.costly.orphan_sweep._clouds._accounts.account(ApiCredential(key))
+    assert await swept(operator) == {"GPUCluster": 1}
+    assert "not in use" not in reported(operator)[0].stays
+    await account.cloud.delete_cluster(cluster_id)
+    async with asyncio.timeout(30):
+        while any(cluster.id == cluster_id for cluster in await account.cloud.list_clusters()):
+            await asyncio.sleep(0.02)
+    assert await swept(operator, later=600) == {}
+    assert reported(operator) == ()
 
 
 async def test_an_orphan_that_was_recorded_is_deleted_after_a_day_where_the_installation_says_so(provider):

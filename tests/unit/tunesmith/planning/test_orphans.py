@@ -26,9 +26,11 @@ from tunesmith.planning.name_book import Entry, KeepName, Kept, RecordName, afte
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.orphan_report import OrphanReport, report_of
+from tunesmith.planning.orphan_sight import Look, out_of_sight
 from tunesmith.planning.orphans import (
     Found,
     Grounds,
+    Orphan,
     Owners,
     Seen,
     own_things,
@@ -241,3 +243,23 @@ def test_a_report_is_read_as_it_was_written_and_holds_nothing_that_moves_by_itse
     read = OrphanReport.model_validate_json(report.model_dump_json(by_alias=True, exclude_none=True))
     assert [each.orphan() for each in read.orphans] == list(swept(*things, installation=REPORTING).orphans)
     assert read.says_the_same(report_of(swept(*things, installation=REPORTING).orphans, NOW + timedelta(hours=1)))
+
+
+# what was reported and is not shown any more
+
+GONE_FROM_SIGHT = replace(an_orphan(), account="key-1", project_id="p-1")
+
+
+@pytest.mark.parametrize(
+    ("look", "stays"),
+    [
+        (Look("key-1", answers=True), None),
+        (Look("key-2", answers=True, projects=frozenset({"p-1"})), None),
+        (Look("key-1", answers=False), "as before"),
+        (Look("key-2", answers=True, projects=frozenset({"p-2"})), "look in the provider's console"),
+        (Look("key-2", answers=False, projects=frozenset({"p-1"})), "look in the provider's console"),
+    ],
+)
+def test_only_the_account_that_showed_it_or_one_of_its_project_says_that_an_orphan_is_gone(look, stays):
+    left = out_of_sight([Orphan(GONE_FROM_SIGHT, OLD, stays="as before")], [look], "tunesmith-orphans")
+    assert [stays in each.stays for each in left] == ([] if stays is None else [True])
