@@ -274,6 +274,8 @@ def _brake(found: Found, entry: Entry, installation: Installation, now: datetime
         return "this installation only reports (`orphans.mode: Report`)"
     if found.status == "Deleting":
         return "the provider is deleting it already"
+    if entry.retains:
+        return "its resource kept it (`deletionPolicy: Retain`, or only watched)"
     if entry.ordered is None:
         return "its name was not recorded before it was ordered"
     if any(now - time < DELETED_AFTER for time in (entry.ordered, found.created) if time is not None):

@@ -188,6 +188,32 @@ async def test_a_retained_cluster_is_marked_before_its_resource_goes_and_never_d
     assert at_provider(operator, cluster_id).status != "Deleting"
 
 
+async def test_a_cluster_that_was_to_stay_is_not_deleted_when_its_resource_is_lost(provider):
+    """Nobody let it go, so it is an orphan that is told and counted; but its resource had said to keep it."""
+    operator = await an_operator_with_a_cluster(provider, deletes=True, deletionPolicy="Retain")
+    cluster_id = operator.status(CLUSTER)["clusterID"]
+    operator.lose(CLUSTER)
+    await swept(operator)
+    assert await swept(operator, later=DAYS) == {"GPUCluster": 1}
+    assert await swept(operator, later=DAYS) == {"GPUCluster": 1}
+    assert "OrphanDeleted" not in [reason for _, reason in operator.told]
+    assert "deletionPolicy: Retain" in reported(operator)[0].stays
+    assert at_provider(operator, cluster_id).status != "Deleting"
+
+
+@pytest.mark.parametrize(("before", "after"), [("Delete", "Retain"), ("Retain", "Delete")])
+async def test_the_book_follows_the_policy_while_the_resource_lives(provider, before, after):
+    operator = await an_operator_with_a_cluster(provider, deletes=True, deletionPolicy=before)
+    name = operator.status(CLUSTER)["providerName"]
+    assert read_book(operator.kube.objects[NAMES]["data"])[name].retains is (before == "Retain")
+    stored = operator.cache.get("GPUCluster", "ml", "train")
+    meta = {**stored["metadata"], "generation": 2}
+    changed = {**stored, "metadata": meta, "spec": {**stored["spec"], "deletionPolicy": after}}
+    operator.cache.observe(operator.kube.put(changed))
+    is_kept = after == "Retain"
+    await operator.until(lambda: read_book(operator.kube.objects[NAMES]["data"])[name].retains is is_kept, CLUSTER)
+
+
 async def test_a_book_that_was_restored_or_copied_deletes_nothing_until_somebody_confirms_it(provider):
     """The clusters that it names may be those of the installation that it was copied from."""
     operator = await an_operator_with_a_cluster(provider, deletes=True)

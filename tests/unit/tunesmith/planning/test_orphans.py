@@ -20,9 +20,10 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     seen,
 )
 
-from tunesmith.planning.circumstances import Installation
+from tunesmith.planning.circumstances import FailureRecord, Installation
+from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.name_book import Entry, KeepName, Kept, RecordName, after, read_book, written_book
+from tunesmith.planning.name_book import Entry, KeepName, Kept, NotePolicy, RecordName, after, read_book, written_book
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.orphan_report import OrphanReport, report_of
@@ -100,6 +101,7 @@ def test_a_recorded_cluster_that_nobody_keeps_is_deleted_when_the_installation_s
         (an_orphan(), {"book": {}}, "not recorded before it was ordered"),
         (an_orphan(), {"book": ordered(an_orphan(), kept=Kept.RETAINED)}, "chose to keep it (Retained)"),
         (an_orphan(), {"book": ordered(an_orphan(), kept=Kept.ABANDONED)}, "chose to keep it (Abandoned)"),
+        (an_orphan(), {"book": ordered(an_orphan(), retains=True)}, "deletionPolicy: Retain"),
         (an_orphan(), {"book": ordered(an_orphan(), at=NOW - timedelta(hours=23))}, "first 24 hours"),
         (an_orphan(created=NOW - timedelta(hours=23)), {}, "first 24 hours"),
         (an_orphan(status="Deleting"), {}, "deleting it already"),
@@ -211,6 +213,56 @@ def test_a_name_is_recorded_before_its_order_only_where_orphans_are_deleted():
     assert isinstance(actions[1], BuyCluster)
 
 
+def notes(installation=DELETING, *, status=None, memory=OWN_MEMORY, **spec):
+    resource = a_cluster_resource(status=status or bought_status(), **spec)
+    observation = replace(seen(resource, memory=memory), around=circumstances(1001.0, installation=installation))
+    actions = decide(observation).actions
+    return [(index, each) for index, each in enumerate(actions) if isinstance(each, NotePolicy)]
+
+
+@pytest.mark.parametrize(
+    ("installation", "policy", "noted", "says"),
+    [
+        (DELETING, "Retain", None, True),
+        (DELETING, "Delete", None, False),
+        (DELETING, "Retain", False, True),
+        (DELETING, "Delete", True, False),
+        (DELETING, "Retain", True, None),
+        (DELETING, "Delete", False, None),
+        (REPORTING, "Retain", None, True),
+        (REPORTING, "Delete", None, None),
+    ],
+)
+def test_what_a_resource_says_of_keeping_is_noted_once(installation, policy, noted, says):
+    memory = OWN_MEMORY if noted is None else OWN_MEMORY.with_policy_noted(str(NAME), retains=noted)
+    expected = [] if says is None else [(0, NotePolicy(str(NAME), says))]
+    assert notes(installation, memory=memory, deletionPolicy=policy) == expected
+
+
+def test_what_is_only_watched_is_noted_as_kept_and_what_others_named_is_not_noted():
+    assert [each.retains for _, each in notes(managementPolicy="Observe", adopt={"clusterID": "c-1"})] == [True]
+    assert notes(status=bought_status(providerName="by-hand"), deletionPolicy="Retain") == []
+
+
+def test_a_note_that_failed_holds_nothing_else_up():
+    note = NotePolicy(str(NAME), retains=True)
+    record = FailureRecord(1, 1000.0, Failure(ErrorClass.UNAVAILABLE, "no"))
+    resource = a_cluster_resource(status=bought_status(), deletionPolicy="Retain", nodes=3)
+    observation = replace(seen(resource), around=circumstances(1001.0, installation=DELETING))
+    assert decide(observation).actions[0] == note
+    failed = replace(observation, around=replace(observation.around, failures={note.identity: record}))
+    actions = decide(failed).actions
+    assert (len(actions) > 1, actions[-1]) == (True, note)
+
+
+def test_only_the_policy_of_a_name_that_was_ordered_is_in_the_book():
+    assert after({}, NotePolicy("a", retains=True), NOW) == {}
+    book = after({}, RecordName("a", retains=True), OLD)
+    assert book["a"] == Entry(OLD, retains=True)
+    assert after(book, NotePolicy("a", retains=False), NOW)["a"] == Entry(OLD)
+    assert after(book, KeepName("a", Kept.RETAINED), NOW)["a"] == Entry(OLD, Kept.RETAINED, NOW, retains=True)
+
+
 def test_only_names_of_our_own_are_written_down_when_they_are_kept():
     status = bought_status(providerName="by-hand")
     decision = decide(seen(a_cluster_resource(deleting=True, status=status, deletionPolicy="Retain")))
@@ -225,11 +277,13 @@ def test_a_kept_name_stays_kept_and_an_entry_that_cannot_be_read_is_none():
     assert read_book({**written_book(book), "b": "{", "c": '{"kept":"Loved"}', "d": '"x"'}) == dict(book)
 
 
-@given(st.dictionaries(st.text("abc", min_size=1), st.tuples(st.booleans(), st.sampled_from([None, *Kept]))))
+@given(
+    st.dictionaries(st.text("abc", min_size=1), st.tuples(st.booleans(), st.sampled_from([None, *Kept]), st.booleans()))
+)
 def test_a_book_is_read_as_it_was_written(said):
     book = {
-        name: Entry(OLD if was_ordered else None, kept, NOW if kept is not None else None)
-        for name, (was_ordered, kept) in said.items()
+        name: Entry(OLD if was_ordered else None, kept, NOW if kept is not None else None, retains)
+        for name, (was_ordered, kept, retains) in said.items()
     }
     assert read_book(written_book(book)) == book
 
