@@ -129,7 +129,16 @@ class OrphanSweep:
             return
         owners = await self._owners()
         book, confirm = await self._clouds.names.read(), await self._clouds.names.confirmation_wanted()
-        grounds = Grounds(owners, book, self._ports.installation, now, self._ports.clock.monotonic(), confirm)
+        grounds = Grounds(
+            owners,
+            book,
+            self._ports.installation,
+            now,
+            self._ports.clock.monotonic(),
+            confirm,
+            tuple(each.found for each in unseen),
+            frozenset(eyeful.things.keys() - eyeful.shown_by.keys()),
+        )
         result = sweep(without_owner(eyeful.things.values(), owners), remembered, grounds)
         self._memory = {**result.memory, **out_of_sight_since}
         present = frozenset(found.name for found in eyeful.things.values())
@@ -140,8 +149,7 @@ class OrphanSweep:
         await self._publish((*result.orphans, *unseen), now)
         await self._announce(result, now)
         for orphan in result.delete:
-            if orphan.found.id in eyeful.shown_by:
-                await self._delete(orphan, eyeful.shown_by[orphan.found.id])
+            await self._delete(orphan, eyeful.shown_by[orphan.found.id])
 
     async def _remembered(self) -> Mapping[str, Seen]:
         """What this process has seen before; at first, what the process before it had reported."""

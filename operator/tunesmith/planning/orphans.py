@@ -22,7 +22,7 @@ from tunesmith.planning.provider import ProviderCluster, ProviderVolume
 Raw = Mapping[str, Any]
 OWNING_KINDS = ("GPUCluster", "SharedVolume")
 DELETED_AFTER = timedelta(hours=24)
-"""No orphan is deleted in its first 24 hours, counted from its order and from its creation."""
+"""No orphan is deleted in its first 24 hours, counted from its order, its creation, and since it is one."""
 TOLD_AGAIN_AFTER = timedelta(hours=6)
 DELETE_AGAIN_SECONDS = 600.0
 HOURS_PER_MONTH = 730
@@ -198,6 +198,10 @@ class Grounds:
     monotonic: float
     confirm_book: str = ""
     """The book was copied or restored, so that its orders may be another installation's: what would confirm it."""
+    out_of_sight: tuple[Found, ...] = ()
+    """What was reported before and cannot be seen now; it may be of the same mishap as what is seen."""
+    silent: frozenset[str] = frozenset()
+    """Ids of what is known only by the last word of an account that does not answer now."""
 
 
 def sweep(unowned: tuple[Found, ...], memory: Mapping[str, Seen], grounds: Grounds) -> Sweep:
@@ -209,7 +213,7 @@ def sweep(unowned: tuple[Found, ...], memory: Mapping[str, Seen], grounds: Groun
         for each in sorted(unowned, key=lambda each: (each.kind, each.name, each.id))
         if not _is_young(each, seen[each.id], grounds)
     ]
-    orphans = _not_too_many(orphans, grounds.installation)
+    orphans = _not_too_many(orphans, grounds)
     delete = tuple(each for each in orphans if not each.stays and _may_be_asked(seen[each.found.id], monotonic))
     tell = tuple(each for each in orphans if each.kept is None and _is_news(seen[each.found.id], now))
     for each in tell:
@@ -254,18 +258,13 @@ def _is_young(found: Found, seen: Seen, grounds: Grounds) -> bool:
 def _orphan(found: Found, seen: Seen, grounds: Grounds) -> Orphan:
     entry = grounds.book.get(found.name, Entry())
     hourly = _hourly_usd(found, grounds.installation.prices)
-    stays = _brake(found, entry, grounds.installation, grounds.now)
-    if not stays and found.parsed is not None and found.parsed.identity in grounds.owners.left_behind:
-        stays = "its resource was told to leave it (`adoptionPolicy: BuyNew`)"
-    if not stays and found.parsed is not None and found.parsed.identity in grounds.owners.served:
-        stays = "a resource of the name that it was bought for lives, and has another"
-    if not stays and grounds.confirm_book:
-        stays = f"the book of names was copied or restored from a backup; {grounds.confirm_book} to believe it"
+    stays = _brake(found, grounds) or _not_now(found, entry, seen.wall, grounds)
     return Orphan(found, seen.wall, entry.kept, entry.ordered, hourly, stays)
 
 
-def _brake(found: Found, entry: Entry, installation: Installation, now: datetime) -> str:
-    """Why it is not deleted. Every line is a brake; all must be off."""
+def _brake(found: Found, grounds: Grounds) -> str:
+    """Why it is not deleted, however long it waits. Every line is a brake; all must be off."""
+    entry, installation = grounds.book.get(found.name, Entry()), grounds.installation
     if entry.kept is not None:
         return f"its user chose to keep it ({entry.kept})"
     if found.kind != "GPUCluster":
@@ -278,17 +277,36 @@ def _brake(found: Found, entry: Entry, installation: Installation, now: datetime
         return "its resource kept it (`deletionPolicy: Retain`, or only watched)"
     if entry.ordered is None:
         return "its name was not recorded before it was ordered"
-    if any(now - time < DELETED_AFTER for time in (entry.ordered, found.created) if time is not None):
-        return "it is in its first 24 hours"
+    identity = found.parsed.identity if found.parsed is not None else ""
+    if identity in grounds.owners.left_behind:
+        return "its resource was told to leave it (`adoptionPolicy: BuyNew`)"
+    if identity in grounds.owners.served:
+        return "a resource of the name that it was bought for lives, and has another"
+    if grounds.confirm_book:
+        return f"the book of names was copied or restored from a backup; {grounds.confirm_book} to believe it"
     return ""
 
 
-def _not_too_many(orphans: list[Orphan], installation: Installation) -> list[Orphan]:
-    """More at once than the set number are the sign of another fault, such as resources that were lost: none goes."""
-    deletable = [each for each in orphans if not each.stays]
-    if len(deletable) <= installation.orphans_delete_at_most:
+def _not_now(found: Found, entry: Entry, since: datetime, grounds: Grounds) -> str:
+    """Why it is not deleted yet."""
+    if found.id in grounds.silent:
+        return "the provider does not answer to the key that showed it"
+    now = grounds.now
+    if any(now - time < DELETED_AFTER for time in (entry.ordered, found.created) if time is not None):
+        return "it is in its first 24 hours"
+    return "it has been an orphan for less than 24 hours" if now - since < DELETED_AFTER else ""
+
+
+def _not_too_many(orphans: list[Orphan], grounds: Grounds) -> list[Orphan]:
+    """More at once than the set number are the sign of another fault, such as resources that were lost: none goes.
+
+    Those that only wait count too, or the orphans of one mishap would go one by one as each has waited long enough.
+    """
+    all_found = (*(each.found for each in orphans), *grounds.out_of_sight)
+    doomed, at_most = sum(not _brake(each, grounds) for each in all_found), grounds.installation.orphans_delete_at_most
+    if doomed <= at_most:
         return orphans
-    why = f"{len(deletable)} were found at once, and `orphans.deleteAtMost` is {installation.orphans_delete_at_most}"
+    why = f"{doomed} were found at once, and `orphans.deleteAtMost` is {at_most}"
     return [each if each.stays else replace(each, stays=why) for each in orphans]
 
 

@@ -173,6 +173,22 @@ async def test_an_orphan_that_was_recorded_is_deleted_after_a_day_where_the_inst
     assert found is None or found.status == "Deleting"
 
 
+async def test_a_cluster_of_days_is_not_deleted_within_a_day_of_losing_its_resource_over_a_restart(provider):
+    operator = await an_operator_with_a_cluster(provider, deletes=True)
+    assert await swept(operator, later=DAYS) == {}
+    operator.lose(CLUSTER)
+    await swept(operator)
+    assert await swept(operator, later=3600) == {"GPUCluster": 1}
+    assert reported(operator)[0].stays == "it has been an orphan for less than 24 hours"
+    restarted = Operator(
+        provider.url, provider.key, kube=operator.kube, clock=operator.clock, installation=operator.installation
+    )
+    await swept(restarted, later=22 * 3600)
+    assert "OrphanDeleted" not in [reason for _, reason in restarted.told]
+    await swept(restarted, later=3600)
+    assert restarted.told[-1] == ("Lease", "OrphanDeleted")
+
+
 async def test_a_retained_cluster_is_marked_before_its_resource_goes_and_never_deleted(provider):
     operator = await an_operator_with_a_cluster(provider, deletes=True, deletionPolicy="Retain")
     name, cluster_id = (operator.status(CLUSTER)[key] for key in ("providerName", "clusterID"))

@@ -60,10 +60,11 @@ def ordered(*things, at=OLD, **more):
     return {each.name: Entry(at, **more) for each in things}
 
 
-def swept(*things, book=None, installation=DELETING, since=3600.0, owners=None, memory=None):
-    """A sweep an hour after this process first saw them without an owner."""
+def swept(*things, book=None, installation=DELETING, since=3600.0, owners=None, memory=None, **more):
+    """A sweep days after they were first seen without an owner, and an hour after this process saw them first."""
     remembered = {each.id: Seen(0.0, OLD) for each in things} if memory is None else memory
-    grounds = Grounds(owners or Owners(), book if book is not None else ordered(*things), installation, NOW, since)
+    book = book if book is not None else ordered(*things)
+    grounds = Grounds(owners or Owners(), book, installation, NOW, since, **more)
     return sweep(things, remembered, grounds)
 
 
@@ -104,6 +105,8 @@ def test_a_recorded_cluster_that_nobody_keeps_is_deleted_when_the_installation_s
         (an_orphan(), {"book": ordered(an_orphan(), retains=True)}, "deletionPolicy: Retain"),
         (an_orphan(), {"book": ordered(an_orphan(), at=NOW - timedelta(hours=23))}, "first 24 hours"),
         (an_orphan(created=NOW - timedelta(hours=23)), {}, "first 24 hours"),
+        (an_orphan(), {"memory": {"c-1": Seen(0.0, NOW - timedelta(hours=1))}}, "an orphan for less than 24 hours"),
+        (an_orphan(), {"silent": frozenset({"c-1"})}, "does not answer"),
         (an_orphan(status="Deleting"), {}, "deleting it already"),
     ],
 )
@@ -119,6 +122,32 @@ def test_more_at_once_than_the_set_number_are_the_sign_of_another_fault_so_none_
     assert result.delete == ()
     assert "2 were found at once" in result.orphans[0].stays
     assert len(swept(*both, installation=replace(DELETING, orphans_delete_at_most=2)).delete) == 2
+
+
+@pytest.mark.parametrize("at_most", [1, 2])
+def test_the_orphans_of_one_mishap_are_not_deleted_one_by_one_as_each_has_waited_long_enough(at_most):
+    three = [an_orphan(number) for number in (1, 2, 3)]
+    memory = {each.id: Seen(0.0, NOW - timedelta(hours=hours)) for each, hours in zip(three, (23, 25, 26), strict=True)}
+    result = swept(*three, memory=memory, installation=replace(DELETING, orphans_delete_at_most=at_most))
+    assert result.delete == ()
+    assert "3 were found at once" in result.orphans[1].stays
+
+
+def test_what_is_out_of_sight_counts_as_of_the_same_mishap():
+    both = (an_orphan(1), an_orphan(2))
+    assert swept(an_orphan(1), book=ordered(*both), out_of_sight=(an_orphan(2),)).delete == ()
+
+
+def test_what_stays_for_a_reason_of_its_own_does_not_count():
+    things = (
+        an_orphan(1),
+        an_orphan(2),
+        an_orphan(3, status="Deleting"),
+        an_orphan(4),
+        an_orphan(5, kind="SharedVolume"),
+    )
+    book = {**ordered(*things), **ordered(an_orphan(2), retains=True), **ordered(an_orphan(4), kept=Kept.ABANDONED)}
+    assert [each.found.id for each in swept(*things, book=book).delete] == ["c-1"]
 
 
 def test_what_was_left_behind_by_its_resources_own_word_is_told_and_not_deleted():
