@@ -24,7 +24,7 @@ from tunesmith.controllers.controller import Key
 from tunesmith.controllers.ports import Ports
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CONFIG_MAP, GPU_CLUSTER, LEASE, SHARED_VOLUME
-from tunesmith.planning.decision import EventNote, EventType
+from tunesmith.planning.decision import EventNote, EventType, Failure
 from tunesmith.planning.name_book import without_what_is_over
 from tunesmith.planning.orphan_report import REPORT_KEY, OrphanReport, ReportedOrphan, report_name, report_of
 from tunesmith.planning.orphan_sight import Look, out_of_sight
@@ -39,6 +39,7 @@ from tunesmith.planning.orphans import (
     owners_of,
     sentence,
     sweep,
+    with_refused_deletions,
     without_owner,
 )
 from tunesmith.resources.reasons import Reason
@@ -140,16 +141,14 @@ class OrphanSweep:
             frozenset(eyeful.things.keys() - eyeful.shown_by.keys()),
         )
         result = sweep(without_owner(eyeful.things.values(), owners), remembered, grounds)
+        result = await self._carry_out(result, eyeful, now)
         self._memory = {**result.memory, **out_of_sight_since}
+        await self._publish((*result.orphans, *unseen), now)
         present = frozenset(found.name for found in eyeful.things.values())
         if without_what_is_over(book, present=present, owned=owners.names, now=now) is not book:
             await self._clouds.names.change(
                 lambda each: without_what_is_over(each, present=present, owned=owners.names, now=now)
             )
-        await self._publish((*result.orphans, *unseen), now)
-        await self._announce(result, now)
-        for orphan in result.delete:
-            await self._delete(orphan, eyeful.shown_by[orphan.found.id])
 
     async def _remembered(self) -> Mapping[str, Seen]:
         """What this process has seen before; at first, what the process before it had reported."""
@@ -177,27 +176,47 @@ class OrphanSweep:
         volumes = (await self._ports.kube.list(SHARED_VOLUME)).items
         return owners_of((*clusters, *volumes), self._ports.installation)
 
+    async def _carry_out(self, result: Sweep, eyeful: _Eyeful, now: datetime) -> Sweep:
+        """Tell and delete. A deletion is told when the provider has taken it, so that no Event speaks of what failed.
+
+        Dying in between leaves one untold; it is in the audit log.
+        """
+        if not result.tell and not result.delete:
+            return result
+        lease = await self._lease()
+        for orphan in result.tell:
+            if orphan not in result.delete:
+                self._announce(lease, Reason.ORPHAN_FOUND, orphan, now)
+        refused: dict[str, Failure] = {}
+        for orphan in result.delete:
+            try:
+                await self._delete(orphan, eyeful.shown_by[orphan.found.id])
+            except CloudError as error:
+                refused[orphan.found.id] = error.failure
+            else:
+                self._announce(lease, Reason.ORPHAN_DELETED, orphan, now)
+        result = with_refused_deletions(result, refused)
+        for orphan in result.orphans:
+            if orphan.found.id in refused:
+                self._announce(lease, Reason.ORPHAN_NOT_DELETED, orphan, now)
+        return result
+
     async def _delete(self, orphan: Orphan, account: Account) -> None:
         found, installation = orphan.found, self._ports.installation
         purpose = Purpose("Orphan", installation.operator_namespace, found.name, "", "", orphan.hourly_usd)
         with acting_for(purpose):
             await account.cloud.delete_cluster(found.id)
 
-    async def _announce(self, result: Sweep, now: datetime) -> None:
-        """Events on the operator's Lease: the one object of its own that it has however it is run."""
-        found = [each for each in result.tell if each not in result.delete]
-        notes = [(Reason.ORPHAN_FOUND, each) for each in found] + [
-            (Reason.ORPHAN_DELETED, each) for each in result.delete
-        ]
-        if not notes:
-            return
+    async def _lease(self) -> Raw | None:
+        """The one object of its own that the operator has however it is run: Events go there."""
         installation = self._ports.installation
         lease = await self._ports.kube.get(LEASE, installation.operator_namespace, installation.release)
-        for reason, orphan in notes:
-            log.warning("No resource answers for something that bills.", extra={"orphan": orphan.found.name})
-            if lease is not None:
-                raw = {**lease, "apiVersion": LEASE.api_version, "kind": LEASE.kind}
-                self._tell(raw, EventNote(EventType.WARNING, reason, sentence(orphan, now)))
+        return None if lease is None else {**lease, "apiVersion": LEASE.api_version, "kind": LEASE.kind}
+
+    def _announce(self, lease: Raw | None, reason: Reason, orphan: Orphan, now: datetime) -> None:
+        log.warning("No resource answers for something that bills.", extra={"orphan": orphan.found.name})
+        if lease is not None:
+            self._tell(lease, EventNote(EventType.WARNING, reason, sentence(orphan, now)))
 
     async def _publish(self, orphans: tuple[Orphan, ...], now: datetime) -> None:
         """The report for `tunesmith orphans`, written only when it says something new."""

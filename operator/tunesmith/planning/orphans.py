@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from tunesmith.planning.circumstances import Installation
+from tunesmith.planning.decision import Failure
 from tunesmith.planning.money import cents, hourly_usd
 from tunesmith.planning.name_book import Book, Entry, Kept
 from tunesmith.planning.naming import ProviderName, installation_mark, parse_provider_name, provider_name
@@ -223,6 +224,15 @@ def sweep(unowned: tuple[Found, ...], memory: Mapping[str, Seen], grounds: Groun
     return Sweep(tuple(orphans), tell, delete, seen)
 
 
+def with_refused_deletions(result: Sweep, refused: Mapping[str, Failure]) -> Sweep:
+    """The sweep after its deletions. Those of `refused` (by id) stay, say why, and are tried again by the next."""
+    if not refused:
+        return result
+    orphans = tuple(_refused(each, refused.get(each.found.id)) for each in result.orphans)
+    again = {key: replace(result.memory[key], delete_sent=None) for key in refused}
+    return replace(result, orphans=orphans, memory={**result.memory, **again})
+
+
 def sentence(orphan: Orphan, now: datetime) -> str:
     """What is told of one orphan: what it is, what it costs, what becomes of it, what to do."""
     found, cost = orphan.found, orphan.cost_usd(now)
@@ -231,7 +241,7 @@ def sentence(orphan: Orphan, now: datetime) -> str:
     hourly = f", ${orphan.hourly_usd} an hour" if orphan.hourly_usd is not None else ""
     text = f"No resource answers for '{found.name}' ({found.id}), {what} at the provider: {spent}{hourly}. "
     if not orphan.stays:
-        return f"{text}It is deleted now, as `orphans.mode` says."
+        return f"{text}The provider deletes it now, as `orphans.mode` says."
     thing = "GPUCluster with `spec.adopt.clusterID`" if found.kind == "GPUCluster" else "SharedVolume with `spec.adopt`"
     return f"{text}It is not deleted: {orphan.stays}. Take it over by a {thing}, or delete it at the provider."
 
@@ -308,6 +318,13 @@ def _not_too_many(orphans: list[Orphan], grounds: Grounds) -> list[Orphan]:
         return orphans
     why = f"{doomed} were found at once, and `orphans.deleteAtMost` is {at_most}"
     return [each if each.stays else replace(each, stays=why) for each in orphans]
+
+
+def _refused(orphan: Orphan, failure: Failure | None) -> Orphan:
+    if failure is None:
+        return orphan
+    why = f"the provider did not confirm that it deletes it ({failure.message.rstrip('.')}), and is asked again"
+    return replace(orphan, stays=why)
 
 
 def _may_be_asked(seen: Seen, monotonic: float) -> bool:

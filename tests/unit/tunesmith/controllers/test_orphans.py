@@ -15,6 +15,8 @@ from tunesmith.controllers.ports import SystemClock
 from tunesmith.planning.name_book import BOOK_ANNOTATION, KeepName, Kept, read_book
 from tunesmith.planning.orphan_report import OrphanReport
 from tunesmith_simulator import scenario as scenarios
+from tunesmith_simulator.admin_client import AdminClient
+from tunesmith_simulator.faults import Answer, Fault
 from tunesmith_simulator.server import Simulator
 
 DAYS = 5 * 86400
@@ -187,6 +189,34 @@ async def test_a_cluster_of_days_is_not_deleted_within_a_day_of_losing_its_resou
     assert "OrphanDeleted" not in [reason for _, reason in restarted.told]
     await swept(restarted, later=3600)
     assert restarted.told[-1] == ("Lease", "OrphanDeleted")
+
+
+async def test_a_deletion_is_told_when_the_provider_has_taken_it_and_tried_again_when_it_has_not(provider):
+    operator = await an_operator_with_a_cluster(provider, deletes=True)
+    operator.lose(CLUSTER)
+    await swept(operator)
+    await swept(operator, later=3600)
+    admin = AdminClient(provider.url)
+    await asyncio.to_thread(admin.arm, Fault(route="DELETE clusters", effect=Answer(status=503)))
+    assert await swept(operator, later=DAYS) == {"GPUCluster": 1}
+    assert operator.told == [("Lease", "OrphanFound"), ("Lease", "OrphanNotDeleted")]
+    assert "did not confirm that it deletes it" in reported(operator)[0].stays
+    await asyncio.to_thread(admin.clear_faults)
+    await swept(operator, later=60)
+    assert operator.told[2:] == [("Lease", "OrphanDeleted")]
+    assert reported(operator)[0].stays == ""
+
+
+async def test_what_only_the_last_word_of_a_silent_provider_shows_is_neither_deleted_nor_told_as_deleted(provider):
+    operator = await an_operator_with_a_cluster(provider, deletes=True)
+    operator.lose(CLUSTER)
+    await swept(operator)
+    await swept(operator, later=3600)
+    admin = AdminClient(provider.url)
+    await asyncio.to_thread(admin.arm, Fault(route="LIST *", effect=Answer(status=503)))
+    assert await swept(operator, later=DAYS) == {"GPUCluster": 1}
+    assert "OrphanDeleted" not in [reason for _, reason in operator.told]
+    assert "does not answer" in reported(operator)[0].stays
 
 
 async def test_a_retained_cluster_is_marked_before_its_resource_goes_and_never_deleted(provider):

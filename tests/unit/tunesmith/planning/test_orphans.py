@@ -38,6 +38,7 @@ from tunesmith.planning.orphans import (
     owners_of,
     sentence,
     sweep,
+    with_refused_deletions,
     without_owner,
 )
 from tunesmith.planning.price_table import Prices
@@ -92,6 +93,17 @@ def test_a_recorded_cluster_that_nobody_keeps_is_deleted_when_the_installation_s
     again = swept(an_orphan(), memory=result.memory)
     assert again.delete == (), "the provider is given time"
     assert [each.found.id for each in swept(an_orphan(), memory=result.memory, since=4200.0).delete] == ["c-1"]
+
+
+def test_a_refused_deletion_stays_says_why_and_is_tried_by_the_next_sweep():
+    both, twice = (an_orphan(1), an_orphan(2)), replace(DELETING, orphans_delete_at_most=2)
+    result = with_refused_deletions(
+        swept(*both, installation=twice), {"c-2": Failure(ErrorClass.UNAVAILABLE, "No answer.")}
+    )
+    assert [bool(each.stays) for each in result.orphans] == [False, True]
+    assert "(No answer), and is asked again" in sentence(result.orphans[1], NOW)
+    again = swept(*both, installation=twice, memory=result.memory)
+    assert [each.found.id for each in again.delete] == ["c-2"]
 
 
 @pytest.mark.parametrize(
