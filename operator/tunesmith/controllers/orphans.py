@@ -126,7 +126,7 @@ class OrphanSweep:
         out_of_sight_since = {key: since for key, since in remembered.items() if key in hidden}
         if not candidates:
             self._memory = out_of_sight_since
-            await self._publish(unseen, now)
+            await self._publish(unseen, now, has_looked=any(look.answers for look in eyeful.looks))
             return
         owners = await self._owners()
         book, confirm = await self._clouds.names.read(), await self._clouds.names.confirmation_wanted()
@@ -218,11 +218,14 @@ class OrphanSweep:
         if lease is not None:
             self._tell(lease, EventNote(EventType.WARNING, reason, sentence(orphan, now)))
 
-    async def _publish(self, orphans: tuple[Orphan, ...], now: datetime) -> None:
-        """The report for `tunesmith orphans`, written only when it says something new."""
+    async def _publish(self, orphans: tuple[Orphan, ...], now: datetime, *, has_looked: bool = True) -> None:
+        """The report for `tunesmith orphans`, written only when it says something new.
+
+        The first says something also when it is empty: that somebody has looked.
+        """
         self._orphans = orphans
         report = report_of(orphans, now)
-        if self._published is None and not orphans:
+        if self._published is None and not orphans and not has_looked:
             return
         if self._published is not None and report.says_the_same(self._published):
             return

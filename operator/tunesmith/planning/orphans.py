@@ -104,10 +104,15 @@ class Orphan:
         """From when on it is known to have billed: its creation, else its order; None: not known."""
         return self.found.created or self.ordered
 
+    @property
+    def cost_is_at_least(self) -> bool:
+        """Nobody tells its age (no volume's is told), so its cost is counted from when it was first seen."""
+        return self.billed_since is None
+
     def cost_usd(self, now: datetime) -> Decimal | None:
-        """What it has cost so far at today's price; None when price or age are not known."""
-        since = self.billed_since
-        if since is None or self.hourly_usd is None or now < since:
+        """What it has cost so far at today's price, see `cost_is_at_least`; None when the price is not known."""
+        since = self.billed_since or self.since
+        if self.hourly_usd is None or now < since:
             return None
         return cents(self.hourly_usd * Decimal((now - since) // timedelta(seconds=1)) / 3600)
 
@@ -237,7 +242,8 @@ def sentence(orphan: Orphan, now: datetime) -> str:
     """What is told of one orphan: what it is, what it costs, what becomes of it, what to do."""
     found, cost = orphan.found, orphan.cost_usd(now)
     what = f"{found.gpus} GPUs of '{found.gpu_type}'" if found.kind == "GPUCluster" else f"{found.size_tib} TiB"
-    spent = f"${cost} so far" if cost is not None else "an unknown amount so far"
+    at_least = "at least " if orphan.cost_is_at_least else ""
+    spent = f"{at_least}${cost} so far" if cost is not None else "an unknown amount so far"
     hourly = f", ${orphan.hourly_usd} an hour" if orphan.hourly_usd is not None else ""
     text = f"No resource answers for '{found.name}' ({found.id}), {what} at the provider: {spent}{hourly}. "
     if not orphan.stays:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from prometheus_client import generate_latest
 from pydantic import SecretStr
 from tests.unit.tunesmith.controllers.test_bought import CLUSTER, INSTALLATION, SPEC, Operator
 from tests.unit.tunesmith.controllers.test_credentials_over_http import a_secret
@@ -14,6 +15,7 @@ from tunesmith.controllers.orphans import ORPHANS_KEY
 from tunesmith.controllers.ports import SystemClock
 from tunesmith.planning.name_book import BOOK_ANNOTATION, KeepName, Kept, read_book
 from tunesmith.planning.orphan_report import OrphanReport
+from tunesmith.serving.metrics import Metrics, Readings
 from tunesmith_simulator import scenario as scenarios
 from tunesmith_simulator.admin_client import AdminClient
 from tunesmith_simulator.faults import Answer, Fault
@@ -75,6 +77,7 @@ def at_provider(operator, cluster_id):
 async def test_while_every_cluster_has_its_resource_a_sweep_writes_nothing_and_asks_the_api_server_nothing(provider):
     operator = await an_operator_with_a_cluster(provider, deletes=False)
     assert await swept(operator) == {}
+    assert reported(operator) == (), "the first says that somebody has looked"
     before = list(operator.kube.requests)
     assert await swept(operator, later=DAYS) == {}
     assert operator.kube.requests == before
@@ -88,6 +91,8 @@ async def test_an_orphan_is_reported_with_its_cost_by_number_event_and_report(pr
     assert await swept(operator) == {}, "the young are left alone"
     assert await swept(operator, later=DAYS) == {"GPUCluster": 1}
     assert operator.told == [("Lease", "OrphanFound")]
+    metrics = Metrics(Readings(int, int, bool, lambda kind: (), orphans=operator.costly.orphan_sweep.counted))
+    assert b'\ntunesmith_orphans{kind="GPUCluster"} 1.0\n' in generate_latest(metrics.registry)
     report = OrphanReport.model_validate_json(operator.kube.objects[REPORT]["data"]["report.json"])
     assert [each.id for each in report.orphans] == [cluster_id]
     assert report.orphans[0].orphan().cost_usd(operator.clock.now()) > 0

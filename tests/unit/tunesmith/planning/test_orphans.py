@@ -79,12 +79,18 @@ def test_what_no_resource_answers_for_is_told_with_its_cost_so_far():
     assert "only reports" in sentence(orphan, NOW)
 
 
-def test_a_cost_is_not_told_where_price_or_age_are_not_known():
+def test_a_cost_is_not_told_where_the_price_is_not_known():
     (unpriced,) = swept(an_orphan(), installation=Installation(id="prod01")).orphans
     assert unpriced.cost_usd(NOW) is None
+    assert "an unknown amount so far" in sentence(unpriced, NOW)
+
+
+def test_what_tells_no_age_has_cost_at_least_what_it_has_since_it_was_first_seen():
+    (volume,) = swept(an_orphan(kind="SharedVolume"), book={}).orphans
+    assert (volume.hourly_usd, volume.cost_usd(NOW)) == (Decimal("0.45"), Decimal("32.40"))
+    assert "at least $32.40 so far" in sentence(volume, NOW)
     (ageless,) = swept(an_orphan(created=None), book={}).orphans
-    assert ageless.cost_usd(NOW) is None
-    assert "an unknown amount so far" in sentence(ageless, NOW)
+    assert "at least $2298.24 so far" in sentence(ageless, NOW)
 
 
 def test_a_recorded_cluster_that_nobody_keeps_is_deleted_when_the_installation_says_so():
