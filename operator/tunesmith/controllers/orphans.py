@@ -143,7 +143,7 @@ class OrphanSweep:
         result = sweep(without_owner(eyeful.things.values(), owners), remembered, grounds)
         result = await self._carry_out(result, eyeful, now)
         self._memory = {**result.memory, **out_of_sight_since}
-        await self._publish((*result.orphans, *unseen), now)
+        await self._publish((*unseen, *result.orphans), now)
         present = frozenset(found.name for found in eyeful.things.values())
         if without_what_is_over(book, present=present, owned=owners.names, now=now) is not book:
             await self._clouds.names.change(

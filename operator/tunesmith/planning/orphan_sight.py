@@ -24,7 +24,10 @@ class Look:
 
 
 def out_of_sight(missing: Iterable[Orphan], looks: Iterable[Look], report: str) -> tuple[Orphan, ...]:
-    """Those that no look can tell of, so that they may bill on. `report` is what the report's ConfigMap is called."""
+    """Those that no look can tell of, so that they may bill on. `report` is what the report's ConfigMap is called.
+
+    What its user keeps is let go of with its key: he has taken its bill on himself.
+    """
     looks = tuple(looks)
     in_use = {look.account for look in looks}
     why = "the key that showed it is not in use any more; look in the provider's console. When it is gone there, delete"
@@ -32,5 +35,5 @@ def out_of_sight(missing: Iterable[Orphan], looks: Iterable[Look], report: str) 
     return tuple(
         each if each.found.account in in_use else replace(each, stays=why)
         for each in missing
-        if not any(look.can_tell_of(each) for look in looks)
+        if (each.kept is None or each.found.account in in_use) and not any(look.can_tell_of(each) for look in looks)
     )

@@ -364,3 +364,9 @@ GONE_FROM_SIGHT = replace(an_orphan(), account="key-1", project_id="p-1")
 def test_only_the_account_that_showed_it_or_one_of_its_project_says_that_an_orphan_is_gone(look, stays):
     left = out_of_sight([Orphan(GONE_FROM_SIGHT, OLD, stays="as before")], [look], "tunesmith-orphans")
     assert [stays in each.stays for each in left] == ([] if stays is None else [True])
+
+
+@pytest.mark.parametrize(("account", "stays"), [("key-1", True), ("key-2", False)])
+def test_what_its_user_keeps_is_reported_while_its_key_is_in_use(account, stays):
+    kept = Orphan(GONE_FROM_SIGHT, OLD, Kept.RETAINED)
+    assert out_of_sight([kept], [Look(account, answers=False)], "tunesmith-orphans") == ((kept,) if stays else ())
