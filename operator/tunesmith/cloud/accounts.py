@@ -52,6 +52,12 @@ class Account:
         self._last_failure: Failure | None = None
         self._listing_remediations: dict[str, asyncio.Lock] = {}
 
+    @property
+    def name(self) -> str:
+        """What tells it from others, restarts included: its key's fingerprint, and the project that it asks for."""
+        project = self.credential.project_id
+        return self.credential.fingerprint if project is None else f"{self.credential.fingerprint}/{project}"
+
     def view(self) -> ProviderView:
         """The newest clean lists, with what single look-ups added to them."""
         lists = self._lists

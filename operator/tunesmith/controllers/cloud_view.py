@@ -24,7 +24,7 @@ from tunesmith.planning.bought import NoCredential
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.decision import Action, ErrorClass, Failure
 from tunesmith.planning.looks import LookAtCluster, LookAtProvider, LookAtRemediations
-from tunesmith.planning.name_book import KeepName, RecordName
+from tunesmith.planning.name_book import KeepName, NotePolicy, RecordName
 from tunesmith.planning.neighbours import needed_secrets
 from tunesmith.planning.orders import (
     ApproveRemediation,
@@ -260,10 +260,12 @@ async def carry_out(
 
 
 async def _carried_out(clouds: CloudView, eyes: Eyes, remembered: Remembered, action: Action) -> object:
-    if isinstance(action, RecordName | KeepName):
-        await clouds.names.write(action)
-        return None
     memory = remembered.get(clouds.monotonic())
+    if isinstance(action, RecordName | NotePolicy | KeepName):
+        await clouds.names.write(action)
+        if not isinstance(action, KeepName):
+            remembered.keep(memory.with_policy_noted(action.name, retains=action.retains))
+        return None
     if not isinstance(action, BuyCluster | BuyVolume):
         memory, value = await clouds.act(eyes, memory, action)
         remembered.keep(memory)

@@ -12,6 +12,7 @@ from tunesmith.kube.kinds import CONFIG_MAP
 from tunesmith.planning.name_book import (
     BOOK_ANNOTATION,
     Book,
+    BookAction,
     KeepName,
     RecordName,
     after,
@@ -28,7 +29,7 @@ class NameBook:
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self._recorded: set[str] = set()
+        self._recorded: set[RecordName] = set()
         self._writing = asyncio.Lock()
 
     @property
@@ -36,13 +37,14 @@ class NameBook:
         """What the ConfigMap is called."""
         return f"{self._ports.installation.release}-names"
 
-    async def write(self, action: RecordName | KeepName) -> None:
-        """Put the action's entry into the book; nothing is asked when this process has recorded the name before."""
-        if isinstance(action, RecordName) and action.name in self._recorded:
+    async def write(self, action: BookAction | KeepName) -> None:
+        """Put the action's entry into the book; nothing is asked when this process has just recorded the same."""
+        if action in self._recorded:
             return
         await self.change(lambda book: after(book, action, self._ports.clock.now()))
+        self._recorded = {each for each in self._recorded if each.name != action.name}
         if isinstance(action, RecordName):
-            self._recorded.add(action.name)
+            self._recorded.add(action)
 
     async def read(self) -> Book:
         """The book as it stands; empty when there is none."""

@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,9 +24,10 @@ from tunesmith.controllers.controller import Key
 from tunesmith.controllers.ports import Ports
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import CONFIG_MAP, GPU_CLUSTER, LEASE, SHARED_VOLUME
-from tunesmith.planning.decision import EventNote, EventType
+from tunesmith.planning.decision import EventNote, EventType, Failure
 from tunesmith.planning.name_book import without_what_is_over
 from tunesmith.planning.orphan_report import REPORT_KEY, OrphanReport, ReportedOrphan, report_name, report_of
+from tunesmith.planning.orphan_sight import Look, out_of_sight
 from tunesmith.planning.orphans import (
     Found,
     Grounds,
@@ -38,6 +39,7 @@ from tunesmith.planning.orphans import (
     owners_of,
     sentence,
     sweep,
+    with_refused_deletions,
     without_owner,
 )
 from tunesmith.resources.reasons import Reason
@@ -58,11 +60,11 @@ def tell_nobody(raw: Raw, note: EventNote) -> None:
 
 @dataclass
 class _Eyeful:
-    """What the accounts show, and which account shows what. `blind`: one of them has never answered this process."""
+    """What the accounts show, and which account shows what."""
 
     things: dict[str, Found] = field(default_factory=dict)
     shown_by: dict[str, Account] = field(default_factory=dict)
-    blind: bool = False
+    looks: list[Look] = field(default_factory=list)
 
 
 class OrphanSweep:
@@ -104,9 +106,11 @@ class OrphanSweep:
         for account in self._clouds.accounts_in_use(self._ports.clock.monotonic() - IN_USE_SECONDS):
             answers = await _answers(account, not_before)
             view = account.view()
-            eyeful.blind = eyeful.blind or view.begun is None
+            projects = frozenset(cluster.project_id for cluster in view.seen_clusters() if cluster.project_id)
+            eyeful.looks.append(Look(account.name, answers, projects))
             for found in own_things(view.seen_clusters(), view.seen_volumes(), self._ports.installation):
-                eyeful.things.setdefault(found.id, found)
+                project = found.project_id or account.credential.project_id or ""
+                eyeful.things.setdefault(found.id, replace(found, account=account.name, project_id=project))
                 if answers:
                     eyeful.shown_by.setdefault(found.id, account)
         return eyeful
@@ -118,26 +122,33 @@ class OrphanSweep:
     async def _judge(self, eyeful: _Eyeful, candidates: tuple[Found, ...]) -> None:
         now = self._ports.clock.now()
         unseen = await self._unseen(eyeful)
+        remembered, hidden = await self._remembered(), {each.found.id for each in unseen}
+        out_of_sight_since = {key: since for key, since in remembered.items() if key in hidden}
         if not candidates:
-            self._memory = {} if not unseen else await self._remembered()
-            await self._publish(unseen, now)
+            self._memory = out_of_sight_since
+            await self._publish(unseen, now, has_looked=any(look.answers for look in eyeful.looks))
             return
         owners = await self._owners()
         book, confirm = await self._clouds.names.read(), await self._clouds.names.confirmation_wanted()
-        grounds = Grounds(owners, book, self._ports.installation, now, self._ports.clock.monotonic(), confirm)
-        remembered, hidden = await self._remembered(), {each.found.id for each in unseen}
+        grounds = Grounds(
+            owners,
+            book,
+            self._ports.installation,
+            now,
+            self._ports.clock.monotonic(),
+            confirm,
+            tuple(each.found for each in unseen),
+            frozenset(eyeful.things.keys() - eyeful.shown_by.keys()),
+        )
         result = sweep(without_owner(eyeful.things.values(), owners), remembered, grounds)
-        self._memory = {**result.memory, **{key: since for key, since in remembered.items() if key in hidden}}
+        result = await self._carry_out(result, eyeful, now)
+        self._memory = {**result.memory, **out_of_sight_since}
+        await self._publish((*unseen, *result.orphans), now)
         present = frozenset(found.name for found in eyeful.things.values())
         if without_what_is_over(book, present=present, owned=owners.names, now=now) is not book:
             await self._clouds.names.change(
                 lambda each: without_what_is_over(each, present=present, owned=owners.names, now=now)
             )
-        await self._publish((*result.orphans, *unseen), now)
-        await self._announce(result, now)
-        for orphan in result.delete:
-            if orphan.found.id in eyeful.shown_by:
-                await self._delete(orphan, eyeful.shown_by[orphan.found.id])
 
     async def _remembered(self) -> Mapping[str, Seen]:
         """What this process has seen before; at first, what the process before it had reported."""
@@ -147,13 +158,16 @@ class OrphanSweep:
         return {each.id: Seen(now, each.since, reported_before=True) for each in await self._reported()}
 
     async def _unseen(self, eyeful: _Eyeful) -> tuple[Orphan, ...]:
-        """What was reported before and cannot be seen now: no list that was never read says that it is gone."""
-        if not eyeful.blind:
-            return ()
-        return tuple(each.orphan() for each in await self._reported() if each.id not in eyeful.things)
+        """What was reported before and cannot be seen now: no list but that of its own project says that it is gone."""
+        owners = self._cached_owners()
+        missing = (each.orphan() for each in await self._reported() if each.id not in eyeful.things)
+        report = report_name(self._ports.installation.release)
+        return out_of_sight((each for each in missing if not owners.answer_for(each.found)), eyeful.looks, report)
 
     async def _reported(self) -> tuple[ReportedOrphan, ...]:
-        await self._read_report()
+        """What the report says now. It is read again while it says something: who deletes it has lines forgotten."""
+        if not self._has_read_report or (self._published is not None and self._published.orphans):
+            await self._read_report()
         return self._published.orphans if self._published is not None else ()
 
     async def _owners(self) -> Owners:
@@ -162,34 +176,56 @@ class OrphanSweep:
         volumes = (await self._ports.kube.list(SHARED_VOLUME)).items
         return owners_of((*clusters, *volumes), self._ports.installation)
 
+    async def _carry_out(self, result: Sweep, eyeful: _Eyeful, now: datetime) -> Sweep:
+        """Tell and delete. A deletion is told when the provider has taken it, so that no Event speaks of what failed.
+
+        Dying in between leaves one untold; it is in the audit log.
+        """
+        if not result.tell and not result.delete:
+            return result
+        lease = await self._lease()
+        for orphan in result.tell:
+            if orphan not in result.delete:
+                self._announce(lease, Reason.ORPHAN_FOUND, orphan, now)
+        refused: dict[str, Failure] = {}
+        for orphan in result.delete:
+            try:
+                await self._delete(orphan, eyeful.shown_by[orphan.found.id])
+            except CloudError as error:
+                refused[orphan.found.id] = error.failure
+            else:
+                self._announce(lease, Reason.ORPHAN_DELETED, orphan, now)
+        result = with_refused_deletions(result, refused)
+        for orphan in result.orphans:
+            if orphan.found.id in refused:
+                self._announce(lease, Reason.ORPHAN_NOT_DELETED, orphan, now)
+        return result
+
     async def _delete(self, orphan: Orphan, account: Account) -> None:
         found, installation = orphan.found, self._ports.installation
         purpose = Purpose("Orphan", installation.operator_namespace, found.name, "", "", orphan.hourly_usd)
         with acting_for(purpose):
             await account.cloud.delete_cluster(found.id)
 
-    async def _announce(self, result: Sweep, now: datetime) -> None:
-        """Events on the operator's Lease: the one object of its own that it has however it is run."""
-        found = [each for each in result.tell if each not in result.delete]
-        notes = [(Reason.ORPHAN_FOUND, each) for each in found] + [
-            (Reason.ORPHAN_DELETED, each) for each in result.delete
-        ]
-        if not notes:
-            return
+    async def _lease(self) -> Raw | None:
+        """The one object of its own that the operator has however it is run: Events go there."""
         installation = self._ports.installation
         lease = await self._ports.kube.get(LEASE, installation.operator_namespace, installation.release)
-        for reason, orphan in notes:
-            log.warning("No resource answers for something that bills.", extra={"orphan": orphan.found.name})
-            if lease is not None:
-                raw = {**lease, "apiVersion": LEASE.api_version, "kind": LEASE.kind}
-                self._tell(raw, EventNote(EventType.WARNING, reason, sentence(orphan, now)))
+        return None if lease is None else {**lease, "apiVersion": LEASE.api_version, "kind": LEASE.kind}
 
-    async def _publish(self, orphans: tuple[Orphan, ...], now: datetime) -> None:
-        """The report for `tunesmith orphans`, written only when it says something new."""
+    def _announce(self, lease: Raw | None, reason: Reason, orphan: Orphan, now: datetime) -> None:
+        log.warning("No resource answers for something that bills.", extra={"orphan": orphan.found.name})
+        if lease is not None:
+            self._tell(lease, EventNote(EventType.WARNING, reason, sentence(orphan, now)))
+
+    async def _publish(self, orphans: tuple[Orphan, ...], now: datetime, *, has_looked: bool = True) -> None:
+        """The report for `tunesmith orphans`, written only when it says something new.
+
+        The first says something also when it is empty: that somebody has looked.
+        """
         self._orphans = orphans
         report = report_of(orphans, now)
-        await self._read_report()
-        if self._published is None and not orphans:
+        if self._published is None and not orphans and not has_looked:
             return
         if self._published is not None and report.says_the_same(self._published):
             return
@@ -197,12 +233,11 @@ class OrphanSweep:
         self._published = report
 
     async def _read_report(self) -> None:
-        """Once: what the process before this one had written."""
-        if self._has_read_report:
-            return
+        """What this process or one before it has written, unless somebody has taken it away."""
         installation = self._ports.installation
         name = report_name(installation.release)
         found = await self._ports.kube.get(CONFIG_MAP, installation.operator_namespace, name)
+        self._published = None
         with suppress(ValidationError, KeyError):
             self._published = None if found is None else OrphanReport.model_validate_json(found["data"][REPORT_KEY])
         self._has_read_report = True

@@ -19,7 +19,7 @@ from tunesmith.planning.purchase import Intent, PurchaseMemory, may_have_lost_it
 from tunesmith.planning.verdict import Standing, Summary, Verdict, told
 from tunesmith.resources.gpu_cluster import GPUCluster, GPUClusterSpec
 from tunesmith.resources.gpu_cluster_status import GPUClusterStatus
-from tunesmith.resources.purchase import ManagementPolicy
+from tunesmith.resources.purchase import DeletionPolicy, ManagementPolicy
 from tunesmith.resources.shared_volume import SharedVolume, SharedVolumeSpec, SharedVolumeStatus
 
 BoughtStatus = TypeVar("BoughtStatus", GPUClusterStatus, SharedVolumeStatus)
@@ -159,6 +159,11 @@ class BoughtObservation(ABC, Generic[BoughtStatus]):
     def may_change(self) -> bool:
         """Whether anything may be changed at the provider or in a bought cluster; 'Observe' only watches."""
         return self.spec.management_policy is ManagementPolicy.MANAGE
+
+    @property
+    def is_to_stay(self) -> bool:
+        """Whether what was bought stays at the provider when the resource goes."""
+        return self.spec.deletion_policy is DeletionPolicy.RETAIN or not self.may_change
 
 
 def tell(

@@ -325,7 +325,7 @@ def _post(seen: ClusterObservation, deadline: float) -> ClusterDecision:
         raise ValueError("nothing is posted without an intent")
     order = cluster_order(seen, seen.intent.name)
     # Only a name that is in the book can ever be deleted as an orphan; where none is, no write is spent on it.
-    recorded = (RecordName(order.name),) if seen.around.installation.orphans_are_deleted else ()
+    recorded = (RecordName(order.name, seen.is_to_stay),) if seen.around.installation.orphans_are_deleted else ()
     return quietly(seen, *recorded, BuyCluster(order=order, nonce=seen.intent.nonce, deadline=deadline))
 
 

@@ -69,6 +69,7 @@ from tunesmith.planning.ownership import (
     is_paused,
     lets_go,
 )
+from tunesmith.planning.policy_noted import with_policy_noted
 from tunesmith.planning.predecessors import predecessor_found, restored
 from tunesmith.planning.preemption import NOTICE_INTERVAL_SECONDS, has_preemptible_nodes
 from tunesmith.planning.provider import Credential, Phase
@@ -92,7 +93,7 @@ def decide(seen: ClusterObservation) -> ClusterDecision:
     decision = with_adoption_news(seen, with_reservation_news(seen, _answer(seen)))
     decision = seen_lately(seen, with_fresh_kubeconfig(seen, with_news_of_nodes(seen, with_news(seen, decision))))
     decision = accounted(seen, credential_followed(seen, decision), asked=mark_passed(seen))
-    return without_touching(seen, within_budget(seen, decision))
+    return with_policy_noted(seen, without_touching(seen, within_budget(seen, decision)))
 
 
 def _answer(seen: ClusterObservation) -> ClusterDecision:

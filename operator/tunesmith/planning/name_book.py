@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -33,11 +33,16 @@ class Kept(StrEnum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One name. `ordered` is when it was written down before its order; None: only the choice to keep it is known."""
+    """One name. `ordered` is when it was written down before its order; None: only the choice to keep it is known.
+
+    `retains`: its living resource says that what carries the name is not deleted with it. Unlike `kept`, nobody has let
+    the resource go, so its loss is still told.
+    """
 
     ordered: datetime | None = None
     kept: Kept | None = None
     kept_since: datetime | None = None
+    retains: bool = False
 
     @property
     def newest(self) -> datetime | None:
@@ -66,6 +71,19 @@ class RecordName(Action):
     """Write the name down before the order that carries it. Done once, however often it is asked for."""
 
     name: str
+    retains: bool = False
+
+
+@dataclass(frozen=True)
+class NotePolicy(Action):
+    """Write down what the resource says now of keeping what carries the name. A name that is not there stays out."""
+
+    name: str
+    retains: bool
+
+
+BookAction = RecordName | NotePolicy
+"""What is asked of the book for a living resource; each says what becomes of the name when the resource is lost."""
 
 
 @dataclass(frozen=True)
@@ -78,22 +96,22 @@ class KeepName(Action):
 
 def keeping(name: str | None, kept: Kept, installation: Installation) -> tuple[KeepName, ...]:
     """The action that says so, for a name that this installation gave; others are no business of its sweep."""
-    parsed = parse_provider_name(name or "")
-    if name is None or parsed is None or parsed.installation != installation_mark(installation.id):
+    if name is None or not is_given_by(name, installation):
         return ()
     return (KeepName(name, kept),)
 
 
-def after(book: Book, action: RecordName | KeepName, now: datetime) -> Book:
+def is_given_by(name: str, installation: Installation) -> bool:
+    """Whether this very installation gave the name."""
+    parsed = parse_provider_name(name)
+    return parsed is not None and parsed.installation == installation_mark(installation.id)
+
+
+def after(book: Book, action: BookAction | KeepName, now: datetime) -> Book:
     """The book with the action's entry; the same object when it says so already."""
     before = book.get(action.name, Entry())
-    if isinstance(action, RecordName):
-        if before.ordered is not None:
-            return book
-        return _within_bounds({**book, action.name: Entry(now, before.kept, before.kept_since)})
-    if before.kept is action.kept:
-        return book
-    return _within_bounds({**book, action.name: Entry(before.ordered, action.kept, now)})
+    wanted = _entry_after(before, action, now)
+    return book if wanted == before else _within_bounds({**book, action.name: wanted})
 
 
 def without_what_is_over(book: Book, *, present: frozenset[str], owned: Iterable[str], now: datetime) -> Book:
@@ -122,6 +140,16 @@ def written_book(book: Book) -> dict[str, str]:
     return {name: _written(entry) for name, entry in sorted(book.items())}
 
 
+def _entry_after(before: Entry, action: BookAction | KeepName, now: datetime) -> Entry:
+    match action:
+        case RecordName(_, retains):
+            return replace(before, ordered=before.ordered or now, retains=retains)
+        case NotePolicy(_, retains):
+            return before if before.ordered is None else replace(before, retains=retains)
+        case KeepName(_, kept):
+            return before if before.kept is kept else replace(before, kept=kept, kept_since=now)
+
+
 def _within_bounds(book: dict[str, Entry]) -> Book:
     """The newest entries: a name that is dropped is not deleted, only no longer known."""
     if len(book) <= LONGEST_BOOK:
@@ -138,7 +166,8 @@ def _read(text: str) -> Entry | None:
     try:
         said = json.loads(text)
         kept = Kept(said["kept"]) if "kept" in said else None
-        return Entry(_time(said.get("ordered")), kept, _time(said.get("keptSince")))
+        times = _time(said.get("ordered")), _time(said.get("keptSince"))
+        return Entry(times[0], kept, times[1], bool(said.get("retains", False)))
     except (ValueError, TypeError, AttributeError):
         return None
 
@@ -148,6 +177,7 @@ def _written(entry: Entry) -> str:
         "ordered": format_time(entry.ordered) if entry.ordered is not None else None,
         "kept": str(entry.kept) if entry.kept is not None else None,
         "keptSince": format_time(entry.kept_since) if entry.kept_since is not None else None,
+        "retains": entry.retains or None,
     }
     return json.dumps({key: value for key, value in said.items() if value is not None}, separators=(",", ":"))
 

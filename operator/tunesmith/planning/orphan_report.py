@@ -38,6 +38,8 @@ class ReportedOrphan(BaseModel):
     gpus: int = 0
     size_tib: int = 0
     created: datetime | None = None
+    account: str = ""
+    project_id: str = ""
     ordered: datetime | None = None
     since: datetime
     hourly_usd: Decimal | None = None
@@ -58,6 +60,8 @@ class ReportedOrphan(BaseModel):
             gpus=found.gpus,
             size_tib=found.size_tib,
             created=found.created,
+            account=found.account,
+            project_id=found.project_id,
             ordered=orphan.ordered,
             since=orphan.since,
             hourly_usd=orphan.hourly_usd,
@@ -77,6 +81,8 @@ class ReportedOrphan(BaseModel):
             self.gpus,
             self.size_tib,
             self.created,
+            self.account,
+            self.project_id,
         )
         return Orphan(found, self.since, self.kept, self.ordered, self.hourly_usd, self.stays)
 

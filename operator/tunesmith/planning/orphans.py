@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from tunesmith.planning.circumstances import Installation
+from tunesmith.planning.decision import Failure
 from tunesmith.planning.money import cents, hourly_usd
 from tunesmith.planning.name_book import Book, Entry, Kept
 from tunesmith.planning.naming import ProviderName, installation_mark, parse_provider_name, provider_name
@@ -22,7 +23,7 @@ from tunesmith.planning.provider import ProviderCluster, ProviderVolume
 Raw = Mapping[str, Any]
 OWNING_KINDS = ("GPUCluster", "SharedVolume")
 DELETED_AFTER = timedelta(hours=24)
-"""No orphan is deleted in its first 24 hours, counted from its order and from its creation."""
+"""No orphan is deleted in its first 24 hours, counted from its order, its creation, and since it is one."""
 TOLD_AGAIN_AFTER = timedelta(hours=6)
 DELETE_AGAIN_SECONDS = 600.0
 HOURS_PER_MONTH = 730
@@ -30,7 +31,10 @@ HOURS_PER_MONTH = 730
 
 @dataclass(frozen=True)
 class Found:
-    """A cluster or volume at the provider that carries a name of this installation. Volumes tell no time or place."""
+    """A cluster or volume at the provider that carries a name of this installation. Volumes tell no time or place.
+
+    `account` is that which showed it; `project_id` is empty where neither the list nor the account names one.
+    """
 
     kind: str
     id: str
@@ -41,6 +45,8 @@ class Found:
     gpus: int = 0
     size_tib: int = 0
     created: datetime | None = None
+    account: str = ""
+    project_id: str = ""
 
     @property
     def parsed(self) -> ProviderName | None:
@@ -98,10 +104,15 @@ class Orphan:
         """From when on it is known to have billed: its creation, else its order; None: not known."""
         return self.found.created or self.ordered
 
+    @property
+    def cost_is_at_least(self) -> bool:
+        """Nobody tells its age (no volume's is told), so its cost is counted from when it was first seen."""
+        return self.billed_since is None
+
     def cost_usd(self, now: datetime) -> Decimal | None:
-        """What it has cost so far at today's price; None when price or age are not known."""
-        since = self.billed_since
-        if since is None or self.hourly_usd is None or now < since:
+        """What it has cost so far at today's price, see `cost_is_at_least`; None when the price is not known."""
+        since = self.billed_since or self.since
+        if self.hourly_usd is None or now < since:
             return None
         return cents(self.hourly_usd * Decimal((now - since) // timedelta(seconds=1)) / 3600)
 
@@ -123,7 +134,17 @@ def own_things(
     mark = installation_mark(installation.id)
     found = (
         *(
-            Found("GPUCluster", c.id, c.name, c.status, c.region, c.gpu_type, c.gpus, created=c.created)
+            Found(
+                "GPUCluster",
+                c.id,
+                c.name,
+                c.status,
+                c.region,
+                c.gpu_type,
+                c.gpus,
+                created=c.created,
+                project_id=c.project_id,
+            )
             for c in clusters
         ),
         *(Found("SharedVolume", v.id, v.name, v.status, size_tib=v.size_tib) for v in volumes),
@@ -183,6 +204,10 @@ class Grounds:
     monotonic: float
     confirm_book: str = ""
     """The book was copied or restored, so that its orders may be another installation's: what would confirm it."""
+    out_of_sight: tuple[Found, ...] = ()
+    """What was reported before and cannot be seen now; it may be of the same mishap as what is seen."""
+    silent: frozenset[str] = frozenset()
+    """Ids of what is known only by the last word of an account that does not answer now."""
 
 
 def sweep(unowned: tuple[Found, ...], memory: Mapping[str, Seen], grounds: Grounds) -> Sweep:
@@ -194,7 +219,7 @@ def sweep(unowned: tuple[Found, ...], memory: Mapping[str, Seen], grounds: Groun
         for each in sorted(unowned, key=lambda each: (each.kind, each.name, each.id))
         if not _is_young(each, seen[each.id], grounds)
     ]
-    orphans = _not_too_many(orphans, grounds.installation)
+    orphans = _not_too_many(orphans, grounds)
     delete = tuple(each for each in orphans if not each.stays and _may_be_asked(seen[each.found.id], monotonic))
     tell = tuple(each for each in orphans if each.kept is None and _is_news(seen[each.found.id], now))
     for each in tell:
@@ -204,15 +229,25 @@ def sweep(unowned: tuple[Found, ...], memory: Mapping[str, Seen], grounds: Groun
     return Sweep(tuple(orphans), tell, delete, seen)
 
 
+def with_refused_deletions(result: Sweep, refused: Mapping[str, Failure]) -> Sweep:
+    """The sweep after its deletions. Those of `refused` (by id) stay, say why, and are tried again by the next."""
+    if not refused:
+        return result
+    orphans = tuple(_refused(each, refused.get(each.found.id)) for each in result.orphans)
+    again = {key: replace(result.memory[key], delete_sent=None) for key in refused}
+    return replace(result, orphans=orphans, memory={**result.memory, **again})
+
+
 def sentence(orphan: Orphan, now: datetime) -> str:
     """What is told of one orphan: what it is, what it costs, what becomes of it, what to do."""
     found, cost = orphan.found, orphan.cost_usd(now)
     what = f"{found.gpus} GPUs of '{found.gpu_type}'" if found.kind == "GPUCluster" else f"{found.size_tib} TiB"
-    spent = f"${cost} so far" if cost is not None else "an unknown amount so far"
+    at_least = "at least " if orphan.cost_is_at_least else ""
+    spent = f"{at_least}${cost} so far" if cost is not None else "an unknown amount so far"
     hourly = f", ${orphan.hourly_usd} an hour" if orphan.hourly_usd is not None else ""
     text = f"No resource answers for '{found.name}' ({found.id}), {what} at the provider: {spent}{hourly}. "
     if not orphan.stays:
-        return f"{text}It is deleted now, as `orphans.mode` says."
+        return f"{text}The provider deletes it now, as `orphans.mode` says."
     thing = "GPUCluster with `spec.adopt.clusterID`" if found.kind == "GPUCluster" else "SharedVolume with `spec.adopt`"
     return f"{text}It is not deleted: {orphan.stays}. Take it over by a {thing}, or delete it at the provider."
 
@@ -239,18 +274,13 @@ def _is_young(found: Found, seen: Seen, grounds: Grounds) -> bool:
 def _orphan(found: Found, seen: Seen, grounds: Grounds) -> Orphan:
     entry = grounds.book.get(found.name, Entry())
     hourly = _hourly_usd(found, grounds.installation.prices)
-    stays = _brake(found, entry, grounds.installation, grounds.now)
-    if not stays and found.parsed is not None and found.parsed.identity in grounds.owners.left_behind:
-        stays = "its resource was told to leave it (`adoptionPolicy: BuyNew`)"
-    if not stays and found.parsed is not None and found.parsed.identity in grounds.owners.served:
-        stays = "a resource of the name that it was bought for lives, and has another"
-    if not stays and grounds.confirm_book:
-        stays = f"the book of names was copied or restored from a backup; {grounds.confirm_book} to believe it"
+    stays = _brake(found, grounds) or _not_now(found, entry, seen.wall, grounds)
     return Orphan(found, seen.wall, entry.kept, entry.ordered, hourly, stays)
 
 
-def _brake(found: Found, entry: Entry, installation: Installation, now: datetime) -> str:
-    """Why it is not deleted. Every line is a brake; all must be off."""
+def _brake(found: Found, grounds: Grounds) -> str:
+    """Why it is not deleted, however long it waits. Every line is a brake; all must be off."""
+    entry, installation = grounds.book.get(found.name, Entry()), grounds.installation
     if entry.kept is not None:
         return f"its user chose to keep it ({entry.kept})"
     if found.kind != "GPUCluster":
@@ -259,20 +289,48 @@ def _brake(found: Found, entry: Entry, installation: Installation, now: datetime
         return "this installation only reports (`orphans.mode: Report`)"
     if found.status == "Deleting":
         return "the provider is deleting it already"
+    if entry.retains:
+        return "its resource kept it (`deletionPolicy: Retain`, or only watched)"
     if entry.ordered is None:
         return "its name was not recorded before it was ordered"
-    if any(now - time < DELETED_AFTER for time in (entry.ordered, found.created) if time is not None):
-        return "it is in its first 24 hours"
+    identity = found.parsed.identity if found.parsed is not None else ""
+    if identity in grounds.owners.left_behind:
+        return "its resource was told to leave it (`adoptionPolicy: BuyNew`)"
+    if identity in grounds.owners.served:
+        return "a resource of the name that it was bought for lives, and has another"
+    if grounds.confirm_book:
+        return f"the book of names was copied or restored from a backup; {grounds.confirm_book} to believe it"
     return ""
 
 
-def _not_too_many(orphans: list[Orphan], installation: Installation) -> list[Orphan]:
-    """More at once than the set number are the sign of another fault, such as resources that were lost: none goes."""
-    deletable = [each for each in orphans if not each.stays]
-    if len(deletable) <= installation.orphans_delete_at_most:
+def _not_now(found: Found, entry: Entry, since: datetime, grounds: Grounds) -> str:
+    """Why it is not deleted yet."""
+    if found.id in grounds.silent:
+        return "the provider does not answer to the key that showed it"
+    now = grounds.now
+    if any(now - time < DELETED_AFTER for time in (entry.ordered, found.created) if time is not None):
+        return "it is in its first 24 hours"
+    return "it has been an orphan for less than 24 hours" if now - since < DELETED_AFTER else ""
+
+
+def _not_too_many(orphans: list[Orphan], grounds: Grounds) -> list[Orphan]:
+    """More at once than the set number are the sign of another fault, such as resources that were lost: none goes.
+
+    Those that only wait count too, or the orphans of one mishap would go one by one as each has waited long enough.
+    """
+    all_found = (*(each.found for each in orphans), *grounds.out_of_sight)
+    doomed, at_most = sum(not _brake(each, grounds) for each in all_found), grounds.installation.orphans_delete_at_most
+    if doomed <= at_most:
         return orphans
-    why = f"{len(deletable)} were found at once, and `orphans.deleteAtMost` is {installation.orphans_delete_at_most}"
+    why = f"{doomed} were found at once, and `orphans.deleteAtMost` is {at_most}"
     return [each if each.stays else replace(each, stays=why) for each in orphans]
+
+
+def _refused(orphan: Orphan, failure: Failure | None) -> Orphan:
+    if failure is None:
+        return orphan
+    why = f"the provider did not confirm that it deletes it ({failure.message.rstrip('.')}), and is asked again"
+    return replace(orphan, stays=why)
 
 
 def _may_be_asked(seen: Seen, monotonic: float) -> bool:

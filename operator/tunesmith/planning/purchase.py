@@ -83,6 +83,7 @@ class PurchaseMemory:
     `unclear` counts orders in a row of which the provider's answer did not tell what became, `last_unclear` is the
     newest such answer.
     `absent_since` is when the first clean look began that lacked `absent_target`, the id or name that was looked for.
+    `policy_noted` is what this process has last put into the book of names: a name, and whether it is kept.
     `named` says that this process itself gave the object its finalizer and name, so before that nothing was bought.
     """
 
@@ -100,6 +101,11 @@ class PurchaseMemory:
     absent_target: str | None = None
     absent_since: float | None = None
     named: bool = False
+    policy_noted: tuple[str, bool] | None = None
+
+    def with_policy_noted(self, name: str, *, retains: bool) -> PurchaseMemory:
+        """The memory after the book of names was told."""
+        return replace(self, policy_noted=(name, retains))
 
     def with_intent_seen(self, nonce: str | None, monotonic: float) -> PurchaseMemory:
         """The memory after an observation that showed this nonce (or no intent) in the status."""

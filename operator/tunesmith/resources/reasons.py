@@ -265,6 +265,10 @@ class Reason(StrEnum):
         "Something bills at the provider and no resource answers for it. See `tunesmith orphans`; adopt or delete it.",
     )
     ORPHAN_DELETED = "OrphanDeleted", "A cluster that no resource answers for was deleted, as `orphans.mode` says."
+    ORPHAN_NOT_DELETED = (
+        "OrphanNotDeleted",
+        "A cluster that no resource answers for is to be deleted, and the provider did not do it. It is tried again.",
+    )
     NO_BUDGET = "NoBudget", "No budget is set."
     WITHIN_BUDGET = "WithinBudget", "Less than 80 % of the budget is spent."
     BUDGET_NEARLY_SPENT = "BudgetNearlySpent", "80 % of the budget is spent. Raise it, or expect its end."

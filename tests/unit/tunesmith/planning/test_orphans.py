@@ -20,21 +20,25 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     seen,
 )
 
-from tunesmith.planning.circumstances import Installation
+from tunesmith.planning.circumstances import FailureRecord, Installation
+from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
-from tunesmith.planning.name_book import Entry, KeepName, Kept, RecordName, after, read_book, written_book
+from tunesmith.planning.name_book import Entry, KeepName, Kept, NotePolicy, RecordName, after, read_book, written_book
 from tunesmith.planning.naming import provider_name
 from tunesmith.planning.orders import BuyCluster
 from tunesmith.planning.orphan_report import OrphanReport, report_of
+from tunesmith.planning.orphan_sight import Look, out_of_sight
 from tunesmith.planning.orphans import (
     Found,
     Grounds,
+    Orphan,
     Owners,
     Seen,
     own_things,
     owners_of,
     sentence,
     sweep,
+    with_refused_deletions,
     without_owner,
 )
 from tunesmith.planning.price_table import Prices
@@ -57,10 +61,11 @@ def ordered(*things, at=OLD, **more):
     return {each.name: Entry(at, **more) for each in things}
 
 
-def swept(*things, book=None, installation=DELETING, since=3600.0, owners=None, memory=None):
-    """A sweep an hour after this process first saw them without an owner."""
+def swept(*things, book=None, installation=DELETING, since=3600.0, owners=None, memory=None, **more):
+    """A sweep days after they were first seen without an owner, and an hour after this process saw them first."""
     remembered = {each.id: Seen(0.0, OLD) for each in things} if memory is None else memory
-    grounds = Grounds(owners or Owners(), book if book is not None else ordered(*things), installation, NOW, since)
+    book = book if book is not None else ordered(*things)
+    grounds = Grounds(owners or Owners(), book, installation, NOW, since, **more)
     return sweep(things, remembered, grounds)
 
 
@@ -74,12 +79,18 @@ def test_what_no_resource_answers_for_is_told_with_its_cost_so_far():
     assert "only reports" in sentence(orphan, NOW)
 
 
-def test_a_cost_is_not_told_where_price_or_age_are_not_known():
+def test_a_cost_is_not_told_where_the_price_is_not_known():
     (unpriced,) = swept(an_orphan(), installation=Installation(id="prod01")).orphans
     assert unpriced.cost_usd(NOW) is None
+    assert "an unknown amount so far" in sentence(unpriced, NOW)
+
+
+def test_what_tells_no_age_has_cost_at_least_what_it_has_since_it_was_first_seen():
+    (volume,) = swept(an_orphan(kind="SharedVolume"), book={}).orphans
+    assert (volume.hourly_usd, volume.cost_usd(NOW)) == (Decimal("0.45"), Decimal("32.40"))
+    assert "at least $32.40 so far" in sentence(volume, NOW)
     (ageless,) = swept(an_orphan(created=None), book={}).orphans
-    assert ageless.cost_usd(NOW) is None
-    assert "an unknown amount so far" in sentence(ageless, NOW)
+    assert "at least $2298.24 so far" in sentence(ageless, NOW)
 
 
 def test_a_recorded_cluster_that_nobody_keeps_is_deleted_when_the_installation_says_so():
@@ -90,6 +101,17 @@ def test_a_recorded_cluster_that_nobody_keeps_is_deleted_when_the_installation_s
     assert [each.found.id for each in swept(an_orphan(), memory=result.memory, since=4200.0).delete] == ["c-1"]
 
 
+def test_a_refused_deletion_stays_says_why_and_is_tried_by_the_next_sweep():
+    both, twice = (an_orphan(1), an_orphan(2)), replace(DELETING, orphans_delete_at_most=2)
+    result = with_refused_deletions(
+        swept(*both, installation=twice), {"c-2": Failure(ErrorClass.UNAVAILABLE, "No answer.")}
+    )
+    assert [bool(each.stays) for each in result.orphans] == [False, True]
+    assert "(No answer), and is asked again" in sentence(result.orphans[1], NOW)
+    again = swept(*both, installation=twice, memory=result.memory)
+    assert [each.found.id for each in again.delete] == ["c-2"]
+
+
 @pytest.mark.parametrize(
     ("thing", "change", "why"),
     [
@@ -98,8 +120,11 @@ def test_a_recorded_cluster_that_nobody_keeps_is_deleted_when_the_installation_s
         (an_orphan(), {"book": {}}, "not recorded before it was ordered"),
         (an_orphan(), {"book": ordered(an_orphan(), kept=Kept.RETAINED)}, "chose to keep it (Retained)"),
         (an_orphan(), {"book": ordered(an_orphan(), kept=Kept.ABANDONED)}, "chose to keep it (Abandoned)"),
+        (an_orphan(), {"book": ordered(an_orphan(), retains=True)}, "deletionPolicy: Retain"),
         (an_orphan(), {"book": ordered(an_orphan(), at=NOW - timedelta(hours=23))}, "first 24 hours"),
         (an_orphan(created=NOW - timedelta(hours=23)), {}, "first 24 hours"),
+        (an_orphan(), {"memory": {"c-1": Seen(0.0, NOW - timedelta(hours=1))}}, "an orphan for less than 24 hours"),
+        (an_orphan(), {"silent": frozenset({"c-1"})}, "does not answer"),
         (an_orphan(status="Deleting"), {}, "deleting it already"),
     ],
 )
@@ -115,6 +140,32 @@ def test_more_at_once_than_the_set_number_are_the_sign_of_another_fault_so_none_
     assert result.delete == ()
     assert "2 were found at once" in result.orphans[0].stays
     assert len(swept(*both, installation=replace(DELETING, orphans_delete_at_most=2)).delete) == 2
+
+
+@pytest.mark.parametrize("at_most", [1, 2])
+def test_the_orphans_of_one_mishap_are_not_deleted_one_by_one_as_each_has_waited_long_enough(at_most):
+    three = [an_orphan(number) for number in (1, 2, 3)]
+    memory = {each.id: Seen(0.0, NOW - timedelta(hours=hours)) for each, hours in zip(three, (23, 25, 26), strict=True)}
+    result = swept(*three, memory=memory, installation=replace(DELETING, orphans_delete_at_most=at_most))
+    assert result.delete == ()
+    assert "3 were found at once" in result.orphans[1].stays
+
+
+def test_what_is_out_of_sight_counts_as_of_the_same_mishap():
+    both = (an_orphan(1), an_orphan(2))
+    assert swept(an_orphan(1), book=ordered(*both), out_of_sight=(an_orphan(2),)).delete == ()
+
+
+def test_what_stays_for_a_reason_of_its_own_does_not_count():
+    things = (
+        an_orphan(1),
+        an_orphan(2),
+        an_orphan(3, status="Deleting"),
+        an_orphan(4),
+        an_orphan(5, kind="SharedVolume"),
+    )
+    book = {**ordered(*things), **ordered(an_orphan(2), retains=True), **ordered(an_orphan(4), kept=Kept.ABANDONED)}
+    assert [each.found.id for each in swept(*things, book=book).delete] == ["c-1"]
 
 
 def test_what_was_left_behind_by_its_resources_own_word_is_told_and_not_deleted():
@@ -209,6 +260,56 @@ def test_a_name_is_recorded_before_its_order_only_where_orphans_are_deleted():
     assert isinstance(actions[1], BuyCluster)
 
 
+def notes(installation=DELETING, *, status=None, memory=OWN_MEMORY, **spec):
+    resource = a_cluster_resource(status=status or bought_status(), **spec)
+    observation = replace(seen(resource, memory=memory), around=circumstances(1001.0, installation=installation))
+    actions = decide(observation).actions
+    return [(index, each) for index, each in enumerate(actions) if isinstance(each, NotePolicy)]
+
+
+@pytest.mark.parametrize(
+    ("installation", "policy", "noted", "says"),
+    [
+        (DELETING, "Retain", None, True),
+        (DELETING, "Delete", None, False),
+        (DELETING, "Retain", False, True),
+        (DELETING, "Delete", True, False),
+        (DELETING, "Retain", True, None),
+        (DELETING, "Delete", False, None),
+        (REPORTING, "Retain", None, True),
+        (REPORTING, "Delete", None, None),
+    ],
+)
+def test_what_a_resource_says_of_keeping_is_noted_once(installation, policy, noted, says):
+    memory = OWN_MEMORY if noted is None else OWN_MEMORY.with_policy_noted(str(NAME), retains=noted)
+    expected = [] if says is None else [(0, NotePolicy(str(NAME), says))]
+    assert notes(installation, memory=memory, deletionPolicy=policy) == expected
+
+
+def test_what_is_only_watched_is_noted_as_kept_and_what_others_named_is_not_noted():
+    assert [each.retains for _, each in notes(managementPolicy="Observe", adopt={"clusterID": "c-1"})] == [True]
+    assert notes(status=bought_status(providerName="by-hand"), deletionPolicy="Retain") == []
+
+
+def test_a_note_that_failed_holds_nothing_else_up():
+    note = NotePolicy(str(NAME), retains=True)
+    record = FailureRecord(1, 1000.0, Failure(ErrorClass.UNAVAILABLE, "no"))
+    resource = a_cluster_resource(status=bought_status(), deletionPolicy="Retain", nodes=3)
+    observation = replace(seen(resource), around=circumstances(1001.0, installation=DELETING))
+    assert decide(observation).actions[0] == note
+    failed = replace(observation, around=replace(observation.around, failures={note.identity: record}))
+    actions = decide(failed).actions
+    assert (len(actions) > 1, actions[-1]) == (True, note)
+
+
+def test_only_the_policy_of_a_name_that_was_ordered_is_in_the_book():
+    assert after({}, NotePolicy("a", retains=True), NOW) == {}
+    book = after({}, RecordName("a", retains=True), OLD)
+    assert book["a"] == Entry(OLD, retains=True)
+    assert after(book, NotePolicy("a", retains=False), NOW)["a"] == Entry(OLD)
+    assert after(book, KeepName("a", Kept.RETAINED), NOW)["a"] == Entry(OLD, Kept.RETAINED, NOW, retains=True)
+
+
 def test_only_names_of_our_own_are_written_down_when_they_are_kept():
     status = bought_status(providerName="by-hand")
     decision = decide(seen(a_cluster_resource(deleting=True, status=status, deletionPolicy="Retain")))
@@ -223,11 +324,13 @@ def test_a_kept_name_stays_kept_and_an_entry_that_cannot_be_read_is_none():
     assert read_book({**written_book(book), "b": "{", "c": '{"kept":"Loved"}', "d": '"x"'}) == dict(book)
 
 
-@given(st.dictionaries(st.text("abc", min_size=1), st.tuples(st.booleans(), st.sampled_from([None, *Kept]))))
+@given(
+    st.dictionaries(st.text("abc", min_size=1), st.tuples(st.booleans(), st.sampled_from([None, *Kept]), st.booleans()))
+)
 def test_a_book_is_read_as_it_was_written(said):
     book = {
-        name: Entry(OLD if was_ordered else None, kept, NOW if kept is not None else None)
-        for name, (was_ordered, kept) in said.items()
+        name: Entry(OLD if was_ordered else None, kept, NOW if kept is not None else None, retains)
+        for name, (was_ordered, kept, retains) in said.items()
     }
     assert read_book(written_book(book)) == book
 
@@ -241,3 +344,29 @@ def test_a_report_is_read_as_it_was_written_and_holds_nothing_that_moves_by_itse
     read = OrphanReport.model_validate_json(report.model_dump_json(by_alias=True, exclude_none=True))
     assert [each.orphan() for each in read.orphans] == list(swept(*things, installation=REPORTING).orphans)
     assert read.says_the_same(report_of(swept(*things, installation=REPORTING).orphans, NOW + timedelta(hours=1)))
+
+
+# what was reported and is not shown any more
+
+GONE_FROM_SIGHT = replace(an_orphan(), account="key-1", project_id="p-1")
+
+
+@pytest.mark.parametrize(
+    ("look", "stays"),
+    [
+        (Look("key-1", answers=True), None),
+        (Look("key-2", answers=True, projects=frozenset({"p-1"})), None),
+        (Look("key-1", answers=False), "as before"),
+        (Look("key-2", answers=True, projects=frozenset({"p-2"})), "look in the provider's console"),
+        (Look("key-2", answers=False, projects=frozenset({"p-1"})), "look in the provider's console"),
+    ],
+)
+def test_only_the_account_that_showed_it_or_one_of_its_project_says_that_an_orphan_is_gone(look, stays):
+    left = out_of_sight([Orphan(GONE_FROM_SIGHT, OLD, stays="as before")], [look], "tunesmith-orphans")
+    assert [stays in each.stays for each in left] == ([] if stays is None else [True])
+
+
+@pytest.mark.parametrize(("account", "stays"), [("key-1", True), ("key-2", False)])
+def test_what_its_user_keeps_is_reported_while_its_key_is_in_use(account, stays):
+    kept = Orphan(GONE_FROM_SIGHT, OLD, Kept.RETAINED)
+    assert out_of_sight([kept], [Look(account, answers=False)], "tunesmith-orphans") == ((kept,) if stays else ())
