@@ -147,7 +147,8 @@ class Simulation:
             at = self.world().next_change_at()
             seconds = None if at is None else self._wall_seconds_until(at)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), seconds)
+                async with asyncio.timeout(seconds):  # `wait_for` loses a cancellation that comes with a change
+                    await self._changed.wait()
             await asyncio.sleep(SHORTEST_SLEEP_SECONDS)
 
     def _wall_seconds_until(self, at: datetime) -> float | None:

@@ -359,7 +359,8 @@ class ContainerRunner:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _warn(self, reason: str, message: str) -> None:
         self._home.household.events.warning(self._home.pod, reason, message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from contextlib import suppress
 
 from tunesmith.controllers.controller import Key
 
@@ -114,10 +115,9 @@ class WorkQueue:
             self._changed.clear()
             due = self.next_due()
             pause = None if due is None or self._closed else max(0.0, due - self._monotonic())
-            try:
-                await asyncio.wait_for(self._changed.wait(), pause)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):  # `wait_for` loses a cancellation that comes with a key
+                    await self._changed.wait()
 
     def done(self, key: Key) -> None:
         """The pass over this key is over; if it was added meanwhile, it is due again."""

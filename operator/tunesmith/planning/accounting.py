@@ -105,6 +105,11 @@ def is_old(cost: Cost | None, until: datetime) -> bool:
     return cost is None or cost.as_of_time is None or until - cost.as_of_time >= WRITE_EVERY
 
 
+def gone_by(around: Circumstances) -> datetime:
+    """By when all had gone that the newest look did not show: it was answered by now, which is cut to whole seconds."""
+    return around.now + timedelta(seconds=1)
+
+
 def wall_time(monotonic: float, around: Circumstances) -> datetime:
     """The wall time of a moment on the process's own clock, in whole seconds, never later than it was."""
     ago = max(around.monotonic - monotonic, 0.0)

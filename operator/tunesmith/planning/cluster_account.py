@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from tunesmith.planning.accounting import Counting, account_of, grown, is_old, opened, wall_time
+from tunesmith.planning.accounting import Counting, account_of, gone_by, grown, is_old, opened, wall_time
 from tunesmith.planning.billing_history import Counted, Look, created_at, deleting_since, history_of
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.claims import owner_elsewhere
@@ -89,11 +89,11 @@ def closed(seen: ClusterObservation, status: GPUClusterStatus) -> GPUClusterStat
     held = seen.wanted_gpus if counted is None else counted  # bought, and gone before it was ever shown
     if cost is None or cost.as_of_time is None or not held or looked is None or looked < cost.as_of_time:
         return status if cost is None or cost.hourly_usd is None else _with(status, _resting(cost))
-    gone = Range(0, held)
-    since_counted = Holding(cost.as_of_time, looked, gpus=gone, on_demand=gone.without(_paid_otherwise(seen, cost)))
+    gone, by = Range(0, held), gone_by(seen.around)
+    since_counted = Holding(cost.as_of_time, by, gpus=gone, on_demand=gone.without(_paid_otherwise(seen, cost)))
     gpu_type = (status.choice.gpu_type if status.choice is not None else None) or seen.spec.gpu_type or ""
     rates = Rates(seen.around.installation.prices.gpu_hour_usd.get(gpu_type))
-    money = account((since_counted,), rates, cost.as_of_time, looked)
+    money = account((since_counted,), rates, cost.as_of_time, by)
     counting = Counting(money, looked, held=0, hourly_usd=Decimal(0))
     return _with(status, _resting(grown(cost, counting)))
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from tunesmith.planning.accounting import Counting, account_of, grown, is_old, opened, wall_time
+from tunesmith.planning.accounting import Counting, account_of, gone_by, grown, is_old, opened, wall_time
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.money import Holding, Range, Rates, account, storage_hourly_usd
@@ -56,9 +56,10 @@ def counted_now(seen: VolumeObservation, status: SharedVolumeStatus, size_tib: i
     else:
         certain = min(held, size_tib)
     most = max(held, size_tib)
-    step = Holding(since, looked, gpus=Range(certain, most), on_demand=Range(certain, most))
+    until = gone_by(seen.around) if size_tib == 0 else looked
+    step = Holding(since, until, gpus=Range(certain, most), on_demand=Range(certain, most))
     rate = None if prices.tib_month_usd is None else prices.tib_month_usd / HOURS_PER_MONTH
-    money = account((step,), Rates(on_demand=rate), since, looked)
+    money = account((step,), Rates(on_demand=rate), since, until)
     hourly = Decimal(0) if size_tib == 0 else storage_hourly_usd(prices, size_tib)
     return grown(before, Counting(money, max(looked, since), size_tib, hourly))
 

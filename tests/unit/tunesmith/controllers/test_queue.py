@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container, Iterable
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -120,6 +121,25 @@ def test_a_forgotten_key_is_not_taken_later() -> None:
     queue.forget(A)
     time.seconds = 10
     assert queue.take_ready() is None
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_worker_that_is_cancelled_as_a_key_comes_ends(turns: int) -> None:
+    queue, _ = a_queue()
+    queue.add_after(*clusters(["later"]), 1000)
+
+    async def work() -> None:
+        while True:
+            queue.done(await queue.take())
+
+    worker = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    queue.add(*clusters(["a"]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    worker.cancel()
+    await asyncio.wait({worker}, timeout=10)
+    assert worker.cancelled()
 
 
 def test_who_is_urgent_does_not_wait_in_line_and_one_in_four_is_of_the_others() -> None:
