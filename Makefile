@@ -53,7 +53,7 @@ bench: ground ## Print figures with their conditions
 methods: setup ## Train a real 135 M model with every method on the CPU; print the losses (about five minutes)
 	@$(PY) tests/bench/trainer/methods.py
 
-up: ground ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
+up: setup ## A Kubernetes to develop against: given, by kind, or of binaries; prints its kubeconfig
 	@$(BIN)/tunesmith-devcluster up
 
 down: setup ## End exactly what `make up` started

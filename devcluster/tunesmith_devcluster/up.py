@@ -87,6 +87,7 @@ def up(directory: Path, *, given: Path | None, nodes: int, progress: Lines) -> U
     if choice.origin is Origin.BINARIES:
         specs = [NodeSpec(f"gpu-{number}") for number in range(1, nodes + 1)]
         programs = binaries.ensure(progress)
+        tools.ensure(progress)
         cluster = Cluster.create(directory, name="tunesmith", nodes=specs, say=progress.say, programs=programs)
         kubeconfig = cluster.kubeconfig
     else:

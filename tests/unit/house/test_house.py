@@ -126,6 +126,13 @@ def test_the_menu_has_a_line_for_every_target_that_is_promised():
     assert {"help", "demo", "test", "prove", "check", "generate", "bench", "up", "down", "clean"} <= described
 
 
+def test_what_a_target_does_not_need_is_not_built_for_it():
+    """A Kubernetes that is given, or that kind makes, needs no binaries of ours."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    first_needs = dict(re.findall(r"^([a-z]+): ([a-z]+)", text, flags=re.MULTILINE))
+    assert {first_needs[target] for target in ("up", "down", "check", "generate", "lock")} == {"setup"}
+
+
 def _impure(node, *, may_read):
     if isinstance(node, ast.Import):
         return next((name.name for name in node.names if name.name.split(".")[0] in IMPURE_MODULES), None)

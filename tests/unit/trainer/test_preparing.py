@@ -225,7 +225,7 @@ def test_broken_data_is_the_users_data_error(tmp_path, monkeypatch, model_path, 
             ErrorClass.LIMITS,
             "NF4 cannot be put on weights that are quantised already",
         ),
-        ({}, {**LORA, "targetModules": ["nothing_proj"]}, ErrorClass.LIMITS, "do not fit this model"),
+        ({}, {**LORA, "targetModules": ["nothing_proj"]}, ErrorClass.LIMITS, "has no module 'nothing_proj'"),
         (A_MIXTURE, {**LORA, "dropout": 0.1}, ErrorClass.LIMITS, "cannot be adapted with a dropout"),
         (
             A_MIXTURE,
