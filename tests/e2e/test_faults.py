@@ -9,7 +9,6 @@ import pytest
 from tests.e2e.manifests import fine_tune_job, gpu_cluster, secret, shared_volume, training
 from tests.e2e.world import put_tiny_model
 
-from tunesmith.resources.reasons import Reason
 from tunesmith_demo.operator_process import containers_of
 from tunesmith_demo.reader import condition
 from tunesmith_devcluster.nodes import fault
@@ -112,11 +111,7 @@ def trainers_of(world, attempt):
     ]
 
 
-TOLD_OF_A_GOOD_RUN = {
-    Reason.BOUGHT,
-    Reason.IN_ORDER,
-    Reason.DELETED,
-}
+TOLD_OF_A_GOOD_RUN = {"Bought", "InOrder", "DatasetChecked", "Admitted", "Succeeded", "Deleted"}
 """What may be told of a job and its cluster when nothing is wrong with either, however often the operator dies."""
 
 
