@@ -196,12 +196,17 @@ async def test_a_cluster_of_days_is_not_deleted_within_a_day_of_losing_its_resou
     assert restarted.told[-1] == ("Lease", "OrphanDeleted")
 
 
-async def test_a_deletion_is_told_when_the_provider_has_taken_it_and_tried_again_when_it_has_not(provider):
+async def an_operator_with_an_orphan(provider):
+    """It was reported, and is to be deleted when it has waited long enough."""
     operator = await an_operator_with_a_cluster(provider, deletes=True)
     operator.lose(CLUSTER)
     await swept(operator)
     await swept(operator, later=3600)
-    admin = AdminClient(provider.url)
+    return operator
+
+
+async def test_a_deletion_is_told_when_the_provider_has_taken_it_and_tried_again_when_it_has_not(provider):
+    operator, admin = await an_operator_with_an_orphan(provider), AdminClient(provider.url)
     await asyncio.to_thread(admin.arm, Fault(route="DELETE clusters", effect=Answer(status=503)))
     assert await swept(operator, later=DAYS) == {"GPUCluster": 1}
     assert operator.told == [("Lease", "OrphanFound"), ("Lease", "OrphanNotDeleted")]
@@ -213,11 +218,7 @@ async def test_a_deletion_is_told_when_the_provider_has_taken_it_and_tried_again
 
 
 async def test_what_only_the_last_word_of_a_silent_provider_shows_is_neither_deleted_nor_told_as_deleted(provider):
-    operator = await an_operator_with_a_cluster(provider, deletes=True)
-    operator.lose(CLUSTER)
-    await swept(operator)
-    await swept(operator, later=3600)
-    admin = AdminClient(provider.url)
+    operator, admin = await an_operator_with_an_orphan(provider), AdminClient(provider.url)
     await asyncio.to_thread(admin.arm, Fault(route="LIST *", effect=Answer(status=503)))
     assert await swept(operator, later=DAYS) == {"GPUCluster": 1}
     assert "OrphanDeleted" not in [reason for _, reason in operator.told]
