@@ -70,6 +70,8 @@ def test_a_cluster_that_is_silent_holds_up_neither_another_nor_its_own_end(world
     namespace.apply(pull_secret("pull"))
     for name in ("silent", "sound"):
         namespace.until_condition("GPUCluster", name, "Ready")
+        for bought in (name, f"of-{name}"):
+            assert namespace.times_told("Bought", bought) == 1
         volume_id = namespace.status("SharedVolume", f"of-{name}")["volumeID"]
         put_tiny_model(world.tiny_model, world.stage.directory / "provider" / "volumes" / volume_id)
     namespace.apply(on_cluster("silent", training=training(epochs=1000)))

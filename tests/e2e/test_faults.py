@@ -189,7 +189,8 @@ def buy_and_train_while_killed(world, namespace, *, at):
     told = {event.partition(":")[0] for event in namespace.events()}
     assert told <= TOLD_OF_A_GOOD_RUN, namespace.events()
     for name in ("cluster", "volume"):
-        assert [event.partition(":")[0] for event in namespace.events(name)].count("Bought") == 1
+        # Not exactly once: an operator that is killed between writing what it bought and telling it never tells it.
+        assert namespace.times_told("Bought", name) <= 1
 
 
 def is_wanted(found):

@@ -258,6 +258,10 @@ class Namespace:
             if name in {None, each["involvedObject"]["name"]}
         ]
 
+    def times_told(self, reason: str, name: str) -> int:
+        """How many Events about a resource have this reason."""
+        return sum(event.partition(":")[0] == reason for event in self.events(name))
+
     def told(self, kind: str, name: str) -> str:
         """Everything that a person would look at: status, Events, pods."""
         found = self.get(kind, name)
