@@ -209,6 +209,8 @@ def test_a_size_that_somebody_took_away_is_not_bought_again_beyond_the_budget():
     status = before.status.model_copy(update={"conditions": conditions})
     decision = decide(replace(before, resource=before.resource.model_copy(update={"status": status})))
     assert (reason(decision), reason(decision, "Drifted")) == ("BudgetTooSmall", "SizeChangedOutside")
+    told = find_condition(decision.status.conditions, "Drifted").message
+    assert told.endswith("The size of `spec` is restored as far as `spec.budget` allows.")
     assert asked(decision) == []
 
 
