@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 from tunesmith_demo.ask import MARK
 from tunesmith_demo.kubectl import Kubectl
 from tunesmith_demo.picture import Lens
-from tunesmith_demo.promises import BrokenPromiseError, until
+from tunesmith_demo.promises import PODS, BrokenPromiseError, Witness, promised, until
 from tunesmith_demo.reader import Object, Reader, condition, is_true
 from tunesmith_demo.stage import Stage
 from tunesmith_demo.view import View
@@ -22,6 +23,7 @@ JOBS_NAMESPACE = "tunesmith-jobs"
 QUESTION = "What is Tunesmith?"
 PHRASE = "gives the money back"
 LEAST_FALL = 0.30
+LEAST_STEPS_SEEN = 3
 ADAPTER = "adapter_model.safetensors"
 CLUSTER_SECONDS = 300
 WEIGHTS_SECONDS = 300
@@ -92,29 +94,32 @@ class Story:
         self._await_remote_job("weights", WEIGHTS_SECONDS)
 
     def train(self) -> None:
-        """The job succeeds; its steps were seen on the way."""
+        """The job succeeds; its pods, steps, speed and dollars were seen on the way."""
         kubectl = self.stage.kubectl
         data = [f"--from-file={self.examples / name}" for name in ("training.jsonl", "validation.jsonl")]
         kubectl("create", "configmap", "demo-data", "--namespace", NAMESPACE, *data)
         job = "job-quick.yaml" if self.quick else "job.yaml"
         kubectl("apply", "--namespace", NAMESPACE, "-f", str(self.examples / job))
-        seen_steps: set[int] = set()
+        witness, lens = Witness(), self._lens()
 
         def ended() -> bool:
+            witness.look(lens.look())
             found = self._resource("finetunejobs")
-            seen_steps.add((found or {}).get("status", {}).get("progress", {}).get("step", 0))
             if is_true(found, "Failed"):
                 raise BrokenPromiseError(f"the job failed: {condition(found, 'Failed').get('message')}")
             return is_true(found, "Succeeded")
 
-        until(ended, JOB_SECONDS, lambda: "the job did not succeed")
-        if not self.quick and len(seen_steps - {0}) < 3:
-            raise BrokenPromiseError(f"progress should have been seen live; only steps {sorted(seen_steps)} were")
+        with contextlib.closing(lens):
+            until(ended, JOB_SECONDS, lambda: "the job did not succeed")
+            witness.look(lens.look())  # what was told last
+        witness.testify(steps=1 if self.quick else LEAST_STEPS_SEEN)
+        self.view.say(f"    cost: ${witness.dollars} so far, ${witness.dollars_per_hour} an hour")
 
     def check_adapter(self) -> None:
-        """The published files are there and whole, the hash is the one in the status, and the held-out loss fell."""
+        """The published files are whole, by the hash in the status; all ranks made them; the held-out loss fell."""
         status = (self._resource("finetunejobs") or {}).get("status", {})
         result = published(self.volume, status.get("output", {}))
+        check_ranks(result)
         before, after = (float(result["evaluationLoss"][when]) for when in ("before", "after"))
         self.losses = (before, after)
         if after > before * (1 - LEAST_FALL):
@@ -177,7 +182,10 @@ class Story:
         return self.stage.directory / "provider" / "volumes" / identifier
 
     def _open_eyes(self) -> None:
-        self.view.look_through(Lens(self.stage.reader(), NAMESPACE, NAME, NAME, NAME))
+        self.view.look_through(self._lens())
+
+    def _lens(self) -> Lens:
+        return Lens(self.stage.reader(), NAMESPACE, NAME, NAME, NAME)
 
     def _resource(self, plural: str) -> Object | None:
         assert self._reader is not None
@@ -223,6 +231,12 @@ def published(volume: Path, output: dict[str, Any]) -> dict[str, Any]:
     if spoiled:
         raise BrokenPromiseError(f"{', '.join(spoiled)} at {output.get('path')} is not what was published")
     return result
+
+
+def check_ranks(result: dict[str, Any]) -> None:
+    """Raises BrokenPromiseError unless `result.json` says that the pods trained one model together."""
+    ranks = result.get("worldSize")
+    promised(ranks == PODS, f"{PODS} ranks should have trained together; 'result.json' tells of {ranks}")
 
 
 def _sha256(file: Path) -> str | None:

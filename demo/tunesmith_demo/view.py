@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 
@@ -37,6 +38,7 @@ class View:
         self._done: list[Step] = []
         self._now: tuple[str, float] | None = None
         self._picture = Picture()
+        self._most_spent = Decimal(0)  # a sum that falls went with its resource, and is no news
         self._live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
         self._stop = threading.Event()
         self._looking = threading.Lock()
@@ -61,7 +63,7 @@ class View:
         with self._looking:
             if before is not None and before is not lens:
                 before.close()
-            self._picture = Picture()
+            self._picture, self._most_spent = Picture(), Decimal(0)
 
     def chapter(self, title: str) -> None:
         """Begin anew: the steps so far are no longer shown."""
@@ -106,6 +108,12 @@ class View:
         for node in after.nodes:
             if node not in before.nodes:
                 self.say(f"    Node {node.name}  {node.state} · {node.note}")
+        for pod in after.pods:
+            if pod.node != "-" and pod not in before.pods:
+                self.say(f"    Pod {pod.name}  {pod.phase} · on {pod.node}")
+        if _money(after) != _money(before) and Decimal(after.dollars) >= self._most_spent:
+            self._most_spent = Decimal(after.dollars)
+            self.say(f"    ${after.dollars} so far · ${after.dollars_per_hour} an hour")
         at = after.progress
         if at.total and at != before.progress:
             loss = f" · loss {rounded(at.loss, 3)}" if at.loss else ""
@@ -136,6 +144,11 @@ class View:
         paper.print(self._draw(paper))
         svg = paper.export_svg(title="make demo")
         self._portrait.write_text(without_web_fonts(svg), encoding="utf-8")
+
+
+def _money(seen: Picture) -> tuple[str, int]:
+    """What is worth a line: another price, or another whole dollar."""
+    return seen.dollars_per_hour, int(Decimal(seen.dollars))
 
 
 def without_web_fonts(svg: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e.oracles import KEY, broken
 from tests.e2e.recorder import Recorder
 from tests.e2e.world import Namespace, World
 
@@ -16,7 +17,6 @@ from tunesmith_trainer.testing import tiny_model
 from tunesmith_trainer.testing_sources import ServedHub
 
 HERE = Path(__file__).parent
-KEY = "tgp-canary-0123456789abcdef"  # also in scenario.yaml
 LAST = "test_the_whole_run.py"
 
 NewNamespace = Callable[[], Namespace]
@@ -60,14 +60,17 @@ def stage(tmp_path_factory: pytest.TempPathFactory, hub: ServedHub) -> Iterator[
 
 @pytest.fixture(scope="session")
 def world(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The stage with a running operator, and a watcher that remembers everything."""
+    """The stage with a running operator, and a watcher that remembers everything; at the end it is asked about it."""
     recorder = Recorder(stage.reader)
     stage.install_operator()
     recorder.start()
     model = tiny_model(tmp_path_factory.mktemp("tiny"))
     built = World(stage, recorder, model, stage.reader())
     yield built
-    built.close()
+    try:
+        assert broken(built) == []
+    finally:
+        built.close()
 
 
 @pytest.fixture

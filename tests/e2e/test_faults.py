@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.manifests import fine_tune_job, gpu_cluster, secret, shared_volume, training
+from tests.e2e.oracles import OTHER_KEY
 from tests.e2e.world import put_tiny_model
 
 from tunesmith_demo.operator_process import containers_of
@@ -222,7 +223,7 @@ def test_a_namespace_with_its_own_api_key_gives_everything_back(world):
     """The Secret stays until what was bought with it is gone."""
     place = world.namespace(f"own-key-{uuid.uuid4().hex[:4]}")
     place.apply(
-        secret("key", apiKey="simulated-key-globex"),
+        secret("key", apiKey=OTHER_KEY),
         shared_volume(credentialsRef={"name": "key"}),
         gpu_cluster(volumeRef={"name": "volume"}, credentialsRef={"name": "key"}),
     )

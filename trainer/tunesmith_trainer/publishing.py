@@ -40,6 +40,7 @@ class Published:
     path: Path
     result: Result
     result_sha256: str
+    size_bytes: int
 
     def message(self, attempt: int, text: str = "") -> TerminationMessage:
         """How the attempt that made or found it ends."""
@@ -50,6 +51,7 @@ class Published:
             total_steps=self.result.total_steps,
             stopped_early_at_step=self.result.stopped_early_at_step,
             result_sha256=self.result_sha256,
+            result_bytes=self.size_bytes,
             path=str(self.path),
             message=text,
         )
@@ -147,7 +149,8 @@ def opened(path: Path) -> Published | str:
         return f"its {RESULT} cannot be read"
     if damage := first_damage(path, result.files):
         return damage
-    return Published(path, result, sha256_of(path / RESULT))
+    size = sum(file.size_bytes for file in result.files.values()) + (path / RESULT).stat().st_size
+    return Published(path, result, sha256_of(path / RESULT), size)
 
 
 def _ensure_learnt(adapter: Path, modules: int) -> None:

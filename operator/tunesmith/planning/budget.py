@@ -174,12 +174,14 @@ def _first_bill(spec: GPUClusterSpec, gpu_type: str, installation: Installation)
     prices, billing = installation.prices, spec.billing
     nodes = spec.nodes or 1
     preemptible = min(billing.preemptible_nodes or 0, nodes)
+    pool = 0 if billing.capacity_pool is None else billing.capacity_pool.nodes  # paid for elsewhere
+    billed_here = max(nodes - preemptible - pool, 0)
     reserved = 0
     if billing.type is not BillingType.ON_DEMAND:
-        reserved = nodes - preemptible if billing.reserved_nodes is None else billing.reserved_nodes
+        reserved = billed_here if billing.reserved_nodes is None else billing.reserved_nodes
     total = Decimal(0)
     for count, rate in (
-        (max(nodes - preemptible - reserved, 0), prices.gpu_hour_usd.get(gpu_type)),
+        (max(billed_here - reserved, 0), prices.gpu_hour_usd.get(gpu_type)),
         (preemptible, prices.preemptible_gpu_hour_usd.get(gpu_type)),
     ):
         if count and rate is None:

@@ -64,10 +64,12 @@ def drift(seen: ClusterObservation, cluster: ProviderCluster) -> Verdict:
     if not drifted:
         return Verdict(False, Reason.CHANGING, f"The provider's cluster is being changed: {_listed(found)}.")
     if all(each.field == SIZE for each in drifted):
-        then = "The size of `spec` is restored." if seen.may_change else "It is left so: the cluster is only watched."
+        then = f"The size of `spec` {_is_restored(seen)}."
+        if not seen.may_change:
+            then = "It is left so: the cluster is only watched."
         text = f"Somebody changed the size at the provider: {_listed(drifted)}. {then}"
         return Verdict(True, Reason.SIZE_CHANGED_OUTSIDE, text)
-    advice = _advice(drifted, watched=not seen.may_change)
+    advice = _advice(seen, drifted)
     return Verdict(True, Reason.DRIFTED, f"The provider's cluster is not as wanted: {_listed(drifted)}.{advice}")
 
 
@@ -241,10 +243,15 @@ def _listed(found: tuple[Difference, ...]) -> str:
     return named if len(found) <= MOST_NAMED else f"{named}; and {len(found) - MOST_NAMED} more"
 
 
-def _advice(drifted: tuple[Difference, ...], *, watched: bool) -> str:
+def _is_restored(seen: ClusterObservation) -> str:
+    """What is bought again for that, the budget may hold back."""
+    return "is restored" if seen.spec.budget is None else "is restored as far as `spec.budget` allows"
+
+
+def _advice(seen: ClusterObservation, drifted: tuple[Difference, ...]) -> str:
     if all(each.restored for each in drifted):
-        return " What `spec` says is restored."
-    if watched:
+        return f" What `spec` says {_is_restored(seen)}."
+    if not seen.may_change:
         return " Nothing is changed, because the cluster is only watched."
     fixed = ", ".join(f"`{each.field}`" for each in drifted if not each.restored)
     return f" {fixed} cannot be changed on a cluster that is bought: put it right at the provider, or buy another."

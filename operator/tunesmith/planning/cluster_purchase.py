@@ -12,7 +12,7 @@ from tunesmith.planning.cluster_observation import REFUSALS, ClusterObservation,
 from tunesmith.planning.cluster_order import cluster_order, components_hash
 from tunesmith.planning.cluster_refusal import refused, resting, still_as_refused, unclear, unsent, why_this_choice
 from tunesmith.planning.cluster_status import as_seen, standing
-from tunesmith.planning.credential_kept import ordered_by_another_account
+from tunesmith.planning.credential_kept import another_key_since_the_intent, ordered_by_another_account
 from tunesmith.planning.decision import Decision, ErrorClass, EventNote, EventType
 from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.name_book import RecordName
@@ -218,6 +218,8 @@ def buy(seen: ClusterObservation) -> ClusterDecision | None:
         case LookFirst(not_before):
             return quietly(seen, LookAtProvider(not_before))
         case OpenIntent():
+            return _open_intent(seen)
+        case Post() if another_key_since_the_intent(seen):
             return _open_intent(seen)
         case Post(deadline):
             return _post(seen, deadline)

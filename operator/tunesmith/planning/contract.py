@@ -151,6 +151,7 @@ class TerminationMessage(Said):
     total_steps: int | None = None
     stopped_early_at_step: int | None = None
     result_sha256: str | None = Field(default=None, alias="resultSHA256")
+    result_bytes: int | None = Field(default=None, ge=0)
     path: str | None = None
     prepared: Prepared | None = None
     message: str = ""

@@ -39,6 +39,14 @@ def credential_can_tell(seen: BoughtObservation[BoughtStatus]) -> bool:
     return bool(project) and any(other.project_id == project for other in others)
 
 
+def another_key_since_the_intent(seen: BoughtObservation[BoughtStatus]) -> bool:
+    """The open intent names another account than that which an order would go to now: the record would be wrong."""
+    intent, credential = seen.status.create_intent, seen.credential
+    if intent is None or intent.credential_fingerprint is None or not isinstance(credential, Credential):
+        return False
+    return (intent.credential_fingerprint, intent.project_id) != (credential.fingerprint, credential.project_id)
+
+
 def key_of_now(seen: BoughtObservation[BoughtStatus]) -> dict[str, object]:
     """What a status says of the key, once the present one shows what was bought: from then on it proves its absence."""
     return {"credential_fingerprint": seen.credential.fingerprint} if isinstance(seen.credential, Credential) else {}

@@ -161,6 +161,7 @@ def refused(seen: JobObservation) -> JobDecision | None:
         "Invalid",
         refusal.reason,
         refusal.message,
+        *leftovers(seen),
         verdicts={"Accepted": Verdict(False, refusal.reason, refusal.message)},
         events=_refusal_event(seen, refusal),
     )

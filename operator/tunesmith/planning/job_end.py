@@ -92,7 +92,7 @@ def succeeded(seen: JobObservation, end: Succeeded) -> JobDecision:
         **progress_changes(seen, last=True),
         "progress": finished_progress(seen, said),
         "output": (seen.status.output or OutputStatus()).model_copy(
-            update={"path": path, "sha256": said.result_sha256}
+            update={"path": path, "sha256": said.result_sha256, "size_bytes": said.result_bytes}
         ),
         "completion_time": seen.around.now,
         "queue": None,

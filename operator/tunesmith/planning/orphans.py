@@ -33,7 +33,9 @@ HOURS_PER_MONTH = 730
 class Found:
     """A cluster or volume at the provider that carries a name of this installation. Volumes tell no time or place.
 
-    `account` is that which showed it; `project_id` is empty where neither the list nor the account names one.
+    `account` is that which showed it; `project_id` is empty where neither the list nor the account names one. Of its
+    GPUs `preemptible_gpus` have a price of their own, and `pool_gpus` are a capacity pool's, paid for elsewhere. What
+    of a `prepaid` one was paid when it was bought, nobody tells.
     """
 
     kind: str
@@ -47,6 +49,9 @@ class Found:
     created: datetime | None = None
     account: str = ""
     project_id: str = ""
+    preemptible_gpus: int = 0
+    pool_gpus: int = 0
+    prepaid: bool = False
 
     @property
     def parsed(self) -> ProviderName | None:
@@ -144,6 +149,9 @@ def own_things(
                 c.gpus,
                 created=c.created,
                 project_id=c.project_id,
+                preemptible_gpus=c.allocated_preemptible_gpus,
+                pool_gpus=c.capacity_pool_gpus,
+                prepaid=bool(c.is_prepaid),
             )
             for c in clusters
         ),
@@ -343,7 +351,8 @@ def _is_news(seen: Seen, now: datetime) -> bool:
 
 def _hourly_usd(found: Found, prices: Prices) -> Decimal | None:
     if found.kind == "GPUCluster":
-        return hourly_usd(prices, found.gpu_type, found.gpus)
+        by_hour = max(found.gpus - found.preemptible_gpus - found.pool_gpus, 0)
+        return None if found.prepaid else hourly_usd(prices, found.gpu_type, by_hour, found.preemptible_gpus)
     return None if prices.tib_month_usd is None else cents(prices.tib_month_usd * found.size_tib / HOURS_PER_MONTH)
 
 

@@ -22,7 +22,6 @@ from tunesmith.planning.job_observation import JobDecision, JobObservation, stal
 from tunesmith.planning.kube_facts import PodFact
 from tunesmith.planning.manifests import configuration_map, rendezvous_service, training_job
 from tunesmith.planning.progress import stalled as silent_too_long
-from tunesmith.planning.refusal import Refusal
 from tunesmith.planning.restarts import GiveUp, counted
 from tunesmith.planning.secret_copies import copies_beside, missing_copy
 from tunesmith.planning.tracking import environment, talks_outside
@@ -269,7 +268,7 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
     """The attempt's manifests' ingredients; or why it cannot be made any more (the model's row was deleted, say)."""
     plan = plan_of(seen)
     if not isinstance(plan, Plan):
-        return stalled(seen, "Waiting", plan.reason, plan.message, verdicts={"Accepted": Verdict(False, *_of(plan))})
+        return _holding_nothing(seen, plan.reason, plan.message, "Accepted")
     missing = [role for role, text in seen.files.items() if text is None]
     if missing:
         return _without_its_data(seen, missing)
@@ -297,23 +296,25 @@ def _attempt(seen: JobObservation) -> Attempt | JobDecision:
 
 
 def _without_its_data(seen: JobObservation, missing: list[str]) -> JobDecision:
-    """Somebody must make it again, and GPUs are not held till then."""
     message = f"The ConfigMap of the {' and '.join(missing)} data is gone. Create it again; the job waits for it."
-    verdict = Verdict(False, "DatasetNotFound", message)
+    return _holding_nothing(seen, "DatasetNotFound", message, "DatasetReady", again=15.0)
+
+
+def _holding_nothing(
+    seen: JobObservation, reason: str, message: str, condition: str, *, again: float | None = None
+) -> JobDecision:
+    """Somebody must mend what `condition` speaks of, and GPUs are not held till then."""
+    verdict = Verdict(False, reason, message)
     return stalled(
         seen,
         "Waiting",
-        "DatasetNotFound",
+        reason,
         message,
         *leftovers(seen, everything=True),
         changes={"admission": None, "pods": ()},
-        verdicts={"DatasetReady": verdict, "Admitted": verdict},
-        again=15.0,
+        verdicts={condition: verdict, "Admitted": verdict},
+        again=again,
     )
-
-
-def _of(refusal: Refusal) -> tuple[str, str]:
-    return refusal.reason, refusal.message
 
 
 def _workload(seen: JobObservation) -> Workload:

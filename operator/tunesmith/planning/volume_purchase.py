@@ -7,7 +7,7 @@ from dataclasses import replace
 from tunesmith.planning.bought import quietly, tell
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.cluster_refusal import REASONS, WAITS_BY_ITSELF, WAY_OUT
-from tunesmith.planning.credential_kept import ordered_by_another_account
+from tunesmith.planning.credential_kept import another_key_since_the_intent, ordered_by_another_account
 from tunesmith.planning.decision import ErrorClass, EventNote, EventType, Failure
 from tunesmith.planning.looks import LookAtProvider
 from tunesmith.planning.orders import BuyVolume, VolumeOrder
@@ -87,6 +87,8 @@ def buy(seen: VolumeObservation) -> VolumeDecision | None:
             return quietly(seen, LookAtProvider(not_before))
         case OpenIntent():
             return presume_an_order(seen) if seen.has_lost_its_status else _open_intent(seen)
+        case Post() if another_key_since_the_intent(seen):
+            return _open_intent(seen)
         case Post(deadline):
             return _post(seen, deadline)
         case Made(made_id):

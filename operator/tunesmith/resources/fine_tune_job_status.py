@@ -207,7 +207,7 @@ class OutputStatus(StatusPart):
 
     path: Annotated[Line | None, doc("The directory that counts, on the storage.")] = None
     sha256: Annotated[SHA256 | None, doc("Hash of its `result.json`.")] = None
-    size_bytes: Annotated[Size | None, doc("Its size.")] = None
+    size_bytes: Annotated[Size | None, doc("Size of all its files together, in bytes.")] = None
     published: Annotated[tuple[PublishedResult, ...], doc("Where it was published."), items(8, least=0)] = ()
 
 

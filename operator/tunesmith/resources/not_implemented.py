@@ -35,7 +35,6 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 NOT_WRITTEN_YET: Final[Mapping[str, tuple[str, ...]]] = {
     "FineTuneJob": (
         "status.pinned.imageDigest",
-        "status.output.sizeBytes",
         "status.output.published",
         "status.cost",
     ),

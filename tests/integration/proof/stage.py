@@ -301,6 +301,15 @@ class OperatorProcess:
             yield from (line.decode(errors="replace").rstrip() for line in log)
 
 
+def places_with_a_key(management: ManagementCluster, operator: OperatorProcess, *keys: str) -> list[str]:
+    """Where one of these API keys stands: the operator's log or metrics, an Event, a resource of ours."""
+    told = {kind: json.dumps(management.items(kind)) for kind in PLURALS}
+    told["an Event"] = json.dumps(management.api.get("/api/v1/events"))
+    told["the log"] = operator.log.read_text(errors="replace")
+    told["/metrics"] = operator.metrics()
+    return [place for place, text in told.items() if any(key in text for key in keys)]
+
+
 def _is_complaint(line: str) -> bool:
     """Lines are JSON; what is not is a traceback that went past the log."""
     if "Traceback" in line:

@@ -20,9 +20,11 @@ from tests.integration.proof.stage import (
     OperatorProcess,
     Provider,
     path_of,
+    places_with_a_key,
     until,
 )
 
+KEY, OTHER_KEY = "simulated-key-acme", "simulated-key-globex"
 KINDS = ("GPUCluster", "SharedVolume", "FineTuneJob", "CatalogModel")
 NAMESPACE = "bad-input"
 NEEDED = {
@@ -105,15 +107,16 @@ class Trial:
 @pytest.fixture
 def trial(management: ManagementCluster, provider: Provider, tmp_path: Path) -> Iterator[Trial]:
     """The operator over an empty cluster; afterwards everything must be gone, here and at the provider."""
-    installed = Installed(management.cluster.kubeconfig, provider.url, tmp_path, "simulated-key-acme")
+    installed = Installed(management.cluster.kubeconfig, provider.url, tmp_path, KEY)
     management.make_namespace(NAMESPACE)
     core = f"/api/v1/namespaces/{NAMESPACE}"
-    key = {"metadata": {"name": "key"}, "stringData": {"apiKey": "simulated-key-globex"}}
+    key = {"metadata": {"name": "key"}, "stringData": {"apiKey": OTHER_KEY}}
     management.api.post(f"{core}/secrets", key)
     management.api.post(f"{core}/configmaps", {"metadata": {"name": "rows"}, "data": {"training.jsonl": "{}\n"}})
     with OperatorProcess(installed) as operator:
         management.forget_lease()
         yield Trial(management, operator)
+        assert places_with_a_key(management, operator, KEY, OTHER_KEY) == []
         _everything_goes(management)
         complaints = operator.complaints()
         assert not complaints, complaints[0]

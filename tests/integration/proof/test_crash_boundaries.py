@@ -13,9 +13,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.integration.proof.stage import ROOT, Installed, ManagementCluster, OperatorProcess, Provider, until
+from tests.integration.proof.stage import (
+    ROOT,
+    Installed,
+    ManagementCluster,
+    OperatorProcess,
+    Provider,
+    places_with_a_key,
+    until,
+)
 from tests.integration.proof.story import NAMESPACE, Boundary, Life, Stage, World
 
+KEY = "simulated-key-acme"
 AT_ONCE = 24
 DURATIONS = {
     "control_plane_node": {"scheduling_seconds": 0.1, "booting_seconds": 0.2, "bootstrapping_seconds": 0.1},
@@ -47,7 +56,7 @@ def stage(management: ManagementCluster, tmp_path: Path) -> Iterator[Stage]:
             (inside_directory / "provider-url").write_text(provider.url)
             # Lives share a credential, whose requests are limited: an order may stand in that line for seconds.
             more = (("idle_warn_after_seconds", "86400"), ("create_window_seconds", "5"), ("settle_seconds", "10"))
-            installed = Installed(management.cluster.kubeconfig, provider.url, tmp_path, "simulated-key-acme", more)
+            installed = Installed(management.cluster.kubeconfig, provider.url, tmp_path, KEY, more)
             extra = {"PROOF_DIRECTORY": str(proof), "PROOF_LOCAL_SERVER": management.cluster.server}
             program = ("-m", "tests.integration.proof.deadly_operator")
             management.make_namespace(NAMESPACE)
@@ -56,6 +65,7 @@ def stage(management: ManagementCluster, tmp_path: Path) -> Iterator[Stage]:
                 yield Stage(World(management, provider), operator, proof)
                 complaints = operator.complaints()
                 assert not complaints, complaints[0]
+                assert places_with_a_key(management, operator, KEY) == []
             management.api.delete(f"/api/v1/namespaces/{NAMESPACE}")
             until(lambda: not management.api.exists(f"/api/v1/namespaces/{NAMESPACE}"), "the namespace should go")
     finally:
@@ -66,7 +76,7 @@ def stage(management: ManagementCluster, tmp_path: Path) -> Iterator[Stage]:
 def _scenario(directory: Path, inside: Path) -> str:
     drivers = [{"id": "nvidia-570-22", "cuda_version": "12.8", "nvidia_driver_version": "570"}]
     document = {
-        "accounts": [{"name": "acme", "key": "simulated-key-acme", "projects": ["proj-acme"]}],
+        "accounts": [{"name": "acme", "key": KEY, "projects": ["proj-acme"]}],
         "regions": [{"name": "us-central-8", "stock": {"H100_SXM": 100_000}, "drivers": drivers}],
         "durations": DURATIONS,
         "kubeconfig_server": f"https://127.0.0.1:{(inside / 'port').read_text()}",

@@ -49,6 +49,8 @@ def test_the_end_names_the_result_by_its_hash(workshop, undisturbed):
     assert (message.step, message.total_steps) == (48, 48)
     assert message.path == str(workshop.output("undisturbed"))
     assert message.result_sha256 == hashlib.sha256(written).hexdigest()
+    files = [file for file in workshop.output("undisturbed").rglob("*") if file.is_file()]
+    assert message.result_bytes == sum(file.stat().st_size for file in files)
     jsonschema.validate(json.loads(written), schema("result"))
     jsonschema.validate(json.loads(undisturbed.termination_log.read_text()), schema("termination"))
 

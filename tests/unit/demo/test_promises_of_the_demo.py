@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from tunesmith_demo.cli import ended_in_good_order, what_to_try
-from tunesmith_demo.promises import BrokenPromiseError
-from tunesmith_demo.story import ADAPTER, published
+from tunesmith_demo.picture import Picture, PodLine, Progress
+from tunesmith_demo.promises import BrokenPromiseError, Witness
+from tunesmith_demo.story import ADAPTER, check_ranks, published
 
 
 def a_result(volume: Path, files=((ADAPTER, b"weights"),)):
@@ -51,6 +52,60 @@ def test_an_adapter_that_is_not_what_was_published_breaks_the_promise(tmp_path):
 def test_a_result_without_an_adapter_breaks_the_promise(tmp_path):
     with pytest.raises(BrokenPromiseError, match="no adapter"):
         published(tmp_path, a_result(tmp_path, [("README.md", b"-")]))
+
+
+@pytest.mark.parametrize("result", [{"worldSize": 1}, {}])
+def test_an_adapter_that_one_rank_made_breaks_the_promise(result):
+    check_ranks({"worldSize": 2})
+    with pytest.raises(BrokenPromiseError, match="2 ranks should have trained together"):
+        check_ranks(result)
+
+
+def two_pods(nodes=("gpu-0", "gpu-1"), phase="Running", attempt="a1"):
+    names = (f"demo-demo-74ba794f-{attempt}-{index}-ps45v" for index in (0, 1))
+    return tuple(PodLine(name, node, phase) for name, node in zip(names, nodes, strict=True))
+
+
+def a_look(*, step=1, tokens_per_second="812", pods=None, dollars="0.02", dollars_per_hour="64.06"):
+    progress = Progress(step=step, total=9, tokens_per_second=tokens_per_second)
+    pods = two_pods() if pods is None else pods
+    return Picture(progress=progress, pods=pods, dollars=dollars, dollars_per_hour=dollars_per_hour)
+
+
+def test_a_training_of_which_everything_was_seen_at_some_time_keeps_its_promises():
+    witness = Witness()
+    for look in (Picture(), a_look(step=1), a_look(step=2, pods=()), a_look(step=2, tokens_per_second=None)):
+        witness.look(look)
+    witness.testify(steps=2)
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ({"pods": ()}, "on 2 nodes at once; they ran on none"),
+        ({"pods": two_pods(nodes=("gpu-0", "gpu-0"))}, "on 2 nodes at once; they ran on gpu-0"),
+        ({"pods": two_pods(phase="Pending")}, "they ran on none"),
+        ({"pods": two_pods(attempt="p1")}, "they ran on none"),
+        ({"step": 0}, "only steps .. were"),
+        ({"tokens_per_second": None}, "tokens"),
+        ({"tokens_per_second": "0"}, "tokens"),
+        ({"dollars_per_hour": "0.00"}, "what an hour costs"),
+        ({"dollars": "0.00"}, "spent so far"),
+    ],
+)
+def test_what_was_never_seen_of_a_training_breaks_the_promise(missing, words):
+    witness = Witness()
+    witness.look(a_look(**missing))
+    with pytest.raises(BrokenPromiseError, match=words):
+        witness.testify(steps=1)
+
+
+def test_pods_that_ran_one_after_the_other_break_the_promise():
+    witness = Witness()
+    for pod in two_pods():
+        witness.look(a_look(pods=(pod,)))
+    with pytest.raises(BrokenPromiseError, match="at once"):
+        witness.testify(steps=1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -1,11 +1,13 @@
 """What people see of the demo: the drawn picture, and the plain lines where there is no terminal."""
 
 import io
+import threading
 from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
 
+from tunesmith_demo import view as view_module
 from tunesmith_demo.panel import BAD, GOOD, Step, colour_of, draw
 from tunesmith_demo.picture import (
     EventLine,
@@ -87,6 +89,44 @@ def test_without_a_terminal_steps_and_answers_are_plain_lines_as_they_are():
     assert lines[0] == "... ask both models the same question"
     assert lines[1] == "    tuned: [/b] a model may say anything, also longer than the line"
     assert lines[2].startswith("ok  ask both models the same question (")
+
+
+class Looks:
+    """A lens that shows one picture after another, and then nothing new."""
+
+    def __init__(self, *pictures):
+        self.left, self.all_told = list(pictures), threading.Event()
+
+    def look(self):
+        if len(self.left) > 1:
+            return self.left.pop(0)
+        self.all_told.set()
+        return self.left[0]
+
+    def close(self):
+        pass
+
+
+def test_without_a_terminal_pods_on_nodes_and_dollars_are_plain_lines_when_they_change(monkeypatch):
+    monkeypatch.setattr(view_module, "LOOK_EVERY_SECONDS", 0.01)
+    gated, runs = PodLine("train-0", "-", "SchedulingGated"), PodLine("train-0", "gpu-0", "Running")
+    looks = Looks(
+        Picture(pods=(gated,)),
+        Picture(pods=(runs,), dollars="0.10", dollars_per_hour="64.06"),
+        Picture(pods=(runs,), dollars="0.90", dollars_per_hour="64.06"),
+        Picture(pods=(runs,), dollars="1.02", dollars_per_hour="64.06"),
+        Picture(dollars="0.01", dollars_per_hour="0.22"),  # the cluster is gone, and its sum with it
+        Picture(dollars="0.01"),
+    )
+    out = io.StringIO()
+    with View(Console(file=out, width=80, highlight=False)) as view:
+        view.look_through(looks)
+        looks.all_told.wait()
+    assert out.getvalue().splitlines() == [
+        "    Pod train-0  Running · on gpu-0",
+        "    $0.10 so far · $64.06 an hour",
+        "    $1.02 so far · $64.06 an hour",
+    ]
 
 
 def test_the_portrait_asks_no_web_server_for_fonts():

@@ -90,6 +90,7 @@ def test_a_published_result_is_found_read_again_and_told_as_the_attempt_would_ha
     code, said = run(root, "finish", configuration, monkeypatch)
     assert (code, said.path, said.step, said.total_steps) == (0, str(directory), 3, 3)
     assert said.result_sha256 == sha256_of(directory / "result.json")
+    assert said.result_bytes == sum(file.stat().st_size for file in directory.iterdir())
 
 
 @pytest.mark.parametrize("damaged", [False, True])

@@ -141,6 +141,7 @@ class TerminationMessage(Said):
         default=None, ge=1, description="The last step, where the held-out loss fell no more; then it equals step."
     )
     result_sha256: SHA256 | None = Field(default=None, alias="resultSHA256", description="Of the bytes of result.json.")
+    result_bytes: int | None = Field(default=None, ge=0, description="Of all files of the published result together.")
     path: str | None = Field(default=None, description="Directory of the published result.")
     prepared: PreparedSaid | None = Field(default=None, description="Of a preparation that succeeded.")
     message: str = ""

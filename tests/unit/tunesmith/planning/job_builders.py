@@ -283,7 +283,13 @@ def with_exits(seen: JobObservation, *exits: tuple[Any, ...], said: dict[str, An
     return with_workload(seen, jobs=[the_batch_job(seen)], pods=pods)
 
 
-WELL = {"step": 60, "totalSteps": 60, "resultSHA256": "a" * 64, "path": f"/storage/outputs/tune/{UID}-a1"}
+WELL = {
+    "step": 60,
+    "totalSteps": 60,
+    "resultSHA256": "a" * 64,
+    "resultBytes": 4096,
+    "path": f"/storage/outputs/tune/{UID}-a1",
+}
 
 
 def reason(decision, kind: str = "Ready") -> str:

@@ -18,7 +18,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
     seen,
 )
 
-from tunesmith.planning.budget import admission_stopped
+from tunesmith.planning.budget import admission_stopped, first_bill
 from tunesmith.planning.circumstances import Known
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.orders import AddOnOrder, ChangeCluster, ClusterChanges
@@ -209,6 +209,8 @@ def test_a_size_that_somebody_took_away_is_not_bought_again_beyond_the_budget():
     status = before.status.model_copy(update={"conditions": conditions})
     decision = decide(replace(before, resource=before.resource.model_copy(update={"status": status})))
     assert (reason(decision), reason(decision, "Drifted")) == ("BudgetTooSmall", "SizeChangedOutside")
+    told = find_condition(decision.status.conditions, "Drifted").message
+    assert told.endswith("The size of `spec` is restored as far as `spec.budget` allows.")
     assert asked(decision) == []
 
 
@@ -260,6 +262,24 @@ def test_what_is_beyond_the_budget_in_its_first_hour_is_not_bought(max_usd, boug
     decision = decide(unbought(budget={"maxUSD": max_usd}))
     assert any(isinstance(action, HoldIntent) for action in decision.actions) is bought
     assert (reason(decision) == "BudgetTooSmall") is not bought
+
+
+@pytest.mark.parametrize(
+    ("billing", "bill"),
+    [
+        ({}, "63.84"),
+        ({"capacityPool": {"id": "pool", "nodes": 1}}, "31.92"),
+        ({"capacityPool": {"id": "pool", "nodes": 2}}, "0"),
+        ({"capacityPool": {"id": "pool", "nodes": 1}, **RESERVED}, "21254.40"),
+    ],
+)
+def test_nodes_of_a_capacity_pool_cost_nothing_here(billing, bill):
+    assert first_bill(a_cluster_resource(nodes=2, billing=billing).spec, BILLED) == Decimal(bill)
+
+
+def test_nodes_of_a_capacity_pool_need_no_price():
+    spec = a_cluster_resource(nodes=2, billing={"capacityPool": {"id": "pool", "nodes": 2}}).spec
+    assert first_bill(spec, NO_PRICES) == 0
 
 
 def test_what_earlier_incarnations_spent_is_not_there_any_more():

@@ -123,6 +123,24 @@ class TestAcceptance:
         assert decision.status.admission is None
         assert [action.uid for action in decision.actions] == ["job-1"]
 
+    def test_an_attempt_that_is_refused_before_it_runs_holds_no_gpus(self):
+        seen = admitted()
+        gated = the_pods(seen, gated=True, phase="Pending", node=None)
+        seen = with_workload(seen, jobs=[the_batch_job(seen)], pods=gated, model=None)
+        decision = decide(seen)
+        assert (reason(decision), reason(decision, "Accepted")) == ("ModelUnknown", "ModelUnknown")
+        assert is_true(decision.status.conditions, "Stalled")
+        assert decision.status.admission is None
+        assert [action.uid for action in decision.actions] == ["job-1"]
+        refused = decide(after(seen, decision))
+        assert reason(refused) == "ModelUnknown"
+        assert [action.uid for action in refused.actions] == ["job-1"], "a deletion that failed is asked for again"
+
+    def test_a_training_goes_on_whatever_becomes_of_the_catalogue(self):
+        decision = decide(replace(running(), model=None))
+        assert reason(decision) == "Training"
+        assert decision.status.admission is not None
+
     def test_data_that_changes_after_the_plan_is_another_job(self):
         seen = running()
         broke = after(seen, decide(with_exits(seen, (31,), (31,))), files={"training": ROWS * 2})

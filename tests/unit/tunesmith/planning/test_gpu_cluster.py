@@ -99,6 +99,16 @@ def test_what_was_answered_is_recorded_with_the_key_that_it_was_ordered_with():
     assert (status.cluster_id, status.credential_fingerprint) == ("c-9", "the-key-of-before")
 
 
+@pytest.mark.parametrize("then", [{"credentialFingerprint": "another-key"}, {"projectID": "another-project"}])
+def test_nothing_is_ordered_under_an_intent_that_names_another_account(then):
+    written = {**INTENT, "credentialFingerprint": "key-1", **then}
+    resource = a_cluster_resource(status={"createIntent": written})
+    decision = decide(seen(resource, a_view(begun=1001.0), memory=OWN_MEMORY, monotonic=1001.0))
+    assert only(decision, HoldIntent).nonce == "fresh"
+    anew = decision.status.create_intent
+    assert (anew.nonce, anew.credential_fingerprint, anew.project_id) == ("fresh", "key-1", None)
+
+
 def test_an_order_that_another_key_may_have_made_is_not_let_go():
     ordered = {**INTENT, "credentialFingerprint": "another-key"}
     long_ago = PurchaseMemory(first_seen=MONOTONIC - 5000).with_intent_seen("n1", MONOTONIC - 4000)

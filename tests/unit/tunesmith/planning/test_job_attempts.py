@@ -84,6 +84,7 @@ class TestAttempt:
         assert is_true(decision.status.conditions, "Succeeded")
         assert is_true(decision.status.conditions, "Ready")
         assert decision.status.output.path == f"outputs/tune/{UID}-a1"
+        assert decision.status.output.size_bytes == WELL["resultBytes"]
         assert decision.status.progress.percent == 100
         assert decision.actions == ()
         kept = decide(after(over, decision, around=circumstances(minutes=59)))

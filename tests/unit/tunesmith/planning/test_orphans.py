@@ -85,6 +85,24 @@ def test_a_cost_is_not_told_where_the_price_is_not_known():
     assert "an unknown amount so far" in sentence(unpriced, NOW)
 
 
+@pytest.mark.parametrize(
+    ("billed", "hourly"),
+    [
+        ({}, Decimal("63.84")),
+        ({"allocated_preemptible_gpus": 8}, Decimal("47.84")),
+        ({"allocated_preemptible_gpus": 16}, Decimal("31.84")),
+        ({"capacity_pool_gpus": 8}, Decimal("31.92")),
+        ({"billing_type": "RESERVED", "reserved_gpus": 16}, None),
+        ({"billing_type": "SCHEDULED_CAPACITY"}, None),
+    ],
+)
+def test_a_cluster_has_the_price_of_the_way_it_is_paid(billed, hourly):
+    (found,) = own_things([a_provider_cluster(gpus=16, **{"billing_type": "ON_DEMAND", **billed})], (), REPORTING)
+    prices = replace(REPORTING.prices, preemptible_gpu_hour_usd={"H100_SXM": Decimal("1.99")})
+    (orphan,) = swept(found, installation=replace(REPORTING, prices=prices)).orphans
+    assert orphan.hourly_usd == hourly
+
+
 def test_what_tells_no_age_has_cost_at_least_what_it_has_since_it_was_first_seen():
     (volume,) = swept(an_orphan(kind="SharedVolume"), book={}).orphans
     assert (volume.hourly_usd, volume.cost_usd(NOW)) == (Decimal("0.45"), Decimal("32.40"))

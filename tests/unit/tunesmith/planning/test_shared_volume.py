@@ -127,6 +127,15 @@ def test_immediate_is_bought_like_a_cluster():
     assert (order.name, order.size_tib) == (str(NAME), 2)
 
 
+def test_nothing_is_ordered_under_an_intent_that_names_another_key():
+    memory = PurchaseMemory(first_seen=940.0).with_intent_written("n1", decided=MONOTONIC, written=MONOTONIC)
+    status = {"createIntent": intent(credentialFingerprint="another-key")}
+    resource = a_volume(bindingMode="Immediate", status=status)
+    decision = decide(seen(resource, a_view(begun=1001.0), memory=memory, monotonic=1001.0))
+    assert only(decision, HoldIntent).nonce == "fresh"
+    assert decision.status.create_intent.credential_fingerprint == "key-1"
+
+
 @pytest.mark.parametrize(
     ("error", "why", "said"),
     [
