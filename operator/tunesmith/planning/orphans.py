@@ -297,6 +297,8 @@ def _brake(found: Found, grounds: Grounds) -> str:
         return "this installation only reports (`orphans.mode: Report`)"
     if found.status == "Deleting":
         return "the provider is deleting it already"
+    if found.prepaid:
+        return "it was paid for ahead, so that nothing is saved"
     if entry.retains:
         return "its resource kept it (`deletionPolicy: Retain`, or only watched)"
     if entry.ordered is None:
