@@ -119,17 +119,23 @@ class Workshop:
     def group(self, configuration, strikes=None, *, target=forked.run, **environment):
         """Starts every process of a world, as torchrun would; `strikes` by rank."""
         world = configuration["world"]
-        size = world["pods"] * world["processesPerPod"]
+        per_pod = world["processesPerPod"]
+        size = world["pods"] * per_pod
         place = {
             "WORLD_SIZE": str(size),
-            "LOCAL_WORLD_SIZE": str(size),
+            "LOCAL_WORLD_SIZE": str(per_pod),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(self.free_port()),
             **environment,
         }
         return [
             self.train(
-                configuration, (strikes or {}).get(rank), target=target, RANK=str(rank), LOCAL_RANK=str(rank), **place
+                configuration,
+                (strikes or {}).get(rank),
+                target=target,
+                RANK=str(rank),
+                LOCAL_RANK=str(rank % per_pod),
+                **place,
             )
             for rank in range(size)
         ]
