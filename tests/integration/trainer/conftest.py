@@ -107,8 +107,15 @@ class Workshop:
 
     def train(self, configuration, strike=None, *, target=forked.run, **environment):
         """Starts `tunesmith-trainer train`, alone; `strike` kills it where `forked.run` says, `target` may spoil it."""
+        return self._started(("train", "--config"), configuration, strike, target, environment)
+
+    def prepare(self, configuration, strike=None):
+        """Starts `tunesmith-trainer prepare`; `strike` kills it likewise."""
+        return self._started(("prepare",), configuration, strike, forked.run, {})
+
+    def _started(self, command, configuration, strike, target, environment):
         folder, own = self._place(configuration)
-        arguments = ["train", "--config", str(folder / "config.json")]
+        arguments = [*command, str(folder / "config.json")]
         blow = () if strike is None else (strike,)
         process = self._server.Process(
             target=target, args=(arguments, own | environment, str(folder / "output"), *blow)
