@@ -10,7 +10,7 @@ from tunesmith_trainer.contract.outcome import LoRA
 from tunesmith_trainer.devices import wants_gpus
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.refused_architectures import ensure_trainable
-from tunesmith_trainer.stored_numbers import quantises, reading_options, save_as_plain_numbers
+from tunesmith_trainer.stored_numbers import make_plain, quantises, reading_options
 from tunesmith_trainer.targets import freeze_other_senses, targets_of
 
 
@@ -123,7 +123,7 @@ def _from(path: Path, dtype: Any, **options: Any) -> Any:
         )
     except (OSError, ValueError, KeyError) as error:
         raise TrainerError(ErrorClass.MODEL, f"The model in '{path}' cannot be loaded: {error}") from error
-    save_as_plain_numbers(model)
+    make_plain(model, dtype)
     return model
 
 

@@ -73,18 +73,28 @@ def ensure_readable(described: Mapping[str, Any], place: str, *, quantise_again:
         )
 
 
-def save_as_plain_numbers(model: Any) -> None:
-    """Lets the library forget how the model was dequantised, when it was.
+def make_plain(model: Any, dtype: Any) -> None:
+    """Lets a model that was dequantised be as if its files had held plain numbers; others stay as they are.
 
-    What it does on reading it undoes on saving: the files would be quantised again, more coarsely and without a word
-    of it in `config.json`.
+    The library brings to `dtype` what it dequantises, and leaves the weights beside it in the precision of the file.
+    And what it does on reading it undoes on saving: the files would be quantised again, more coarsely and without a
+    word of it in `config.json`.
     """
-    if any(
+    if not _dequantised(model):
+        return
+    kept_apart = model._get_dtype_plan(dtype)
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not any(part in name for part in kept_apart):
+            parameter.data = parameter.data.to(dtype)
+    model._weight_conversions = None
+
+
+def _dequantised(model: Any) -> bool:
+    return any(
         type(operation).__name__.endswith("Dequantize")
         for conversion in getattr(model, "_weight_conversions", None) or ()
         for operation in getattr(conversion, "operations", ())
-    ):
-        model._weight_conversions = None
+    )
 
 
 def _way(stored: Mapping[str, Any]) -> str:

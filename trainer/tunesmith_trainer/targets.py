@@ -40,8 +40,9 @@ def targets_of(model: Any, tuning: LoRA) -> Targets:
     if tuning.target_modules == (ALL_LINEAR,):
         return _all_linear(model, tuning)
     meant = {word: _meant(model, word) for word in tuning.target_modules}
-    _ensure_found(model, [word for word, names in meant.items() if not names])
-    return Targets([name for names in meant.values() for name in names])
+    _ensure_found(model, [word for word, found in meant.items() if not found.modules and not found.parameters])
+    parameters = [name for found in meant.values() for name in found.parameters or ()]
+    return Targets([name for found in meant.values() for name in found.modules], parameters or None)
 
 
 def attention_projections(model: Any) -> list[str]:
@@ -74,17 +75,30 @@ def freeze_other_senses(model: Any) -> None:
             parameter.requires_grad = False
 
 
-def _meant(model: Any, word: str) -> list[str]:
+def _meant(model: Any, word: str) -> Targets:
     """What stands for a word of the configuration before the adapter's library; nothing when the model lacks it."""
     if word == ATTENTION:
-        return attention_projections(model)
+        return Targets(attention_projections(model))
+    if word.rpartition(".")[2] in _former_names(model):
+        return _meant_formerly(model, word)
     names = [
         name for name, _ in model.named_modules() if f".{name}".endswith(f".{word}") and not _is_of_another_sense(name)
     ]
     # The library takes a word at the end of any name, and layers that see are often called like those that read.
-    if names and _has_other_senses(model):
-        return names
-    return [word] if names or word.rpartition(".")[2] in _former_names(model) else []
+    return Targets(names if _has_other_senses(model) else [word] * bool(names))
+
+
+def _meant_formerly(model: Any, word: str) -> Targets:
+    """The same of a word that ends as layers of the experts were called before they lay together.
+
+    The library takes such a word for the experts', whatever stands before it, and passes over dense layers and shared
+    experts of the same name. Named as parameters they are adapted like the rest.
+    """
+    last = word.rpartition(".")[2]
+    dense = [f"{name}.weight" for name, _ in _linear_layers(model) if f".{name}".endswith(f".{word}")]
+    choosing = [name for name, module in model.named_modules() if _chooses_experts(module)]
+    formerly = [f"{name.rpartition('.')[0]}.{last}" for name in expert_parameters(model)]
+    return Targets([last] * any(f".{name}".endswith(f".{word}") for name in (*choosing, *formerly)), dense)
 
 
 def _former_names(model: Any) -> Collection[str]:
@@ -104,11 +118,12 @@ def _ensure_found(model: Any, missing: list[str]) -> None:
         raise TrainerError(
             ErrorClass.LIMITS, "targetModules 'attention': this model has no attention that is known. Name its modules."
         )
+    experts = "; experts are adapted where `targetModules` is left out" if expert_parameters(model) else ""
     known = sorted({name.rpartition(".")[2] for name, _ in _linear_layers(model)})
     raise TrainerError(
         ErrorClass.LIMITS,
         f"targetModules: the model has no module {' and no '.join(repr(word) for word in missing)}, so it would not be "
-        f"trained. Correct the name or leave it out; linear layers are called {', '.join(known)} here.",
+        f"trained. Correct the name or leave it out; linear layers are called {', '.join(known)} here{experts}.",
     )
 
 
@@ -138,7 +153,11 @@ def _linear_layers(model: Any) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _apart(name: str, module: nn.Module) -> bool:
-    return "Router" in type(module).__name__ or _is_of_another_sense(name)
+    return _chooses_experts(module) or _is_of_another_sense(name)
+
+
+def _chooses_experts(module: nn.Module) -> bool:
+    return "Router" in type(module).__name__
 
 
 def _is_of_another_sense(name: str) -> bool:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from tunesmith_trainer.contract import Configuration
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
-from tunesmith_trainer.stored_numbers import reading_options, save_as_plain_numbers
+from tunesmith_trainer.stored_numbers import make_plain, reading_options
 
 MERGED = "merged"
 # The files of a checkpoint that are the result, of an adapter or of a whole model.
@@ -61,15 +61,16 @@ def merge(adapter: Path, configuration: Configuration, tokenizer: Any) -> None:
     from transformers import AutoModelForCausalLM
 
     path, target = Path(configuration.model.path), adapter / MERGED
+    dtype = stored_dtype(path) or torch.float32
     base: Any = AutoModelForCausalLM.from_pretrained(
         str(path),
-        dtype=stored_dtype(path) or torch.float32,
+        dtype=dtype,
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
         **reading_options(path),
     )
-    save_as_plain_numbers(base)
+    make_plain(base, dtype)
     numbers = numbers_of(base)
     adapted: Any = PeftModel.from_pretrained(base, str(adapter))
     whole: Any = adapted.merge_and_unload(safe_merge=True)

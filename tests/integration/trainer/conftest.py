@@ -107,8 +107,15 @@ class Workshop:
 
     def train(self, configuration, strike=None, *, target=forked.run, **environment):
         """Starts `tunesmith-trainer train`, alone; `strike` kills it where `forked.run` says, `target` may spoil it."""
+        return self._started(("train", "--config"), configuration, strike, target, environment)
+
+    def prepare(self, configuration, strike=None):
+        """Starts `tunesmith-trainer prepare`; `strike` kills it likewise."""
+        return self._started(("prepare",), configuration, strike, forked.run, {})
+
+    def _started(self, command, configuration, strike, target, environment):
         folder, own = self._place(configuration)
-        arguments = ["train", "--config", str(folder / "config.json")]
+        arguments = [*command, str(folder / "config.json")]
         blow = () if strike is None else (strike,)
         process = self._server.Process(
             target=target, args=(arguments, own | environment, str(folder / "output"), *blow)
@@ -119,17 +126,23 @@ class Workshop:
     def group(self, configuration, strikes=None, *, target=forked.run, **environment):
         """Starts every process of a world, as torchrun would; `strikes` by rank."""
         world = configuration["world"]
-        size = world["pods"] * world["processesPerPod"]
+        per_pod = world["processesPerPod"]
+        size = world["pods"] * per_pod
         place = {
             "WORLD_SIZE": str(size),
-            "LOCAL_WORLD_SIZE": str(size),
+            "LOCAL_WORLD_SIZE": str(per_pod),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(self.free_port()),
             **environment,
         }
         return [
             self.train(
-                configuration, (strikes or {}).get(rank), target=target, RANK=str(rank), LOCAL_RANK=str(rank), **place
+                configuration,
+                (strikes or {}).get(rank),
+                target=target,
+                RANK=str(rank),
+                LOCAL_RANK=str(rank % per_pod),
+                **place,
             )
             for rank in range(size)
         ]

@@ -15,6 +15,7 @@ from tunesmith_trainer import training
 from tunesmith_trainer.cli import command
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.following import Follower
+from tunesmith_trainer.preparation_teller import Teller
 from tunesmith_trainer.progress import Reporter
 
 WRITES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.chmod")
@@ -76,15 +77,15 @@ def prepare(crossing=None, after_seconds=None, under=(), count=None, full_at_byt
 
 
 def die_in(stage):
-    """Kills the process once it has said that the stage begins."""
-    begin = Reporter.stage
+    """Kills the process, a training or a preparation, once it has said that the stage begins."""
+    begins = {teller: teller.stage for teller in (Reporter, Teller)}
 
-    def begin_and_die(reporter, begun):
-        begin(reporter, begun)
+    def begin_and_die(teller, begun):
+        begins[type(teller)](teller, begun)
         if begun == stage:
             die()
 
-    Reporter.stage = begin_and_die
+    Reporter.stage = Teller.stage = begin_and_die
 
 
 def die():

@@ -123,25 +123,35 @@ def test_what_was_trained_and_not_published_needs_no_further_step(workshop, undi
     assert workshop.adapter("unpublished", 2) == workshop.adapter("undisturbed")
 
 
-def test_two_pods_stop_together_and_one_process_goes_on_with_the_same_batch(workshop, undisturbed):
-    port = workshop.free_port()
-    document = workshop.configuration("pods", world={"pods": 2, "masterPort": port})
-    document["training"] |= {"gradientAccumulation": 1}
+def two_pods(workshop, document, sharding):
+    """As the pods of a job start. Sharding on CPUs is known to `group` alone, so there each pod is its one process."""
+    if sharding == "FSDP2":
+        return workshop.group(document, TUNESMITH_TEST_SHARD_ON_CPU="1")
     place = {"TUNESMITH_MASTER_ADDR": "localhost"}
     second = workshop.launch(document, JOB_COMPLETION_INDEX="1", **place)
-    first = workshop.launch(document, JOB_COMPLETION_INDEX="0", **place)
+    return workshop.launch(document, JOB_COMPLETION_INDEX="0", **place), second
+
+
+@pytest.mark.parametrize("sharding", ["DDP", "FSDP2"])
+def test_two_pods_stop_together_and_one_process_goes_on_with_the_same_batch(workshop, undisturbed, sharding):
+    uid, port = f"pods-{sharding.lower()}", workshop.free_port()
+    document = workshop.configuration(uid, world={"pods": 2, "masterPort": port, "sharding": sharding})
+    document["training"] |= {"gradientAccumulation": 1}
+    first, second = two_pods(workshop, document, sharding)
     first.wait_for_checkpoint(5)
     second.signal(signal.SIGTERM)
     assert (first.ended(), second.ended()) == (75, 75), first.output.read_text() + second.output.read_text()
     assert first.message().step == second.message().step
+    assert f"step {first.message().step} of 48 is saved" in first.message().message
     assert second.said() == []
+    assert not any("not sharded" in line.get("message", "") for line in first.said())
 
-    alone = workshop.train(workshop.configuration("pods", attempt=2))
+    alone = workshop.train(workshop.configuration(uid, attempt=2))
     assert alone.ended() == 0, alone.output.read_text()
-    result, wanted = workshop.result("pods", 2), workshop.result("undisturbed")
+    result, wanted = workshop.result(uid, 2), workshop.result("undisturbed")
     assert result.resumed_from_step == first.message().step
     assert result.final_loss == pytest.approx(wanted.final_loss, abs=1e-5)
-    assert close(workshop.output("pods", 2), workshop.output("undisturbed"))
+    assert close(workshop.output(uid, 2), workshop.output("undisturbed"))
 
 
 def close(here, there):

@@ -3,15 +3,20 @@
 The blows fall before each change that a process makes to the storage or to its own disk, and at random moments.
 """
 
+import hashlib
 import json
 import random
 import signal
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from tests.integration.trainer.conftest import DROPPED
+from tests.unit.trainer.fetch_builders import web_file
 
-from tunesmith_trainer.testing import conversations, write_rows
+from tunesmith_trainer.contract.messages import Stage
+from tunesmith_trainer.testing import conversations, tiny_preparation, write_rows
+from tunesmith_trainer.testing_sources import ServedFiles
 
 STEPS = 6
 TOLD = ("loss", "grad_norm", "learning_rate", "eval_loss")
@@ -120,10 +125,36 @@ def test_with_one_checkpoint_in_all_the_clock_makes_more_and_the_next_attempt_go
 
 
 def test_killed_in_every_stage_it_ends_bit_equal(workshop, crossings):
-    blows = [{"stage": stage} for stage in ("Starting", "Preparing", "LoadingModel", "Training", "Publishing")]
+    blows = [{"stage": stage} for stage in get_args(Stage) if stage != "Fetching"]
     attempt = struck(workshop, "staged", blows)
-    assert attempt == 6
+    assert attempt == len(blows)  # the last one had published, and died before it could say so
     ends_as(workshop, "staged", attempt, "calm")
+
+
+def test_a_preparation_killed_in_every_stage_is_made_again_and_says_the_same(workshop, tmp_path):
+    calm, killed = (tmp_path / name for name in ("calm", "killed"))
+    calm.mkdir()
+    killed.mkdir()
+    content = (workshop.root / "data" / "train.jsonl").read_bytes()
+    with ServedFiles({"/rows": content}) as web:
+
+        def document(root):
+            return tiny_preparation(
+                root,
+                model={"path": f"{workshop.root}/model"},
+                data={"training": None},
+                fetch={"datasets": {"training": web_file(f"{web.url}/rows", hashlib.sha256(content).hexdigest())}},
+            )
+
+        def prepared(root):
+            pod = workshop.prepare(document(root))
+            assert pod.ended() == 0, pod.output.read_text()
+            return pod.message().model_dump_json().replace(str(root), "")
+
+        for stage in ("Starting", "Fetching", "Preparing", "Finished"):
+            pod = workshop.prepare(document(killed), {"stage": stage})
+            assert pod.ended() == -signal.SIGKILL, pod.output.read_text()
+        assert prepared(killed) == prepared(calm)
 
 
 @pytest.mark.prove  # the killed one's lock is believed for a minute and a half

@@ -61,6 +61,56 @@ def test_an_architecture_trains_by_examples_and_by_preferences_and_is_read_again
         assert torch.allclose(logits(again), logits(trained.loop.model), atol=1e-6)
 
 
+def places_of(adapted):
+    """Names of what carries an adapter."""
+    return {p.split("base_model.model.")[1].split(".lora_")[0] for p, _ in adapted.named_parameters() if "lora_" in p}
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "wanted"),
+    [
+        (
+            "DeepseekV3ForCausalLM",
+            ["down_proj"],
+            {"0.mlp.down_proj", "1.mlp.shared_experts.down_proj", "1.mlp.experts"},
+        ),
+        ("DeepseekV3ForCausalLM", ["shared_experts.down_proj"], {"1.mlp.shared_experts.down_proj"}),
+        ("DeepseekV3ForCausalLM", ["mlp.up_proj"], {"0.mlp.up_proj"}),
+        ("DeepseekV3ForCausalLM", ["experts.down_proj"], {"1.mlp.experts"}),
+        ("Qwen3MoeForCausalLM", ["down_proj"], {"0.mlp.experts", "1.mlp.experts"}),
+        ("MixtralForCausalLM", ["w1", "w3"], {"0.mlp.experts", "1.mlp.experts"}),
+        ("MixtralForCausalLM", ["mlp.gate"], {"0.mlp.gate", "1.mlp.gate"}),
+    ],
+)
+def test_a_name_reaches_every_layer_that_is_called_so_and_no_other(model_path, tmp_path, name, words, wanted):
+    model = make(name, tmp_path / "model", model_path)
+    configuration = a_configuration(model, tmp_path, tuning={**LORA, "targetModules": ["o_proj", *words]})
+    adapted = tuned(load_base(configuration), configuration).model
+    attention = {f"{layer}.self_attn.o_proj" for layer in (0, 1)}
+    assert places_of(adapted) == {f"model.layers.{place}" for place in attention | wanted}
+    adapted.save_pretrained(str(tmp_path / "adapter"))
+    again = PeftModel.from_pretrained(load_base(configuration), str(tmp_path / "adapter"))
+    assert torch.allclose(logits(again), logits(adapted), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("LlamaForCausalLM", "qproj"),
+        ("MixtralForCausalLM", "down_proj"),
+        ("GptOssForCausalLM", "down_proj"),
+        ("Qwen3MoeForCausalLM", "shared_experts.down_proj"),
+    ],
+)
+def test_one_name_among_several_that_is_adapted_nowhere_is_refused(model_path, tmp_path, name, word):
+    model = make(name, tmp_path / "model", model_path)
+    configuration = a_configuration(model, tmp_path, tuning={**LORA, "targetModules": ["q_proj", word]})
+    with pytest.raises(TrainerError, match=f"has no module '{word}', so it would not be trained") as refused:
+        ensure_adaptable(model, configuration.tuning)
+    assert refused.value.error_class is ErrorClass.LIMITS
+    assert ("experts are adapted where `targetModules` is left out" in refused.value.message) == (name in WITH_EXPERTS)
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_attention_alone_is_adapted_where_it_is_wanted(model_path, tmp_path, name):
     model = make(name, tmp_path / "model", model_path)
@@ -68,7 +118,7 @@ def test_attention_alone_is_adapted_where_it_is_wanted(model_path, tmp_path, nam
     base = load_base(configuration)
     wanted = attention_projections(base)
     adapted = tuned(base, configuration).model
-    places = {p.split("base_model.model.")[1].split(".lora_")[0] for p, _ in adapted.named_parameters() if "lora_" in p}
+    places = places_of(adapted)
     assert places == set(wanted)
     assert {place.rsplit(".", 1)[1] for place in places} >= {"o_proj"}
     assert not experts_adapted(adapted)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.unit.trainer.architectures import make
-from tests.unit.trainer.looping import LORA, QLORA, a_configuration
+from tests.unit.trainer.looping import FULL, LORA, QLORA, a_configuration
 
 from tunesmith_trainer.exit_codes import ErrorClass, TrainerError
 from tunesmith_trainer.model import load_base
@@ -24,9 +24,10 @@ def rewrite(model, tensors, quantization):
     )
 
 
-def in_fp8(model, block=32):
+def in_fp8(model, block=32, others=torch.bfloat16):
     """Linear layers as FP8 in blocks with a scale each; returns what they are worth."""
     tensors, worth = load_file(str(model / "model.safetensors")), {}
+    tensors = {name: tensor.to(others) for name, tensor in tensors.items()}
     for name in [name for name in tensors if name.endswith("_proj.weight")]:
         weight = tensors[name].float()
         rows, columns = (-(-size // block) for size in weight.shape)
@@ -81,6 +82,24 @@ def test_quantised_files_are_read_as_the_plain_numbers_that_they_stand_for(
     for name, expected in worth.items():
         assert read[name].dtype is torch.bfloat16
         assert torch.equal(read[name], expected)
+
+
+@pytest.mark.parametrize(
+    ("precision", "tuning", "held_in"),
+    [
+        ("BF16", LORA, torch.bfloat16),
+        ("AMP", LORA, torch.bfloat16),
+        ("AMP", FULL, torch.float32),
+        ("FP32", LORA, torch.float32),
+    ],
+    ids=["BF16", "AMP beneath an adapter", "AMP and all moves", "FP32"],
+)
+@pytest.mark.parametrize("others", [torch.bfloat16, torch.float32], ids=["beside bf16", "beside fp32"])
+def test_what_was_not_quantised_comes_in_the_same_precision(model_path, tmp_path, precision, tuning, held_in, others):
+    model = make("LlamaForCausalLM", tmp_path / "model", model_path)
+    in_fp8(model, others=others)
+    base = load_base(a_configuration(model, tmp_path, tuning=tuning, precision=precision))
+    assert {parameter.dtype for parameter in base.parameters()} == {held_in}
 
 
 def test_blocks_that_are_cut_short_are_refused_by_name(model_path, tmp_path):

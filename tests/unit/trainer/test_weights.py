@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from tests.unit.trainer.architectures import make
 from tests.unit.trainer.looping import FULL, a_configuration, train
+from tests.unit.trainer.test_stored_numbers import in_fp8, in_mxfp4
 from transformers import AutoModelForCausalLM
 
 from tunesmith_trainer.attempts import Attempt
 from tunesmith_trainer.contract import Configuration, Result
 from tunesmith_trainer.exit_codes import TrainerError
-from tunesmith_trainer.model import adapted_modules, load_tokenizer, trained_parameters
+from tunesmith_trainer.model import adapted_modules, load_base, load_tokenizer, trained_parameters
 from tunesmith_trainer.publishing import ADAPTER, forget_unpublished, publish
 from tunesmith_trainer.testing import tiny_configuration
 from tunesmith_trainer.weights import ensure_whole, numbers_of
@@ -109,6 +112,26 @@ def test_the_merged_model_answers_as_base_and_adapter_do(model_path, tmp_path):
     merged, apart = answers(opened(result.path / "merged")), answers(trained.loop.model.eval())
     assert torch.allclose(merged, apart, atol=1e-5)
     assert not torch.allclose(merged, answers(opened(model_path)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "quantise"), [("LlamaForCausalLM", in_fp8), ("GptOssForCausalLM", in_mxfp4)], ids=["FP8", "MXFP4"]
+)
+def test_of_a_quantised_base_the_merged_model_is_plain_bf16_and_answers_alike(
+    model_path, tmp_path, architecture, quantise
+):
+    base = make(architecture, tmp_path / "base", model_path)
+    quantise(base)
+    _, result = trained_and_published(base, tmp_path, precision="AMP", learningRate=0.05, output={"mergeModel": True})
+    described = json.loads((result.path / "merged/config.json").read_text())
+    assert (described["dtype"], "quantization_config" in described) == ("bfloat16", False)
+    tensors = load_file(result.path / "merged/model.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
+    in_full = load_base(a_configuration(base, tmp_path))
+    untrained = answers(in_full)
+    apart = answers(PeftModel.from_pretrained(in_full, str(result.path)))
+    merged = answers(opened(result.path / "merged"))
+    assert (merged - apart).abs().max() < 0.05 * (untrained - apart).abs().max()
 
 
 @pytest.mark.parametrize(
