@@ -131,6 +131,7 @@ def test_killed_in_every_stage_it_ends_bit_equal(workshop, crossings):
     ends_as(workshop, "staged", attempt, "calm")
 
 
+@pytest.mark.prove
 def test_a_preparation_killed_in_every_stage_is_made_again_and_says_the_same(workshop, tmp_path):
     calm, killed = (tmp_path / name for name in ("calm", "killed"))
     calm.mkdir()

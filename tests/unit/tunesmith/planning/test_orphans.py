@@ -144,7 +144,7 @@ def test_a_refused_deletion_stays_says_why_and_is_tried_by_the_next_sweep():
         (an_orphan(), {"memory": {"c-1": Seen(0.0, NOW - timedelta(hours=1))}}, "an orphan for less than 24 hours"),
         (an_orphan(), {"silent": frozenset({"c-1"})}, "does not answer"),
         (an_orphan(status="Deleting"), {}, "deleting it already"),
-        (an_orphan(prepaid=True), {}, "paid for ahead"),
+        (replace(an_orphan(), prepaid=True), {}, "paid for ahead"),
     ],
 )
 def test_each_brake_holds_by_itself(thing, change, why):
