@@ -65,13 +65,14 @@ def test_an_empty_directory_is_shared_by_the_containers_and_gone_with_the_pod(pl
     playground.until(lambda: not Path(f"/dev/shm/tunesmith-pod-{uid}").exists(), "its memory is given back")
 
 
-def test_a_service_account_token_has_its_audience_and_is_accepted(playground):
+def test_a_service_account_token_has_its_audience_and_its_expiry_and_is_accepted(playground):
     source = {"serviceAccountToken": {"path": "token", "audience": "tunesmith-progress", "expirationSeconds": 600}}
     spec = {"volumes": [{"name": "token", "projected": {"sources": [source]}}]}
     playground.pod("p", "cat /token/token", spec=spec, volumeMounts=[{"name": "token", "mountPath": "/token"}])
     token = playground.said("p")
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert claims["aud"] == ["tunesmith-progress"]
+    assert claims["exp"] - claims["iat"] == 600
     assert claims["kubernetes.io"]["pod"]["name"] == "p"
     review = {"spec": {"token": token, "audiences": ["tunesmith-progress"]}}
     answer = playground.api.post("/apis/authentication.k8s.io/v1/tokenreviews", review)

@@ -231,9 +231,10 @@ async def test_a_dead_cluster_is_unknown_and_delays_nobody(fleet: Fleet, install
 
 
 async def test_a_kubeconfig_with_exec_is_not_used_and_says_so(fleet: Fleet, installed: Cluster) -> None:
-    hostile = installed.kubeconfig.read_text() + "\nextensions: []\n"
-    await fleet.give("hostile", hostile)
-    with pytest.raises(KubeError, match="does not use from a Secret") as refused:
+    hostile = yaml.safe_load(installed.kubeconfig.read_text())
+    hostile["users"][0]["user"] = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh"}}
+    await fleet.give("hostile", yaml.safe_dump(hostile))
+    with pytest.raises(KubeError, match="does not use from a Secret: exec") as refused:
         await fleet.remotes.kube(fleet.at("hostile"))
     assert refused.value.failure.error is ErrorClass.INVALID
     view = fleet.remotes.view(fleet.at("hostile"))

@@ -145,10 +145,10 @@ async def serve(directory: Path) -> None:
     port = runner.addresses[0][1]
     (directory / "port.new").write_text(str(port))
     (directory / "port.new").rename(directory / "port")
-    url = directory / "provider-url"
-    while not url.exists():
+    file = directory / "provider-url"
+    while not (url := file.read_text() if file.exists() else ""):  # it may be there before its text is
         await asyncio.sleep(0.05)
-    async with httpx.AsyncClient(base_url=url.read_text(), trust_env=False) as provider:
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as provider:
         while True:
             with suppress(httpx.HTTPError):  # a provider that is slow to answer is asked again
                 inside.follow((await provider.get("/admin/state", timeout=60)).json())
