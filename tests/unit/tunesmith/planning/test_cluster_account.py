@@ -181,6 +181,20 @@ def test_of_a_cluster_that_vanished_only_what_is_paid_by_the_hour_may_come_on_to
     assert total.uncertain_hours == pytest.approx(24 * hours)
 
 
+@pytest.mark.parametrize(
+    ("held", "hourly", "uncertain_gpus"),
+    [(0, "63.84", 16), (8, "63.84", 16), (24, "95.76", 24), (0, "0.00", 0), (16, "0.00", 16)],
+)
+def test_what_came_in_the_minute_before_a_look_may_have_cost_until_it_vanished(held, hourly, uncertain_gpus):
+    account = {"total": {}, "held": held}
+    cost = {"hourlyUSD": hourly, "computeUSD": "0.00", "asOfTime": "2026-01-01T11:00:00Z", "account": account}
+    resource = a_cluster_resource(status=bought_status(cost=cost), nodes=2)
+    gone = a_running_cluster(resource=resource, view=a_view())
+    after = closed(gone, gone.status)
+    assert after.cost.account.total.uncertain_hours == pytest.approx(uncertain_gpus * Decimal(3601) / 3600)
+    assert closed(gone, after).cost == after.cost
+
+
 def forgetting(outcomes=()):
     """A decision that leaves an incarnation behind."""
     resource = a_cluster_resource(status=bought_status())
