@@ -10,18 +10,20 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from tests.simulation.accounts import Books
 from tests.simulation.api_server import OWN, Feeds, Store
 from tests.simulation.faults import Fault, Kind, Weather, planned
 from tests.simulation.oracles import Paid, Raw, Watch
-from tests.simulation.process import OperatorProcess
+from tests.simulation.process import INSTALLATION, OperatorProcess
 from tests.simulation.provider import Provider
 from tests.simulation.reading import read_once
 from tests.simulation.user import FOREIGN_KEY, KEYS, WRONG_KEY, User, is_ready, reason_of
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import BEGIN, MESSAGE_DELAY, OracleError, World
 
+from tunesmith.planning.price_table import BilledFrom, BilledUntil, BillingRules
 from tunesmith.resources.timestamps import parse_time
 
 STORMS = 2
@@ -31,6 +33,8 @@ KEY_TROUBLE_SECONDS = 300.0
 OLDER_LEADER_SECONDS = 400.0
 ENDS_BY_ITSELF = frozenset({"schedule", "expireAfterSeconds", "idle"})
 SLACK_SECONDS = 120.0
+BEGINS = (BilledFrom.CREATED, BilledFrom.READY)
+ENDS = (BilledUntil.DELETE_REQUESTED, BilledUntil.GONE)
 RESTS = frozenset(
     {"WaitingForVolume", "VolumeInUse", "VolumeInAnotherRegion", "Released", "OutsideSchedule", "InOrder"}
 )
@@ -70,7 +74,7 @@ def lived(seed: int, faults: tuple[Fault, ...] | None = None) -> Told:
         except OracleError as broken:
             told.violation = str(broken)
         told.steps, told.passes = life.world.weather.steps, life.world.passes
-        told.bought = sum(len(provider.ledger) for provider in life.providers)
+        told.bought = sum(entry.is_cluster for provider in life.providers for entry in provider.ledger.values())
         told.seconds = life.world.now - BEGIN
         return told
     finally:
@@ -93,6 +97,10 @@ class Life:
         self.api.changed, self.api.vanished = self.feeds.tell, self.watch.vanished
         self.user = User(self.world, self.api, self.watch, random.Random(f"user {seed}"))
         self.watch.account_of_key = lambda: {FOREIGN_KEY: "other", WRONG_KEY: ""}.get(self.user.key, "main")
+        rules = random.Random(f"rules {seed}")
+        billed = BillingRules(rules.choice(BEGINS), rules.choice(ENDS))
+        self.books = Books(self.world, self.watch, billed)
+        self.installation = replace(INSTALLATION, billing=rules.choice((billed, BillingRules())))
         self.processes: list[OperatorProcess] = []
         self.world.events.update(
             {Kind.SECOND_LEADER: self._second_leader, Kind.RESTORE: self._restore, Kind.KEY: self._other_key}
@@ -148,6 +156,8 @@ class Life:
         if not scheduled and self._writes() != before:
             self.world.broken(f"{self._writes() - before} writes while nothing was to be done: {self._stand()}")
         self._as_wanted()
+        for raw in self._objects():
+            self.books.at_rest(raw)
 
     async def _to_the_end(self) -> None:
         """Everything was deleted: it goes, and nothing is paid for but what was to be kept."""
@@ -158,6 +168,7 @@ class Life:
         left = [thing for thing in self.watch.living() if not self._is_excused(thing)]
         if left:
             self.world.broken(f"all is deleted, and this is paid for: {[(each.id, each.name) for each in left]}")
+        self.books.over()
 
     def _calm(self) -> None:
         self.world.weather.calm = True
@@ -253,7 +264,9 @@ class Life:
     def _start(self) -> OperatorProcess:
         main, other = self.providers
         accounts = {KEYS[0]: main, KEYS[1]: main, FOREIGN_KEY: other}
-        process = OperatorProcess(self.world, self.api, self.feeds, accounts, lambda: self.user.key)
+        process = OperatorProcess(
+            self.world, self.api, self.feeds, accounts, lambda: self.user.key, self.installation, self.books.recorded
+        )
         self.processes.append(process)
         return process
 

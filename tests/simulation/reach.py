@@ -130,7 +130,7 @@ class PlayedRemotes:
             return RemoteView(dead, dead, dead, dead)
         provider, cluster_id = found
         inside = provider.insides[cluster_id]
-        nodes = tuple(_node(inside, name) for name in provider.nodes.get(cluster_id, ()))
+        nodes = tuple(_node(inside, name) for name in provider.nodes_of(cluster_id))
         now = self.world.now
         return RemoteView(Known(True, now), Known(nodes, now), Known((), now), Known((), now))
 
