@@ -18,7 +18,7 @@ from tests.simulation.provider import LIST_LAG
 from tests.simulation.world import World
 
 from tunesmith.planning.naming import parse_provider_name
-from tunesmith.planning.price_table import BilledUntil, BillingRules
+from tunesmith.planning.price_table import BillingRules
 from tunesmith.planning.usage import UsageRecord, less
 from tunesmith.resources.gpu_cluster import GPUCluster
 from tunesmith.resources.parsing import parse
@@ -101,19 +101,12 @@ class Books:
 
     def _agrees(self, said: Said, until: datetime | None) -> None:
         entry = self._entry(said.thing)
-        bill, slack = entry.spent(self.rules, until), CENT + self._unseen(entry)
+        bill, unseen = entry.spent(self.rules, until), _by_looking(entry)
         told = f"{said.usd:.2f} (+{said.uncertain_usd:.2f}) dollars of {said.thing}, whose bill is {bill:.2f}"
-        if said.usd > bill + slack:
+        if said.usd > bill + CENT + (0 if entry.is_cluster else unseen):
             self.world.broken(f"the accounts say more than was billed: {told}, until {until}")
-        if bill > said.usd + said.uncertain_usd + slack and not self._began_late(said, entry):
+        if bill > said.usd + said.uncertain_usd + CENT + unseen and not self._began_late(said, entry):
             self.world.broken(f"the accounts say less than was billed: {told}, until {until}")
-
-    def _unseen(self, entry: LedgerEntry) -> Decimal:
-        """What the provider tells no times of, so that looks must do: all of a volume, and when a cluster was gone."""
-        times_tell = entry.asked is None or self.rules.ends is BilledUntil.DELETE_REQUESTED
-        if entry.is_cluster and times_tell:
-            return Decimal(0)
-        return entry.rate * sum(part.count for part in entry.parts) * LOOKED_WRONG_SECONDS / SECONDS_PER_HOUR
 
     def _began_late(self, said: Said, entry: LedgerEntry) -> bool:
         """What cannot be known: what a lost status had counted, and what was spent before a thing was taken over."""
@@ -123,3 +116,10 @@ class Books:
 
     def _entry(self, thing: str) -> LedgerEntry:
         return next(provider.ledger[thing] for provider in self.watch.providers if thing in provider.ledger)
+
+
+def _by_looking(entry: LedgerEntry) -> Decimal:
+    """Dollars of what the provider tells no times of: all of a volume, and the end of a cluster that just vanished."""
+    if entry.is_cluster and entry.asked is None:
+        return Decimal(0)
+    return entry.rate * sum(part.count for part in entry.parts) * LOOKED_WRONG_SECONDS / SECONDS_PER_HOUR

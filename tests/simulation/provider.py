@@ -5,6 +5,7 @@ It watches over the money: what it makes and what it is asked to delete is held 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -49,14 +50,14 @@ class Provider:
     visible_from: dict[str, float] = field(default_factory=dict)
     past: list[Snapshot] = field(default_factory=list)
     under_way: int = 0
-    writes: int = 0
+    writes: Counter[str] = field(default_factory=Counter)
     made: int = 0
 
     def create_cluster(self, order: ClusterOrder) -> ProviderCluster:
         """Make what is ordered: living from now on, in lists a little later."""
         attached = self._attachable(order)
         self.made += 1
-        self.writes += 1
+        self.writes[order.name] += 1
         volume = None
         if order.new_volume is not None:
             volume = self.create_volume(order.new_volume)
@@ -86,7 +87,7 @@ class Provider:
     def create_volume(self, order: VolumeOrder) -> ProviderVolume:
         """A volume of its own."""
         self.made += 1
-        self.writes += 1
+        self.writes[order.name] += 1
         made = ProviderVolume(f"{self.label}-v{self.made}", order.name, order.size_tib, "available")
         part = Part(made.id, made.size_tib, self.world.wall())
         self.ledger[made.id] = LedgerEntry(made.name, volume_rate(), is_cluster=False, parts=[part])
@@ -97,7 +98,7 @@ class Provider:
     def change(self, cluster_id: str, changes: ClusterChanges) -> None:
         """Another size, a little later."""
         cluster = self._known(cluster_id)
-        self.writes += 1
+        self.writes[cluster.name] += 1
         self.owner_acts("change", cluster)
         if changes.gpus is not None:
             gpus = changes.gpus
@@ -124,7 +125,7 @@ class Provider:
         cluster = self.clusters.get(cluster_id)
         if cluster is None or cluster.status == "Deleting":
             return
-        self.writes += 1
+        self.writes[cluster.name] += 1
         phases = (*cluster.phases, PhaseTransition("CLUSTER_PHASE_DELETING", self.world.wall()))
         self._keep(replace(cluster, status="Deleting", phases=phases), self.clusters)
         self.ledger[cluster_id].asked = self.world.wall()
@@ -138,7 +139,7 @@ class Provider:
         if self.holder_of(volume_id) is not None:
             raise CloudError(Failure(ErrorClass.CONFLICT, "The volume is attached."))
         self.owner_acts("delete", volume)
-        self.writes += 1
+        self.writes[volume.name] += 1
         self._keep(replace(volume, status="deleting"), self.volumes)
         self.world.later(self.world.chance.uniform(1, 30), lambda: self._gone(volume_id))
 
