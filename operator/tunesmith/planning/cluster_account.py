@@ -135,8 +135,11 @@ def usage_record(seen: ClusterObservation, cost: Cost | None) -> UsageRecord:
 
 def last_record(seen: ClusterObservation) -> tuple[RecordUsage, ...]:
     """What is written before the resource goes: nothing when nothing was bought, or another resource pays for it."""
-    bought = seen.status.cluster_id is not None and not _belongs_to_another(seen)
-    return (RecordUsage(usage_record(seen, seen.status.cost)),) if bought else ()
+    if seen.status.cluster_id is None or _belongs_to_another(seen):
+        return ()
+    # Its absence may have been seen while it could not be told, and so was never written.
+    status = seen.status if seen.bought is not None else closed(seen, seen.status)
+    return (RecordUsage(usage_record(seen, status.cost)),)
 
 
 def rates_of(prices: Prices, cluster: ProviderCluster) -> Rates:

@@ -17,7 +17,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.billing_history import Counted, Look, history_of
-from tunesmith.planning.cluster_account import accounted, closed
+from tunesmith.planning.cluster_account import accounted, closed, last_record
 from tunesmith.planning.decision import Decision, ErrorClass, Failure, Outcome
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.money import Rates, account
@@ -193,6 +193,16 @@ def test_what_came_in_the_minute_before_a_look_may_have_cost_until_it_vanished(h
     after = closed(gone, gone.status)
     assert after.cost.account.total.uncertain_hours == pytest.approx(uncertain_gpus * Decimal(3601) / 3600)
     assert closed(gone, after).cost == after.cost
+
+
+def test_the_last_record_holds_what_was_gone_before_anybody_could_write_it():
+    account = {"total": {}, "held": 8}
+    cost = {"hourlyUSD": "31.92", "computeUSD": "0.00", "asOfTime": "2026-01-01T11:00:00Z", "account": account}
+    resource = a_cluster_resource(status=bought_status(cost=cost), deleting=True)
+    (gone,) = last_record(a_running_cluster(resource=resource, view=a_view()))
+    (there,) = last_record(a_running_cluster(resource=resource))
+    assert gone.record.uncertain_hours == pytest.approx(8 * Decimal(3601) / 3600)
+    assert there.record.uncertain_hours == 0
 
 
 def forgetting(outcomes=()):
