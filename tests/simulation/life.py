@@ -19,7 +19,7 @@ from tests.simulation.oracles import Paid, Raw, Watch
 from tests.simulation.process import INSTALLATION, OperatorProcess
 from tests.simulation.provider import Provider
 from tests.simulation.reading import read_once
-from tests.simulation.user import FOREIGN_KEY, KEYS, WRONG_KEY, User, is_ready, reason_of
+from tests.simulation.user import FOREIGN_KEY, WRONG_KEY, User, is_ready, reason_of
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import BEGIN, MESSAGE_DELAY, OracleError, World
 
@@ -36,6 +36,7 @@ ENDS_BY_ITSELF = frozenset({"schedule", "expireAfterSeconds", "idle"})
 SLACK_SECONDS = 120.0
 BEGINS = (BilledFrom.CREATED, BilledFrom.READY)
 ENDS = (BilledUntil.DELETE_REQUESTED, BilledUntil.GONE)
+MISMATCHED = frozenset({"CredentialMismatch", "AbsenceUnproven"})
 RESTS = frozenset(
     {"WaitingForVolume", "VolumeInUse", "VolumeInAnotherRegion", "Released", "OutsideSchedule", "InOrder"}
 )
@@ -178,10 +179,10 @@ class Life:
         self.user.come_to_reason()
 
     async def _until(self, holds: Callable[[], bool], otherwise: str) -> None:
-        end = self.world.now + TO_REST_SECONDS
+        begun = self.world.now
         turn = 0
         while not holds():
-            if self.world.now > end:
+            if self.world.now > begun + TO_REST_SECONDS:
                 self.world.broken(f"{otherwise}: {self._stand()}")
                 await asyncio.sleep(1)
             await asyncio.sleep(20)
@@ -190,13 +191,20 @@ class Life:
                 self.user.create_what_is_missing()
                 self.user.answer_questions()
                 self._try_the_other_key()
+                if self.world.now > begun + TO_REST_SECONDS / 2:
+                    self._abandon_what_no_key_shows()
 
     def _try_the_other_key(self) -> None:
-        """What was bought or ordered with another key needs that key to be seen."""
-        mismatched = {"CredentialMismatch", "AbsenceUnproven"} & {reason_of(raw) for raw in self._objects()}
+        """What was bought or ordered with another account's key needs that account to be seen."""
+        mismatched = MISMATCHED & {reason_of(raw) for raw in self._objects()}
         if mismatched:
-            keys = (*KEYS, FOREIGN_KEY)
-            self.user.key = keys[(keys.index(self.user.key) + 1) % len(keys)]
+            self.user.key = FOREIGN_KEY if self.user.key == self.user.own_key else self.user.own_key
+
+    def _abandon_what_no_key_shows(self) -> None:
+        """Both accounts were tried and nothing of it bills: the key that could tell is dead, so people say so."""
+        for raw in self._objects():
+            if reason_of(raw) in MISMATCHED and not self.watch.things_of(raw):
+                self.user.abandon(raw)
 
     def _rests(self) -> bool:
         return all(self._is_at_rest(raw) for raw in self._objects()) and len(self._objects()) == len(self.user.wanted)
@@ -277,13 +285,23 @@ class Life:
             await asyncio.sleep(self.world.chance.uniform(0.5, 8))
 
     def _start(self) -> OperatorProcess:
-        main, other = self.providers
-        accounts = {KEYS[0]: main, KEYS[1]: main, FOREIGN_KEY: other}
         process = OperatorProcess(
-            self.world, self.api, self.feeds, accounts, lambda: self.user.key, self.installation, self.books.recorded
+            self.world,
+            self.api,
+            self.feeds,
+            self._account,
+            self.providers,
+            lambda: self.user.key,
+            self.installation,
+            self.books.recorded,
         )
         self.processes.append(process)
         return process
+
+    def _account(self, key: str) -> Provider | None:
+        """Whom the provider takes the bearer of this key for, just now."""
+        main, other = self.providers
+        return {self.user.own_key: main, FOREIGN_KEY: other}.get(key)
 
     def _second_leader(self, size: float) -> None:
         """Another process leads; the older does not know yet, and goes on."""
@@ -316,13 +334,16 @@ class Life:
         """The key is rotated; or it is another account's, or nobody's, until somebody notices."""
         if self.world.weather.calm:
             return
-        self.user.key = self._chance.choice((*KEYS, FOREIGN_KEY, WRONG_KEY))
-        if self.user.key not in KEYS:
+        key = self._chance.choice((None, None, FOREIGN_KEY, WRONG_KEY))
+        if key is None:
+            self.user.rotate_the_key()
+        else:
+            self.user.key = key
             self.world.later(size * KEY_TROUBLE_SECONDS, self._right_key)
 
     def _right_key(self) -> None:
-        if self.user.key not in KEYS and not self.world.weather.calm:
-            self.user.key = KEYS[0]
+        if not self.world.weather.calm:
+            self.user.key = self.user.own_key
 
 
 def _volume_of(raw: Raw) -> str | None:

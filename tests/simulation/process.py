@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
@@ -85,14 +86,16 @@ class _Volumes(_TellsRecords, SharedVolumeController):
 
 
 class OperatorProcess:
-    """What it remembers dies with it. `key` gives the installation's API key of now; `recorded` takes usage records."""
+    """What it remembers dies with it. `key` gives the installation's API key of now, `account` whom a key is of;
+    `recorded` takes usage records."""
 
     def __init__(
         self,
         world: World,
         api: Store,
         feeds: Feeds,
-        providers: Mapping[str, Provider],
+        account: Callable[[str], Provider | None],
+        providers: tuple[Provider, ...],
         key: Callable[[], str],
         installation: Installation = INSTALLATION,
         recorded: Callable[[UsageRecord], None] = lambda record: None,
@@ -106,11 +109,10 @@ class OperatorProcess:
         self.queue = WorkQueue(clock.monotonic, chance.random, urgent_in(self.cache))
         self._intake = Intake(self.cache, self.queue)
         self._kube = PlayedKube(world, self, lambda: api, HERE)
-        distinct = tuple(dict.fromkeys(providers.values()))
-        remotes = PlayedRemotes(world, self, api, distinct)
+        remotes = PlayedRemotes(world, self, api, providers)
         ports = Ports(self.cache, self._kube, remotes, installation, self._intake.wake, clock, lambda secret: None, str)
         accounts = Accounts(
-            lambda credential: PlayedCloud(world, self, providers.get(credential.api_key.get_secret_value())),
+            lambda credential: PlayedCloud(world, self, partial(account, credential.api_key.get_secret_value())),
             monotonic=clock.monotonic,
         )
         clouds = CloudView(ports, accounts, lambda: SecretStr(key()))
