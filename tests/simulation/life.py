@@ -201,9 +201,10 @@ class Life:
             self.user.key = FOREIGN_KEY if self.user.key == self.user.own_key else self.user.own_key
 
     def _abandon_what_no_key_shows(self) -> None:
-        """Both accounts were tried and nothing of it bills: the key that could tell is dead, so people say so."""
+        """The key that could tell is dead, and nothing of it bills: people look in the console, and say so."""
         for raw in self._objects():
-            if reason_of(raw) in MISMATCHED and not self.watch.things_of(raw):
+            hidden = reason_of(raw) in MISMATCHED and self.user.needs_a_dead_key(raw)
+            if hidden and not self.watch.things_of(raw):
                 self.user.abandon(raw)
 
     def _rests(self) -> bool:

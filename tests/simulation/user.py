@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import SecretStr
 from tests.simulation.api_server import NAMESPACE, Store
 from tests.simulation.oracles import Watch
 from tests.simulation.world import START, World
 
+from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.resources.timestamps import format_time
 
 Raw = Mapping[str, Any]
@@ -82,6 +84,13 @@ class User:
                 if reason_of(raw) == "Gone" and kind == "GPUCluster":
                     self._change(raw, {"recreatePolicy": "WhenGone"})
         self.watch.kept -= {thing.id for thing in self.watch.living() if self.watch.was_taken_over(thing)}
+
+    def needs_a_dead_key(self, raw: Raw) -> bool:
+        """What was bought or ordered was so with a key that was rotated since."""
+        status = raw.get("status") or {}
+        record = status if status.get(RECORDED[raw["kind"]]) else status.get("createIntent") or {}
+        living = {ApiCredential(SecretStr(key)).fingerprint for key in (self.own_key, FOREIGN_KEY)}
+        return record.get("credentialFingerprint", min(living)) not in living
 
     def abandon(self, raw: Raw) -> None:
         """Let it go without proof, by the name of what may bill, as its message says; what is wanted is made anew."""
