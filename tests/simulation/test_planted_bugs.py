@@ -17,20 +17,26 @@ def quiet():
 
 
 def first_found(letter, *, lives=LIVES):
-    with planted(letter):
-        for seed in range(lives):
+    """The first life in which an oracle speaks only because of the bug."""
+    for seed in range(lives):
+        with planted(letter):
             told = lived(seed)
-            if told.violation is not None:
-                return told
-    return None
+        if told.violation is not None:
+            assert lived(seed).violation is None
+            return told
+    raise AssertionError(f"no oracle found the planted bug '{letter}' in {lives} lives")
+
+
+def assert_found_by_its_oracle(letter, told):
+    assert any(words in told.violation for words in PLANTED[letter].found_by), told.violation
 
 
 @pytest.mark.parametrize("letter", ("a", "b", "j"))
 def test_the_oracles_find_a_planted_bug(letter):
-    assert first_found(letter, lives=12) is not None
+    assert_found_by_its_oracle(letter, first_found(letter, lives=12))
 
 
 @pytest.mark.prove
 @pytest.mark.parametrize("letter", sorted(PLANTED))
 def test_simulation_finds_the_planted_bug(letter):
-    assert first_found(letter) is not None
+    assert_found_by_its_oracle(letter, first_found(letter))
