@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,14 +23,17 @@ PARTS = frozenset({"metadata", "spec", "annotations"})
 
 @dataclass(eq=False)
 class Store:
-    """Objects by kind, namespace and name. What is stored is never changed in place, so it can be handed out."""
+    """Objects by kind, namespace and name. What is stored is never changed in place, so it can be handed out.
+
+    `writes` are counted by the name of the resource that the object is or belongs to.
+    """
 
     objects: dict[Place, Raw] = field(default_factory=dict)
     changed: Callable[[Raw, bool], None] = lambda raw, deleted: None
     vanished: Callable[[Raw], None] = lambda raw: None
     version: int = 100
     made: int = 0
-    writes: int = 0
+    writes: Counter[str] = field(default_factory=Counter)
     applied: dict[Place, Raw] = field(default_factory=dict)
 
     def find(self, kind: str, name: str, namespace: str = NAMESPACE) -> Raw | None:
@@ -43,7 +47,7 @@ class Store:
     def put(self, raw: Raw) -> Raw:
         """Store a new state under a new version; an object that nothing holds any more is gone with it."""
         self.version += 1
-        self.writes += 1
+        self.writes[_whose(raw)] += 1
         meta = {**raw["metadata"], "resourceVersion": str(self.version)}
         if "uid" not in meta:
             self.made += 1
@@ -78,7 +82,7 @@ class Store:
         _compare(stored, raw["metadata"])
         before = stored.get("status") or {}
         if {**before, "cost": None} == {**status, "cost": None}:
-            self.writes -= 1  # what was spent moves hourly, by design
+            self.writes[_whose(stored)] -= 1  # what was spent moves hourly, by design
         return self.put({**stored, "status": status})
 
     def merge(self, kind: str, namespace: str | None, name: str, patch: Raw) -> Raw:
@@ -284,6 +288,11 @@ def _applied(stored: Raw, before: Raw, now: Raw, part: str | None = None) -> dic
     gone = {key for key, value in before.items() if key not in now and not isinstance(value, Mapping)}
     said = {key: value for key, value in now.items() if key not in PARTS}
     return {**{key: value for key, value in stored.items() if key not in gone}, **said}
+
+
+def _whose(raw: Raw) -> str:
+    owners = raw["metadata"].get("ownerReferences") or ()
+    return str(next((owner["name"] for owner in owners), raw["metadata"]["name"]))
 
 
 def _place(raw: Raw) -> Place:

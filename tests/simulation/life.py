@@ -10,18 +10,21 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tests.simulation.api_server import OWN, Feeds, Store
+from tests.simulation.accounts import Books
+from tests.simulation.api_server import NAMESPACE, OWN, Feeds, Store
 from tests.simulation.faults import Fault, Kind, Weather, planned
 from tests.simulation.oracles import Paid, Raw, Watch
-from tests.simulation.process import OperatorProcess
+from tests.simulation.process import INSTALLATION, OperatorProcess
 from tests.simulation.provider import Provider
 from tests.simulation.reading import read_once
-from tests.simulation.user import FOREIGN_KEY, KEYS, WRONG_KEY, User, is_ready, reason_of
+from tests.simulation.user import FOREIGN_KEY, WRONG_KEY, User, is_ready, reason_of
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import BEGIN, MESSAGE_DELAY, OracleError, World
 
+from tunesmith.planning.naming import parse_provider_name
+from tunesmith.planning.price_table import BilledFrom, BilledUntil, BillingRules
 from tunesmith.resources.timestamps import parse_time
 
 STORMS = 2
@@ -31,6 +34,9 @@ KEY_TROUBLE_SECONDS = 300.0
 OLDER_LEADER_SECONDS = 400.0
 ENDS_BY_ITSELF = frozenset({"schedule", "expireAfterSeconds", "idle"})
 SLACK_SECONDS = 120.0
+BEGINS = (BilledFrom.CREATED, BilledFrom.READY)
+ENDS = (BilledUntil.DELETE_REQUESTED, BilledUntil.GONE)
+MISMATCHED = frozenset({"CredentialMismatch", "AbsenceUnproven"})
 RESTS = frozenset(
     {"WaitingForVolume", "VolumeInUse", "VolumeInAnotherRegion", "Released", "OutsideSchedule", "InOrder"}
 )
@@ -70,7 +76,7 @@ def lived(seed: int, faults: tuple[Fault, ...] | None = None) -> Told:
         except OracleError as broken:
             told.violation = str(broken)
         told.steps, told.passes = life.world.weather.steps, life.world.passes
-        told.bought = sum(len(provider.ledger) for provider in life.providers)
+        told.bought = sum(entry.is_cluster for provider in life.providers for entry in provider.ledger.values())
         told.seconds = life.world.now - BEGIN
         return told
     finally:
@@ -93,6 +99,10 @@ class Life:
         self.api.changed, self.api.vanished = self.feeds.tell, self.watch.vanished
         self.user = User(self.world, self.api, self.watch, random.Random(f"user {seed}"))
         self.watch.account_of_key = lambda: {FOREIGN_KEY: "other", WRONG_KEY: ""}.get(self.user.key, "main")
+        rules = random.Random(f"rules {seed}")
+        billed = BillingRules(rules.choice(BEGINS), rules.choice(ENDS))
+        self.books = Books(self.world, self.watch, billed)
+        self.installation = replace(INSTALLATION, billing=rules.choice((billed, BillingRules())))
         self.processes: list[OperatorProcess] = []
         self.world.events.update(
             {Kind.SECOND_LEADER: self._second_leader, Kind.RESTORE: self._restore, Kind.KEY: self._other_key}
@@ -142,12 +152,14 @@ class Life:
         while not self._rests():  # somebody may have changed the key while one resource looked again
             await self._until(self._rests, "the resources came to no rest")
             await asyncio.sleep(QUIET_SECONDS / 2)
-        before = self._writes()
-        scheduled = any(ENDS_BY_ITSELF & raw["spec"].keys() for raw in self._objects())
+        before, moving = self._writes(), self._moves_by_itself()
         await asyncio.sleep(QUIET_SECONDS)
-        if not scheduled and self._writes() != before:
-            self.world.broken(f"{self._writes() - before} writes while nothing was to be done: {self._stand()}")
+        written = {name: count for name, count in (self._writes() - before).items() if name not in moving}
+        if written:
+            self.world.broken(f"{written} writes while nothing was to be done: {self._stand()}")
         self._as_wanted()
+        for raw in self._objects():
+            self.books.at_rest(raw)
 
     async def _to_the_end(self) -> None:
         """Everything was deleted: it goes, and nothing is paid for but what was to be kept."""
@@ -158,6 +170,7 @@ class Life:
         left = [thing for thing in self.watch.living() if not self._is_excused(thing)]
         if left:
             self.world.broken(f"all is deleted, and this is paid for: {[(each.id, each.name) for each in left]}")
+        self.books.over()
 
     def _calm(self) -> None:
         self.world.weather.calm = True
@@ -166,10 +179,10 @@ class Life:
         self.user.come_to_reason()
 
     async def _until(self, holds: Callable[[], bool], otherwise: str) -> None:
-        end = self.world.now + TO_REST_SECONDS
+        begun = self.world.now
         turn = 0
         while not holds():
-            if self.world.now > end:
+            if self.world.now > begun + TO_REST_SECONDS:
                 self.world.broken(f"{otherwise}: {self._stand()}")
                 await asyncio.sleep(1)
             await asyncio.sleep(20)
@@ -178,13 +191,21 @@ class Life:
                 self.user.create_what_is_missing()
                 self.user.answer_questions()
                 self._try_the_other_key()
+                if self.world.now > begun + TO_REST_SECONDS / 2:
+                    self._abandon_what_no_key_shows()
 
     def _try_the_other_key(self) -> None:
-        """What was bought or ordered with another key needs that key to be seen."""
-        mismatched = {"CredentialMismatch", "AbsenceUnproven"} & {reason_of(raw) for raw in self._objects()}
+        """What was bought or ordered with another account's key needs that account to be seen."""
+        mismatched = MISMATCHED & {reason_of(raw) for raw in self._objects()}
         if mismatched:
-            keys = (*KEYS, FOREIGN_KEY)
-            self.user.key = keys[(keys.index(self.user.key) + 1) % len(keys)]
+            self.user.key = FOREIGN_KEY if self.user.key == self.user.own_key else self.user.own_key
+
+    def _abandon_what_no_key_shows(self) -> None:
+        """The key that could tell is dead, and nothing of it bills: people look in the console, and say so."""
+        for raw in self._objects():
+            hidden = reason_of(raw) in MISMATCHED and self.user.needs_a_dead_key(raw)
+            if hidden and not self.watch.things_of(raw):
+                self.user.abandon(raw)
 
     def _rests(self) -> bool:
         return all(self._is_at_rest(raw) for raw in self._objects()) and len(self._objects()) == len(self.user.wanted)
@@ -233,8 +254,22 @@ class Life:
     def _objects(self) -> list[Raw]:
         return [raw for kind in sorted(OWN) for raw in self.api.of_kind(kind)]
 
-    def _writes(self) -> int:
-        return self.api.writes + sum(provider.writes for provider in self.providers)
+    def _writes(self) -> Counter[str]:
+        """By the name of the resource that was written, or for which."""
+        writes = Counter(self.api.writes)
+        for provider in self.providers:
+            inside = {provider.ledger[cluster_id].name: store for cluster_id, store in provider.insides.items()}
+            for name, count in (*provider.writes.items(), *((each, s.writes.total()) for each, s in inside.items())):
+                parsed = parse_provider_name(name)
+                writes[name if parsed is None else parsed.text.removeprefix(f"{NAMESPACE}-")] += count
+        return writes
+
+    def _moves_by_itself(self) -> set[str]:
+        """Resources whose time ends or begins while all is silent, and those that share a volume with one."""
+        ends = [raw for raw in self._objects() if ENDS_BY_ITSELF & raw["spec"].keys()]
+        shared = {_volume_of(raw) for raw in ends} - {None}
+        waiting = [raw for raw in self._objects() if _volume_of(raw) in shared]
+        return {raw["metadata"]["name"] for raw in (*ends, *waiting)} | {name for name in shared if name}
 
     def _stand(self) -> str:
         kinds = {(raw["kind"], raw["metadata"]["name"]): reason_of(raw) for raw in self._objects()}
@@ -251,11 +286,23 @@ class Life:
             await asyncio.sleep(self.world.chance.uniform(0.5, 8))
 
     def _start(self) -> OperatorProcess:
-        main, other = self.providers
-        accounts = {KEYS[0]: main, KEYS[1]: main, FOREIGN_KEY: other}
-        process = OperatorProcess(self.world, self.api, self.feeds, accounts, lambda: self.user.key)
+        process = OperatorProcess(
+            self.world,
+            self.api,
+            self.feeds,
+            self._account,
+            self.providers,
+            lambda: self.user.key,
+            self.installation,
+            self.books.recorded,
+        )
         self.processes.append(process)
         return process
+
+    def _account(self, key: str) -> Provider | None:
+        """Whom the provider takes the bearer of this key for, just now."""
+        main, other = self.providers
+        return {self.user.own_key: main, FOREIGN_KEY: other}.get(key)
 
     def _second_leader(self, size: float) -> None:
         """Another process leads; the older does not know yet, and goes on."""
@@ -288,10 +335,17 @@ class Life:
         """The key is rotated; or it is another account's, or nobody's, until somebody notices."""
         if self.world.weather.calm:
             return
-        self.user.key = self._chance.choice((*KEYS, FOREIGN_KEY, WRONG_KEY))
-        if self.user.key not in KEYS:
+        key = self._chance.choice((None, None, FOREIGN_KEY, WRONG_KEY))
+        if key is None:
+            self.user.rotate_the_key()
+        else:
+            self.user.key = key
             self.world.later(size * KEY_TROUBLE_SECONDS, self._right_key)
 
     def _right_key(self) -> None:
-        if self.user.key not in KEYS and not self.world.weather.calm:
-            self.user.key = KEYS[0]
+        if not self.world.weather.calm:
+            self.user.key = self.user.own_key
+
+
+def _volume_of(raw: Raw) -> str | None:
+    return (raw["spec"].get("volumeRef") or {}).get("name")

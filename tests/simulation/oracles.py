@@ -51,7 +51,7 @@ class Watch:
         """An object of ours went because no finalizer held it any more."""
         if raw["kind"] not in OWN:
             return
-        for thing in self._things_of(raw):
+        for thing in self.things_of(raw):
             if raw["spec"].get("deletionPolicy", _DEFAULT[raw["kind"]]) == "Retain":
                 self.kept.add(thing.id)
             elif raw["metadata"]["uid"] in self.lost_uids:
@@ -145,7 +145,7 @@ class Watch:
             return
         self.world.broken(f"'{thing.name}' ({thing.id}) was deleted under {_said(owner)}, which nobody deleted")
 
-    def _things_of(self, raw: Raw) -> list[Paid]:
+    def things_of(self, raw: Raw) -> list[Paid]:
         own = self.name_of(raw)
         held = {_recorded(raw), *self.forgotten.get(raw["metadata"]["uid"], ())}
         found = []

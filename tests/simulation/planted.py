@@ -1,8 +1,9 @@
-"""Ten bugs to find, one of each class that operators of this kind are known for. Each is planted into the real code.
+"""Eleven bugs to find, one of each class that operators of this kind are known for. Each is planted into the real code.
 
-The classes a to j: crash after create before record; crash after delete before the finalizer goes; a stale owner; list
+The classes a to k: crash after create before record; crash after delete before the finalizer goes; a stale owner; list
 lag read as "gone"; a kubeconfig of a cluster that was recreated; a status written by an older leader; a field removed
-but not undone; an error that needs a deletion by hand; a timer reset by every restart; a hot loop from own writes.
+but not undone; an error that needs a deletion by hand; a timer reset by every restart; a hot loop from own writes;
+money that is in no sum.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -19,8 +20,10 @@ from tunesmith.controllers import gpu_cluster as cluster_controller
 from tunesmith.controllers.reconciler import Reconciler
 from tunesmith.planning import (
     absence,
+    cluster_account,
     cluster_kubeconfig,
     cluster_purchase,
+    cluster_status,
     giving_back,
     gpu_cluster,
     incarnation,
@@ -153,22 +156,39 @@ def writes_the_time_of_now() -> Any:
     return patch.object(cluster_controller, "decide", decide)
 
 
-PLANTED: dict[str, Plant] = {
-    "a": forgets_an_order_after_a_crash,
-    "b": believes_only_its_own_delete,
-    "c": takes_another_objects_cluster,
-    "d": believes_a_list_that_lags,
-    "e": keeps_the_first_kubeconfig,
-    "f": overwrites_whatever_stands_there,
-    "g": never_shrinks,
-    "h": gives_up_after_a_refusal,
-    "i": counts_from_its_own_start,
-    "j": writes_the_time_of_now,
+def forgets_what_vanished() -> Any:
+    """k: what a cluster cost between the last look and its end is in no sum."""
+    return _all(
+        patch.object(cluster_status, "closed", lambda seen, status: status),
+        patch.object(cluster_account, "closed", lambda seen, status: status),
+    )
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A bug, and the words of the oracle that is to find it."""
+
+    plant: Plant
+    found_by: tuple[str, ...]
+
+
+PLANTED: dict[str, Planted] = {
+    "a": Planted(forgets_an_order_after_a_crash, ("bought twice",)),
+    "b": Planted(believes_only_its_own_delete, ("what was deleted did not go", "came to no rest")),
+    "c": Planted(takes_another_objects_cluster, ("kept apart by Retain", "nobody owns it", "came to no rest")),
+    "d": Planted(believes_a_list_that_lags, ("bought twice", "was let go while")),
+    "e": Planted(keeps_the_first_kubeconfig, ("came to no rest", "says Ready")),
+    "f": Planted(overwrites_whatever_stands_there, ("bought twice", "was let go while", "is no more")),
+    "g": Planted(never_shrinks, ("wants",)),
+    "h": Planted(gives_up_after_a_refusal, ("came to no rest",)),
+    "i": Planted(counts_from_its_own_start, ("was to end after",)),
+    "j": Planted(writes_the_time_of_now, ("writes while nothing was to be done", "a hot loop")),
+    "k": Planted(forgets_what_vanished, ("the accounts say less than was billed",)),
 }
 
 
 @contextmanager
 def planted(letter: str) -> Iterator[None]:
     """With this bug in the operator."""
-    with PLANTED[letter]():
+    with PLANTED[letter].plant():
         yield

@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
 from tests.simulation.api_server import HERE, Feeds, PlayedKube, Store
+from tests.simulation.ledger import PRICES
 from tests.simulation.provider import Provider
 from tests.simulation.reach import PlayedCloud, PlayedRemotes
 from tests.simulation.world import OracleError, World
@@ -28,7 +30,8 @@ from tunesmith.kube.cache import Cache
 from tunesmith.kube.errors import KubeError
 from tunesmith.kube.kinds import GPU_CLUSTER, SHARED_VOLUME
 from tunesmith.planning.circumstances import Installation
-from tunesmith.planning.decision import EventNote
+from tunesmith.planning.decision import Action, EventNote
+from tunesmith.planning.usage import RecordUsage, UsageRecord
 
 CLOCK_ERROR = 20.0
 WORKERS = 2
@@ -37,6 +40,7 @@ INSTALLATION = Installation(
     create_window_seconds=30,
     settle_seconds=200,
     absence_interval_seconds=20,
+    prices=PRICES,
     idle_warn_after_seconds=1_000_000,  # a warning that comes by itself would be a write in the silence
 )
 
@@ -59,16 +63,42 @@ class SkewedClock:
         return self._world.now
 
 
+class _TellsRecords:
+    """What both controllers have added: a usage record is told as it is written."""
+
+    def __init__(self, ports: Ports, clouds: CloudView, recorded: Callable[[UsageRecord], None]) -> None:
+        super().__init__(ports, clouds)
+        self._recorded = recorded
+
+    async def act(self, seen: Any, action: Action) -> object:
+        """One request to the provider, or one line of the audit log."""
+        if isinstance(action, RecordUsage):
+            self._recorded(action.record)
+        return await super().act(seen, action)
+
+
+class _Clusters(_TellsRecords, GPUClusterController):
+    """The real controller."""
+
+
+class _Volumes(_TellsRecords, SharedVolumeController):
+    """The real controller."""
+
+
 class OperatorProcess:
-    """What it remembers dies with it. `key` gives the installation's API key of now."""
+    """What it remembers dies with it. `key` gives the installation's API key of now, `account` whom a key is of;
+    `recorded` takes usage records."""
 
     def __init__(
         self,
         world: World,
         api: Store,
         feeds: Feeds,
-        providers: Mapping[str, Provider],
+        account: Callable[[str], Provider | None],
+        providers: tuple[Provider, ...],
         key: Callable[[], str],
+        installation: Installation = INSTALLATION,
+        recorded: Callable[[UsageRecord], None] = lambda record: None,
     ) -> None:
         self.alive = True
         self.told: list[str] = []
@@ -79,11 +109,10 @@ class OperatorProcess:
         self.queue = WorkQueue(clock.monotonic, chance.random, urgent_in(self.cache))
         self._intake = Intake(self.cache, self.queue)
         self._kube = PlayedKube(world, self, lambda: api, HERE)
-        distinct = tuple(dict.fromkeys(providers.values()))
-        remotes = PlayedRemotes(world, self, api, distinct)
-        ports = Ports(self.cache, self._kube, remotes, INSTALLATION, self._intake.wake, clock, lambda secret: None, str)
+        remotes = PlayedRemotes(world, self, api, providers)
+        ports = Ports(self.cache, self._kube, remotes, installation, self._intake.wake, clock, lambda secret: None, str)
         accounts = Accounts(
-            lambda credential: PlayedCloud(world, self, providers.get(credential.api_key.get_secret_value())),
+            lambda credential: PlayedCloud(world, self, partial(account, credential.api_key.get_secret_value())),
             monotonic=clock.monotonic,
         )
         clouds = CloudView(ports, accounts, lambda: SecretStr(key()))
@@ -92,14 +121,14 @@ class OperatorProcess:
             intake=self._intake,
             kube=self._kube,
             kube_actions=KubeActions(self._kube, remotes, self._intake.wrote),
-            installation=INSTALLATION,
+            installation=installation,
             clock=clock,
             chance=Chance(chance.random, lambda: f"n{chance.getrandbits(64)}"),
             recorder=self,
             refusal=lambda raw, now: None,
         )
-        self._reconciler.register(GPUClusterController(ports, clouds))
-        self._reconciler.register(SharedVolumeController(ports, clouds))
+        self._reconciler.register(_Clusters(ports, clouds, recorded))
+        self._reconciler.register(_Volumes(ports, clouds, recorded))
         self._tasks = [asyncio.ensure_future(self._run())]
 
     def record(self, raw: Raw, note: EventNote) -> None:

@@ -5,34 +5,35 @@ It watches over the money: what it makes and what it is asked to delete is held 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.simulation.api_server import Store
 from tests.simulation.faults import Fault, Kind
+from tests.simulation.ledger import PRICES, LedgerEntry, Part, volume_rate
 from tests.simulation.world import World
 
 from tunesmith.cloud.errors import CloudError
 from tunesmith.planning.decision import ErrorClass, Failure
 from tunesmith.planning.orders import ClusterChanges, ClusterOrder, VolumeOrder
-from tunesmith.planning.provider import AttachedVolume, Driver, ProviderCluster, ProviderVolume, Region
+from tunesmith.planning.provider import (
+    GPUS_PER_NODE,
+    AttachedVolume,
+    Driver,
+    PhaseTransition,
+    ProviderCluster,
+    ProviderNode,
+    ProviderVolume,
+    Region,
+)
 
 LIST_LAG = 40.0  # what was made shows in lists this late, at most; what is gone is shown for as long
 DRIVERS = (Driver("d", "12.8", "570"),)
 REGIONS = (Region("us-central-8", ("H100_SXM",), DRIVERS), Region("us-east-1", ("H100_SXM", "B200"), DRIVERS))
 
 Snapshot = tuple[float, dict[str, ProviderCluster], dict[str, ProviderVolume]]
-
-
-@dataclass
-class LedgerEntry:
-    """One cluster's life as it is billed: the sizes that it had, each from a moment on."""
-
-    name: str
-    gpu_type: str
-    sizes: list[tuple[float, int]]
-    until: float | None = None
 
 
 @dataclass(eq=False)
@@ -45,19 +46,18 @@ class Provider:
     clusters: dict[str, ProviderCluster] = field(default_factory=dict)
     volumes: dict[str, ProviderVolume] = field(default_factory=dict)
     insides: dict[str, Store] = field(default_factory=dict)
-    nodes: dict[str, list[str]] = field(default_factory=dict)
     ledger: dict[str, LedgerEntry] = field(default_factory=dict)
     visible_from: dict[str, float] = field(default_factory=dict)
     past: list[Snapshot] = field(default_factory=list)
     under_way: int = 0
-    writes: int = 0
+    writes: Counter[str] = field(default_factory=Counter)
     made: int = 0
 
     def create_cluster(self, order: ClusterOrder) -> ProviderCluster:
         """Make what is ordered: living from now on, in lists a little later."""
         attached = self._attachable(order)
         self.made += 1
-        self.writes += 1
+        self.writes[order.name] += 1
         volume = None
         if order.new_volume is not None:
             volume = self.create_volume(order.new_volume)
@@ -71,13 +71,15 @@ class Provider:
             gpus=order.gpus,
             project_id=f"project-of-{self.label}",
             created=self.world.wall(),
+            phases=(PhaseTransition("CLUSTER_PHASE_WAITING_FOR_SUBNET", self.world.wall()),),
             volumes=attached,
             driver_version_id=order.driver_version_id or "",
             cuda_version=order.cuda_version or "",
             driver_version=order.driver_version or "",
         )
-        self.ledger[made.id] = LedgerEntry(made.name, made.gpu_type, [(self.world.now, made.gpus)])
-        self._keep(made, self.clusters)
+        self.ledger[made.id] = LedgerEntry(made.name, PRICES.gpu_hour_usd[made.gpu_type], is_cluster=True)
+        self._fit_nodes(made.id, made.gpus // GPUS_PER_NODE)
+        self._keep(self._with_nodes(made), self.clusters)
         self.world.later(self.world.chance.uniform(5, 60), lambda: self._ready(made.id))
         self.owner_acts("create", made)
         return made
@@ -85,8 +87,10 @@ class Provider:
     def create_volume(self, order: VolumeOrder) -> ProviderVolume:
         """A volume of its own."""
         self.made += 1
-        self.writes += 1
+        self.writes[order.name] += 1
         made = ProviderVolume(f"{self.label}-v{self.made}", order.name, order.size_tib, "available")
+        part = Part(made.id, made.size_tib, self.world.wall())
+        self.ledger[made.id] = LedgerEntry(made.name, volume_rate(), is_cluster=False, parts=[part])
         self._keep(made, self.volumes)
         self.owner_acts("create", made)
         return made
@@ -94,7 +98,7 @@ class Provider:
     def change(self, cluster_id: str, changes: ClusterChanges) -> None:
         """Another size, a little later."""
         cluster = self._known(cluster_id)
-        self.writes += 1
+        self.writes[cluster.name] += 1
         self.owner_acts("change", cluster)
         if changes.gpus is not None:
             gpus = changes.gpus
@@ -105,9 +109,8 @@ class Provider:
         cluster = self.clusters.get(cluster_id)
         if cluster is None or cluster.status == "Deleting" or cluster.gpus == gpus:
             return
-        self._fit_nodes(cluster_id, gpus // 8)
-        self._keep(replace(cluster, gpus=gpus), self.clusters)
-        self.ledger[cluster_id].sizes.append((self.world.now, gpus))
+        self._fit_nodes(cluster_id, gpus // GPUS_PER_NODE)
+        self._keep(self._with_nodes(replace(cluster, gpus=gpus)), self.clusters)
 
     def delete_cluster(self, cluster_id: str) -> None:
         """Take it down; it is gone a little later. Already gone counts as done."""
@@ -122,9 +125,10 @@ class Provider:
         cluster = self.clusters.get(cluster_id)
         if cluster is None or cluster.status == "Deleting":
             return
-        self.writes += 1
-        self._keep(replace(cluster, status="Deleting"), self.clusters)
-        self.ledger[cluster_id].until = self.world.now
+        self.writes[cluster.name] += 1
+        phases = (*cluster.phases, PhaseTransition("CLUSTER_PHASE_DELETING", self.world.wall()))
+        self._keep(replace(cluster, status="Deleting", phases=phases), self.clusters)
+        self.ledger[cluster_id].asked = self.world.wall()
         self.world.later(self.world.chance.uniform(1, 60), lambda: self._gone(cluster_id))
 
     def delete_volume(self, volume_id: str) -> None:
@@ -135,7 +139,7 @@ class Provider:
         if self.holder_of(volume_id) is not None:
             raise CloudError(Failure(ErrorClass.CONFLICT, "The volume is attached."))
         self.owner_acts("delete", volume)
-        self.writes += 1
+        self.writes[volume.name] += 1
         self._keep(replace(volume, status="deleting"), self.volumes)
         self.world.later(self.world.chance.uniform(1, 30), lambda: self._gone(volume_id))
 
@@ -184,26 +188,43 @@ class Provider:
         if cluster is None or cluster.status == "Deleting":
             return
         self.insides[cluster_id] = _new_inside()
-        self._fit_nodes(cluster_id, cluster.gpus // 8)
-        self._keep(replace(cluster, status="Ready", kubeconfig=f"apiVersion: v1 # {cluster_id}"), self.clusters)
+        now = self.world.wall()
+        for part in self.ledger[cluster_id].parts:
+            part.running = part.running or (now if part.until is None else None)
+        phases = (*cluster.phases, PhaseTransition("CLUSTER_PHASE_READY", now))
+        ready = replace(cluster, status="Ready", phases=phases, first_ready=now)
+        kubeconfig = f"apiVersion: v1 # {cluster_id}"
+        self._keep(self._with_nodes(replace(ready, kubeconfig=kubeconfig)), self.clusters)
+
+    def nodes_of(self, cluster_id: str) -> tuple[str, ...]:
+        """The names of its nodes."""
+        return tuple(part.id for part in self.ledger[cluster_id].parts if part.until is None)
 
     def _fit_nodes(self, cluster_id: str, count: int) -> None:
         """As many nodes as that: new ones are added, and those that are marked to go are the first to go."""
-        inside, names = self.insides.get(cluster_id), self.nodes.setdefault(cluster_id, [])
-        if inside is None:
-            return
-        while len(names) < count:
+        inside, parts, now = self.insides.get(cluster_id), self.ledger[cluster_id].parts, self.world.wall()
+        running = now if inside is not None else None
+        while len(self.nodes_of(cluster_id)) < count:
             self.made += 1
-            names.append(f"node-{self.made}")
-        while len(names) > count:
-            leaves = next((name for name in names if _is_marked(inside, name)), names[-1])
-            names.remove(leaves)
-            inside.delete("Node", "", leaves)
+            parts.append(Part(f"node-{self.made}", GPUS_PER_NODE, now, running))
+        while len(names := self.nodes_of(cluster_id)) > count:
+            marked = (name for name in names if inside is not None and _is_marked(inside, name))
+            leaves = next(marked, names[-1])
+            next(part for part in parts if part.id == leaves).until = now
+            if inside is not None:
+                inside.delete("Node", "", leaves)
+
+    def _with_nodes(self, cluster: ProviderCluster) -> ProviderCluster:
+        """What is shown of the nodes: those of now, and those that went, each with its times."""
+        parts = self.ledger[cluster.id].parts
+        nodes = tuple(_shown(part) for part in parts if part.until is None)
+        return replace(cluster, nodes=nodes, deleted_nodes=tuple(_shown(part) for part in parts if part.until))
 
     def _gone(self, thing: str) -> None:
         self.clusters.pop(thing, None)
         self.volumes.pop(thing, None)
         self.insides.pop(thing, None)
+        self.ledger[thing].gone = self.world.wall()
         self._remember()
 
     def _known(self, cluster_id: str) -> ProviderCluster:
@@ -227,6 +248,13 @@ class Provider:
 
 LEAVES_FIRST = "node.together.ai/delete-node-on-scale-down"
 DYING = frozenset({"Deleting", "deleting"})
+
+
+def _shown(part: Part) -> ProviderNode:
+    phases = [PhaseTransition("PROVISIONING", part.since)]
+    if part.running is not None:
+        phases.append(PhaseTransition("RUNNING", part.running))
+    return ProviderNode(part.id, part.id, gpus=part.count, phases=tuple(phases), deleted=part.until)
 
 
 def _new_inside() -> Store:

@@ -41,11 +41,11 @@ _CREATED = Errors(
 
 @dataclass(eq=False)
 class PlayedCloud:
-    """The provider as one process reaches it with one key. `account` None: nobody knows the key."""
+    """The provider as one process reaches it with one key. `account` gives whose key it is now; None: nobody's."""
 
     world: World
     caller: Caller
-    account: Provider | None
+    account: Callable[[], Provider | None]
 
     async def list_clusters(self) -> tuple[ProviderCluster, ...]:
         """The clusters of the account."""
@@ -106,9 +106,10 @@ class PlayedCloud:
         self, boundary: Boundary, effect: Callable[[Provider, Fault | None], Any], errors: Errors = _READ
     ) -> Any:
         def guarded(fault: Fault | None) -> Any:
-            if self.account is None:
+            account = self.account()
+            if account is None:
                 raise _failed(ErrorClass.UNAUTHENTICATED, "The provider does not know the API key.")
-            return effect(self.account, fault)
+            return effect(account, fault)
 
         return await self.world.across(self.caller, boundary, guarded, errors)
 
@@ -130,7 +131,7 @@ class PlayedRemotes:
             return RemoteView(dead, dead, dead, dead)
         provider, cluster_id = found
         inside = provider.insides[cluster_id]
-        nodes = tuple(_node(inside, name) for name in provider.nodes.get(cluster_id, ()))
+        nodes = tuple(_node(inside, name) for name in provider.nodes_of(cluster_id))
         now = self.world.now
         return RemoteView(Known(True, now), Known(nodes, now), Known((), now), Known((), now))
 

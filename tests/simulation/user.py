@@ -8,29 +8,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import SecretStr
 from tests.simulation.api_server import NAMESPACE, Store
 from tests.simulation.oracles import Watch
 from tests.simulation.world import START, World
 
+from tunesmith.cloud.credentials import ApiCredential
 from tunesmith.resources.timestamps import format_time
 
 Raw = Mapping[str, Any]
 API_VERSION = "tunesmith.dev/v1alpha1"
 RECORDED = {"GPUCluster": "clusterID", "SharedVolume": "volumeID"}
-KEYS = ("key-1", "key-1-rotated")  # two keys of one account
-FOREIGN_KEY = "key-2"
+FOREIGN_KEY = "the other account's"
 WRONG_KEY = "nobody-knows-it"
 
 
 @dataclass(eq=False)
 class User:
-    """What is wanted, and by which key. `wanted` are the resources as they would stand in Git."""
+    """What is wanted, and by which key. `wanted` are the resources as they would stand in Git.
+
+    `own_key` is the account's own one; when it is rotated, those before are dead.
+    """
 
     world: World
     api: Store
     watch: Watch
     chance: random.Random
-    key: str = KEYS[0]
+    own_key: str = "key-1"
+    key: str = own_key
     wanted: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -59,12 +64,16 @@ class User:
 
     def come_to_reason(self) -> None:
         """The right key, no pause, no protection, and everything that is wanted exists."""
-        self.key = KEYS[0]
+        self.key = self.own_key
         for kind in ("GPUCluster", "SharedVolume"):
             for raw in self.api.of_kind(kind):
                 held = {"tunesmith.dev/paused": None, "tunesmith.dev/deletion-protection": None}
                 self._annotate(raw, held)
         self.create_what_is_missing()
+
+    def rotate_the_key(self) -> None:
+        """A new key of the same account takes the old one's place, which opens nothing any more."""
+        self.own_key = self.key = f"key-{int(self.own_key.rpartition('-')[2]) + 1}"
 
     def answer_questions(self) -> None:
         """Resources that ask whether a predecessor is taken over are answered; so is a cluster that vanished."""
@@ -75,6 +84,21 @@ class User:
                 if reason_of(raw) == "Gone" and kind == "GPUCluster":
                     self._change(raw, {"recreatePolicy": "WhenGone"})
         self.watch.kept -= {thing.id for thing in self.watch.living() if self.watch.was_taken_over(thing)}
+
+    def needs_a_dead_key(self, raw: Raw) -> bool:
+        """What was bought or ordered was so with a key that was rotated since."""
+        status = raw.get("status") or {}
+        record = status if status.get(RECORDED[raw["kind"]]) else status.get("createIntent") or {}
+        living = {ApiCredential(SecretStr(key)).fingerprint for key in (self.own_key, FOREIGN_KEY)}
+        return record.get("credentialFingerprint", min(living)) not in living
+
+    def abandon(self, raw: Raw) -> None:
+        """Let it go without proof, by the name of what may bill, as its message says; what is wanted is made anew."""
+        status = raw.get("status") or {}
+        ordered = (status.get("createIntent") or {}).get("name")
+        target = status.get(RECORDED[raw["kind"]]) or ordered or str(self.watch.name_of(raw))
+        self._annotate(raw, {"tunesmith.dev/abandon": target})
+        self.api.delete(raw["kind"], NAMESPACE, raw["metadata"]["name"])
 
     def create(self, kind: str, name: str) -> None:
         """Apply the wish, if nothing of the name stands there."""

@@ -85,8 +85,7 @@ def bought_now(seen: ClusterObservation, cluster: ProviderCluster | None) -> Cos
 def closed(seen: ClusterObservation, status: GPUClusterStatus) -> GPUClusterStatus:
     """The status once the provider shows the cluster no more: it ended at some time since it was counted last."""
     cost, looked = status.cost, _looked_at(seen)
-    counted = account_of(cost).held
-    held = seen.wanted_gpus if counted is None else counted  # bought, and gone before it was ever shown
+    held = _held_at_most(seen, cost)
     if cost is None or cost.as_of_time is None or not held or looked is None or looked < cost.as_of_time:
         return status if cost is None or cost.hourly_usd is None else _with(status, _resting(cost))
     gone, by = Range(0, held), gone_by(seen.around)
@@ -96,6 +95,18 @@ def closed(seen: ClusterObservation, status: GPUClusterStatus) -> GPUClusterStat
     money = account((since_counted,), rates, cost.as_of_time, by)
     counting = Counting(money, looked, held=0, hourly_usd=Decimal(0))
     return _with(status, _resting(grown(cost, counting)))
+
+
+def _held_at_most(seen: ClusterObservation, cost: Cost | None) -> int:
+    """GPUs that it may have had since it was counted.
+
+    What came in the last minute before that look is not among the counted: all of a young cluster, or new nodes.
+    """
+    counted = account_of(cost).held
+    if counted is None:
+        return seen.wanted_gpus  # bought, and gone before it was ever shown
+    accrues = cost is not None and bool(cost.hourly_usd)
+    return max(counted, seen.wanted_gpus) if accrues else counted
 
 
 def _paid_otherwise(seen: ClusterObservation, cost: Cost) -> int:
@@ -124,8 +135,11 @@ def usage_record(seen: ClusterObservation, cost: Cost | None) -> UsageRecord:
 
 def last_record(seen: ClusterObservation) -> tuple[RecordUsage, ...]:
     """What is written before the resource goes: nothing when nothing was bought, or another resource pays for it."""
-    bought = seen.status.cluster_id is not None and not _belongs_to_another(seen)
-    return (RecordUsage(usage_record(seen, seen.status.cost)),) if bought else ()
+    if seen.status.cluster_id is None or _belongs_to_another(seen):
+        return ()
+    # Its absence may have been seen while it could not be told, and so was never written.
+    status = seen.status if seen.bought is not None else closed(seen, seen.status)
+    return (RecordUsage(usage_record(seen, status.cost)),)
 
 
 def rates_of(prices: Prices, cluster: ProviderCluster) -> Rates:

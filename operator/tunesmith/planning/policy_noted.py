@@ -17,15 +17,16 @@ ClusterDecision = Decision[GPUClusterStatus]
 def with_policy_noted(seen: ClusterObservation, decision: ClusterDecision) -> ClusterDecision:
     """The decision, with the policy written down where the book may say otherwise.
 
-    First of all, because what follows may fail for long; but once it has failed itself, it holds nothing else up.
+    First of all, because what follows may fail for long; but once it has failed itself, it holds nothing else up: it
+    comes last, or in another pass where the last one costs money.
     """
     name = seen.status.provider_name
     if name is None or not _may_differ(seen, name) or not _is_for_us_to_say(seen, decision):
         return decision
     note = NotePolicy(name, seen.is_to_stay)
-    failed_before = seen.around.failure_of(note) is not None
-    actions = (*decision.actions, note) if failed_before else (note, *decision.actions)
-    return replace(decision, actions=actions)
+    if seen.around.failure_of(note) is None:
+        return replace(decision, actions=(note, *decision.actions))
+    return decision if any(each.costs_money for each in decision.actions) else decision.with_actions(note)
 
 
 def _may_differ(seen: ClusterObservation, name: str) -> bool:

@@ -69,13 +69,21 @@ def bought_now(seen: VolumeObservation) -> Cost:
     return opened(seen.status.cost, seen.intent.started if seen.intent is not None else seen.around.now)
 
 
+def closed(seen: VolumeObservation) -> Cost | None:
+    """The cost once the provider shows the volume no more: it ended at some time since it was counted last."""
+    cost, looked = seen.status.cost, _looked_at(seen)
+    if cost is None or looked is None or seen.bought is not None or not account_of(cost).held:
+        return cost
+    return counted_now(seen, seen.status, 0, looked)
+
+
 def usage_record(seen: VolumeObservation) -> UsageRecord:
     """The record of the incarnation that the status speaks of."""
     status = seen.status
     return usage_of(
         "SharedVolume",
         seen.resource.metadata,
-        status.cost,
+        closed(seen),
         provider_id=status.volume_id or "",
         provider_name=status.provider_name or "",
         incarnation=status.incarnation or 1,

@@ -17,7 +17,7 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.billing_history import Counted, Look, history_of
-from tunesmith.planning.cluster_account import accounted, closed
+from tunesmith.planning.cluster_account import accounted, closed, last_record
 from tunesmith.planning.decision import Decision, ErrorClass, Failure, Outcome
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.money import Rates, account
@@ -179,6 +179,30 @@ def test_of_a_cluster_that_vanished_only_what_is_paid_by_the_hour_may_come_on_to
     assert total.compute_usd == 0
     assert total.uncertain_usd == pytest.approx(by_the_hour * Decimal("3.99") * hours)
     assert total.uncertain_hours == pytest.approx(24 * hours)
+
+
+@pytest.mark.parametrize(
+    ("held", "hourly", "uncertain_gpus"),
+    [(0, "63.84", 16), (8, "63.84", 16), (24, "95.76", 24), (0, "0.00", 0), (16, "0.00", 16)],
+)
+def test_what_came_in_the_minute_before_a_look_may_have_cost_until_it_vanished(held, hourly, uncertain_gpus):
+    account = {"total": {}, "held": held}
+    cost = {"hourlyUSD": hourly, "computeUSD": "0.00", "asOfTime": "2026-01-01T11:00:00Z", "account": account}
+    resource = a_cluster_resource(status=bought_status(cost=cost), nodes=2)
+    gone = a_running_cluster(resource=resource, view=a_view())
+    after = closed(gone, gone.status)
+    assert after.cost.account.total.uncertain_hours == pytest.approx(uncertain_gpus * Decimal(3601) / 3600)
+    assert closed(gone, after).cost == after.cost
+
+
+def test_the_last_record_holds_what_was_gone_before_anybody_could_write_it():
+    account = {"total": {}, "held": 8}
+    cost = {"hourlyUSD": "31.92", "computeUSD": "0.00", "asOfTime": "2026-01-01T11:00:00Z", "account": account}
+    resource = a_cluster_resource(status=bought_status(cost=cost), deleting=True)
+    (gone,) = last_record(a_running_cluster(resource=resource, view=a_view()))
+    (there,) = last_record(a_running_cluster(resource=resource))
+    assert gone.record.uncertain_hours == pytest.approx(8 * Decimal(3601) / 3600)
+    assert there.record.uncertain_hours == 0
 
 
 def forgetting(outcomes=()):

@@ -21,11 +21,11 @@ from tests.unit.tunesmith.planning.cluster_builders import (
 )
 
 from tunesmith.planning.circumstances import FailureRecord, Installation
-from tunesmith.planning.decision import ErrorClass, Failure
+from tunesmith.planning.decision import Decision, ErrorClass, Failure
 from tunesmith.planning.gpu_cluster import decide
 from tunesmith.planning.name_book import Entry, KeepName, Kept, NotePolicy, RecordName, after, read_book, written_book
 from tunesmith.planning.naming import provider_name
-from tunesmith.planning.orders import BuyCluster
+from tunesmith.planning.orders import BuyCluster, ChangeCluster, ClusterChanges
 from tunesmith.planning.orphan_report import OrphanReport, report_of
 from tunesmith.planning.orphan_sight import Look, out_of_sight
 from tunesmith.planning.orphans import (
@@ -41,6 +41,7 @@ from tunesmith.planning.orphans import (
     with_refused_deletions,
     without_owner,
 )
+from tunesmith.planning.policy_noted import with_policy_noted
 from tunesmith.planning.price_table import Prices
 from tunesmith.planning.provider import ProviderVolume
 
@@ -319,6 +320,15 @@ def test_a_note_that_failed_holds_nothing_else_up():
     failed = replace(observation, around=replace(observation.around, failures={note.identity: record}))
     actions = decide(failed).actions
     assert (len(actions) > 1, actions[-1]) == (True, note)
+
+
+def test_a_note_that_failed_waits_where_the_last_action_costs_money():
+    note = NotePolicy(str(NAME), retains=True)
+    failures = {note.identity: FailureRecord(1, 1000.0, Failure(ErrorClass.UNAVAILABLE, "no"))}
+    observation = seen(a_cluster_resource(status=bought_status(), deletionPolicy="Retain"))
+    observation = replace(observation, around=replace(circumstances(1001.0, installation=DELETING), failures=failures))
+    costs = Decision(observation.status, actions=(ChangeCluster("c-1", ClusterChanges(gpus=24)),))
+    assert with_policy_noted(observation, costs) == costs
 
 
 def test_only_the_policy_of_a_name_that_was_ordered_is_in_the_book():

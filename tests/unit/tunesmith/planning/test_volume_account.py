@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
 from tests.unit.tunesmith.planning.cluster_builders import INSTALLATION, NOW, a_view, circumstances, lets_go
 from tests.unit.tunesmith.planning.test_shared_volume import a_volume, at_provider, seen
 
 from tunesmith.planning.price_table import PUBLISHED, Prices
 from tunesmith.planning.shared_volume import decide
 from tunesmith.planning.usage import RecordUsage
+from tunesmith.planning.volume_account import last_record
 
 PRICED = replace(INSTALLATION, prices=PUBLISHED)
 HOUR_OF_TWO_TIB = Decimal("163.84") * 2 / 730
@@ -86,3 +88,10 @@ def test_what_a_retained_volume_came_to_is_recorded_before_its_resource_goes():
     line = record.as_line()
     assert (line["storageUSD"], line["tibHours"], line["kind"]) == ("44.89", "200.0000", "usage")
     assert line["intervals"] == [{"from": None, "until": "2026-01-05T16:00:00Z"}]
+
+
+def test_the_last_record_holds_what_was_gone_before_anybody_could_write_it():
+    view = a_view(volumes=(), begun=1000.0 + 3600, not_found={"v-1": 4600.0})
+    around = circumstances(4600.0, now=NOW + timedelta(hours=1), installation=PRICED)
+    (gone,) = last_record(replace(seen(a_volume(status=bought(), deleting=True), view), around=around))
+    assert gone.record.uncertain_hours == pytest.approx(2 * Decimal(3601) / 3600)
