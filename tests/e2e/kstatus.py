@@ -28,7 +28,7 @@ def kstatus(resource: Mapping[str, Any]) -> str:
 
 
 def intended(resource: Mapping[str, Any]) -> str:
-    """The same word by what the operator means: ready, for good as it is, or still at it; never two at once."""
+    """The same word by what the operator means: ready, for good as it is, still at it, or released; never two at once."""
     metadata, status = resource["metadata"], resource.get("status") or {}
     if metadata.get("deletionTimestamp"):
         return TERMINATING
@@ -40,5 +40,7 @@ def intended(resource: Mapping[str, Any]) -> str:
         (False, True, False): IN_PROGRESS,
         (False, False, True): FAILED,
     }
+    if status.get("release"):
+        words[False, False, False] = IN_PROGRESS  # at rest on purpose, for which there is no word
     seen = tuple(said.get(kind) == "True" for kind in ("Ready", "Reconciling", "Stalled"))
     return words.get(seen, f"contradictory: Ready, Reconciling, Stalled = {seen}")

@@ -101,9 +101,22 @@ def _capacity(cluster: ProviderCluster, rules: BillingRules, look: Look, counted
     gone = {node.id for node in cluster.deleted_nodes}
     for node in nodes:
         since = _node_since(node, cluster, rules, look)
-        if since is not None:
+        if since is None:
+            continue
+        # Of what was counted and went, the number alone tells whether that was counted too: see `_vanished`.
+        counted_before = counted is not None and since.earliest <= counted.until
+        if node.id not in gone or node.deleted is not None or not counted_before:
             until = _node_until(node, rules, since, look, counted, gone=node.id in gone)
             yield _Billed(node.gpus or GPUS_PER_NODE, node.preemptible, since, until)
+
+
+def edge_at(history: Iterable[Holding], moment: datetime) -> bool:
+    """Whether something began or ended at this very moment.
+
+    At the moment of a look it is what only looking tells: the provider has no time of it, so that what is there from
+    then on is certain, and what was before is not.
+    """
+    return any(moment in (step.since, step.until) for step in history)
 
 
 def _by_count(

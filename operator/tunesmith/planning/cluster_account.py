@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from tunesmith.planning.accounting import Counting, account_of, gone_by, grown, is_old, opened, wall_time
-from tunesmith.planning.billing_history import Counted, Look, created_at, deleting_since, history_of
+from tunesmith.planning.billing_history import Counted, Look, created_at, deleting_since, edge_at, history_of
 from tunesmith.planning.circumstances import Unknown
 from tunesmith.planning.claims import owner_elsewhere
 from tunesmith.planning.cluster_observation import ClusterObservation
@@ -60,7 +60,8 @@ def counted_now(seen: ClusterObservation, status: GPUClusterStatus, cluster: Pro
     earlier = account_of(before)
     counted = None if earlier.held is None else Counted(since, earlier.held)
     history = history_of(cluster, seen.around.installation.billing, look, counted, prepaid_gpus(cluster, earlier))
-    until = max(_counts_until(cluster, look), since)
+    # The next count must not ask again about what was seen by this look alone.
+    until = max(look.time if edge_at(history, look.time) else _counts_until(cluster, look), since)
     paid = prepaid(seen, cluster, earlier, look)
     money = account(history, rates, since, until) if not isinstance(paid, NoPrice) else None
     idle = account(history, rates, *_idle_between(seen, status, since, until))

@@ -28,6 +28,13 @@ from tunesmith.planning.usage import RecordUsage
 BEGIN = datetime(2026, 1, 1, 0, tzinfo=UTC)
 RULES = BillingRules(BilledFrom.CREATED, BilledUntil.GONE)
 RATES = Rates(Decimal(1), Decimal("0.5"))
+READY = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "InOrder",
+    "message": "",
+    "lastTransitionTime": "2026-01-01T01:00:00Z",
+}
 
 
 def hour(number):
@@ -113,15 +120,7 @@ def counted_cluster(now, *, idle_since=None, status_idle=None, prices=PUBLISHED)
     """The decision of nothing new, accounted at an hour, from books that were written at hour 2."""
     status = bought_status(
         cost={"computeUSD": "0.00", "asOfTime": "2026-01-01T02:00:00Z", "account": {"total": {}, "held": 8}},
-        conditions=[
-            {
-                "type": "Ready",
-                "status": "True",
-                "reason": "InOrder",
-                "message": "",
-                "lastTransitionTime": "2026-01-01T01:00:00Z",
-            }
-        ],
+        conditions=[READY],
         **({"idleSince": idle_since} if idle_since else {}),
     )
     view = a_view(a_cluster())
@@ -137,6 +136,47 @@ def test_idle_dollars_are_those_while_nothing_used_it_up_to_when_it_was_used_aga
     assert idle.account.total.idle_usd == 4 * 8 * Decimal("3.99")
     assert idle.idle_usd < idle.compute_usd
     assert counted_cluster(NOW).idle_usd == 0
+
+
+def counted_through(*clusters):
+    """The sums after a look at each of these, an hour apart, the first at hour 2; bought at hour 0."""
+    cost = {"computeUSD": "0.00", "asOfTime": "2026-01-01T00:00:00Z", "account": {"total": {}}}
+    for at, cluster in enumerate(clusters, start=2):
+        status = bought_status(conditions=[READY], cost=cost)
+        resource = a_cluster_resource(status=status, nodes=1)
+        observation = a_running_cluster(resource=resource, view=a_view(cluster))
+        installation = replace(INSTALLATION, prices=Prices(gpu_hour_usd={"H100_SXM": Decimal(1)}), billing=RULES)
+        observation = replace(observation, around=circumstances(now=hour(at), installation=installation))
+        fresh = accounted(observation, Decision(observation.status)).status.cost
+        cost = fresh.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return fresh.account.total.compute_usd, fresh.account.total.uncertain_usd, fresh.as_of_time
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        a_cluster(gpus=8),
+        a_cluster(gpus=8, nodes=(a_node(),)),
+        a_cluster(gpus=8, nodes=(a_node(),), deleted_nodes=(a_node("gpu-dp-2"),)),
+    ],
+    ids=["numbers alone", "a lost record", "a record without its end"],
+)
+def test_what_went_without_a_time_is_uncertain_until_the_look_that_missed_it_and_no_longer(then):
+    nodes = (a_node(), a_node("gpu-dp-2")) if then.nodes else ()
+    usd, uncertain, until = counted_through(a_cluster(gpus=16, nodes=nodes), then, then, then)
+    counted_first = Decimal(2 * 3600 - 60) / 3600
+    certain_since = Decimal((until - hour(0)).total_seconds()) / 3600 - counted_first
+    assert usd == pytest.approx(16 * counted_first + 8 * certain_since)
+    assert uncertain == pytest.approx(8 * (3 - counted_first))
+
+
+def test_what_came_without_a_time_is_uncertain_until_the_look_that_found_it_and_certain_from_then_on():
+    small, large = a_cluster(gpus=8), a_cluster(gpus=16)
+    usd, uncertain, until = counted_through(small, large, large, large)
+    counted_first = Decimal(2 * 3600 - 60) / 3600
+    assert until == hour(5) - timedelta(minutes=1)
+    assert usd == pytest.approx(8 * Decimal(5 * 3600 - 60) / 3600 + 8 * Decimal(2 * 3600 - 60) / 3600)
+    assert uncertain == pytest.approx(8 * (3 - counted_first))
 
 
 def test_a_price_that_comes_later_counts_from_the_beginning():
