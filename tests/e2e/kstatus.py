@@ -28,7 +28,7 @@ def kstatus(resource: Mapping[str, Any]) -> str:
 
 
 def intended(resource: Mapping[str, Any]) -> str:
-    """The same word by what the operator means: ready, for good as it is, still at it, or released; never two at once."""
+    """The same word by what the operator means: ready, stuck as it is, still at it, or released; never two at once."""
     metadata, status = resource["metadata"], resource.get("status") or {}
     if metadata.get("deletionTimestamp"):
         return TERMINATING
