@@ -94,6 +94,7 @@ def test_a_cluster_that_is_silent_holds_up_neither_another_nor_its_own_end(world
     assert [it for it in world.clusters if namespace.name in it["cluster_name"]] == []
 
 
+@pytest.mark.prove
 def test_the_namespace_of_a_job_with_its_own_cluster_can_be_deleted_in_the_middle(world, namespace):
     template = {"region": "us-central-8", "gpuType": "H100_SXM", "nodes": 1, "volumeRef": {"name": "volume"}}
     namespace.apply(shared_volume(bindingMode="Immediate"))

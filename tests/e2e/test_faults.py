@@ -83,6 +83,7 @@ def test_a_node_that_dies_is_replaced_and_training_goes_on_from_the_checkpoint(n
     assert status["output"]["path"].endswith("-a2")
 
 
+@pytest.mark.prove
 def test_a_node_that_is_cut_off_publishes_nothing_once_another_has_taken_over(namespace, node_comes_back):
     storage = namespace.with_storage()
     namespace.with_rows()

@@ -84,7 +84,8 @@ def test_a_gated_model_of_the_hub_learns_rows_out_of_a_store_and_no_key_is_seen(
     assert key not in told
 
 
-@pytest.mark.parametrize("deletion_policy", ["Delete", pytest.param("Retain", marks=pytest.mark.prove)])
+@pytest.mark.prove
+@pytest.mark.parametrize("deletion_policy", ["Delete", "Retain"])
 def test_a_bought_cluster_trains_and_goes_and_its_volume_does_as_it_was_told(world, namespace, deletion_policy):
     namespace.apply(shared_volume(deletionPolicy=deletion_policy), gpu_cluster(volumeRef={"name": "volume"}))
     namespace.with_rows()

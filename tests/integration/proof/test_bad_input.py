@@ -166,13 +166,13 @@ def whatever_is_accepted_is_answered(trial: Trial, data: st.DataObject) -> None:
 
 
 def test_some_tens_of_inputs(trial: Trial) -> None:
-    @some(30, derandomize=True)
+    @some(18, derandomize=True)
     @given(data=st.data())
     def each(data: st.DataObject) -> None:
         whatever_is_accepted_is_answered(trial, data)
 
     each()
-    assert trial.accepted >= 8, f"only {trial.accepted} of {trial.accepted + trial.refused} were accepted"
+    assert trial.accepted >= 5, f"only {trial.accepted} of {trial.accepted + trial.refused} were accepted"
 
 
 @pytest.mark.prove

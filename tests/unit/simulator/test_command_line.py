@@ -82,6 +82,7 @@ async def test_a_cluster_from_create_to_delete(together, as_json, clock, tmp_pat
     assert (await as_json("list"))["clusters"] == []
 
 
+@pytest.mark.prove
 async def test_a_volume_from_create_to_delete(as_json, clock):
     made = await as_json("storage", "create", "--region", "us-central-8", "--size-tib", "1", "--volume-name", "data")
     volume_id = made["volume_id"]
@@ -92,6 +93,7 @@ async def test_a_volume_from_create_to_delete(as_json, clock):
     assert await as_json("storage", "delete", volume_id) == {"success": True}
 
 
+@pytest.mark.prove
 async def test_repairs_are_asked_for_found_and_cancelled(together, as_json, client, clock, an_order):
     cluster = await client.clusters.create(**an_order)
     clock.pass_seconds(HOUR)
@@ -105,6 +107,7 @@ async def test_repairs_are_asked_for_found_and_cancelled(together, as_json, clie
     assert "in state CANCELLED" in await together("remediations", "approve", made["id"], fails=True)
 
 
+@pytest.mark.prove
 async def test_regions_are_listed_and_refusals_are_told_in_words(together, as_json):
     assert {region["name"] for region in (await as_json("list-regions"))["regions"]} == {
         "us-central-8",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -323,4 +324,11 @@ class Provider(RuleBasedStateMachine):
 
 
 TestProvider = Provider.TestCase
-TestProvider.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestProvider.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.prove
+class TestProviderForLong(Provider.TestCase):
+    """Many more lives."""
+
+    settings = settings(max_examples=1000, stateful_step_count=40, deadline=None)
