@@ -59,7 +59,11 @@ class FeedAudit:
         held = {
             (raw["metadata"].get("namespace", ""), raw["metadata"]["name"]): raw for raw in self._cache.list(kind.kind)
         }
-        older = any(at not in held or _version(held[at]) < _version(raw) for at, raw in listed.items())
+        older = any(
+            at not in held or _version(held[at]) < _version(raw)
+            for at, raw in listed.items()
+            if not self._cache.is_gone(raw)  # its deletion has been seen since
+        )
         ghosts = any(at not in listed and _version(raw) <= int(resource_version) for at, raw in held.items())
         return older or ghosts
 

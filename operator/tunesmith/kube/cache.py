@@ -56,7 +56,7 @@ class Cache:
     def observe(self, raw: Raw) -> bool:
         """Take a state that was seen. False: it is not newer than what is known."""
         kind, address = str(raw["kind"]), _address(raw)
-        if _uid(raw) in self._gone:
+        if self.is_gone(raw):
             return False
         known = self._objects.get(kind, {}).get(address)
         if known is not None and _uid(known) == _uid(raw) and _version(raw) <= _version(known):
@@ -76,6 +76,10 @@ class Cache:
         kind, address = str(raw["kind"]), _address(raw)
         self._bury(_uid(raw))
         return self._forget(kind, address, raw)
+
+    def is_gone(self, raw: Raw) -> bool:
+        """Whether the deletion of this very object, by its uid, has been taken in."""
+        return _uid(raw) in self._gone
 
     def drop(self, raw: Raw) -> bool:
         """Stop keeping an object that still exists but is of no interest any more. False: it was not kept."""

@@ -47,6 +47,25 @@ async def test_what_arrives_in_time_was_only_slow() -> None:
     assert await audited(cache, ListingKube(a_cluster(9)), lambda: cache.observe(a_cluster(9))) == []
 
 
+async def test_what_was_deleted_after_the_list_was_made_is_not_behind_it() -> None:
+    cache = Cache()
+    cache.observe(a_cluster(8))
+    assert await audited(cache, ListingKube(a_cluster(9)), lambda: cache.remove(a_cluster(10))) == []
+
+
+async def test_what_was_deleted_and_made_again_after_the_list_was_made_is_not_behind_it() -> None:
+    cache = Cache()
+    cache.observe(a_cluster(8))
+    again = a_cluster(60)
+    again["metadata"]["uid"] = "another"
+
+    def renewed() -> None:
+        cache.remove(a_cluster(10))
+        cache.observe(again)
+
+    assert await audited(cache, ListingKube(a_cluster(9)), renewed) == []
+
+
 async def test_a_change_that_never_arrives_means_a_dead_feed() -> None:
     cache = Cache()
     cache.observe(a_cluster(8))
