@@ -152,9 +152,10 @@ class Life:
         while not self._rests():  # somebody may have changed the key while one resource looked again
             await self._until(self._rests, "the resources came to no rest")
             await asyncio.sleep(QUIET_SECONDS / 2)
-        before, moving = self._writes(), self._moves_by_itself()
+        before, moving, forgetting = self._writes(), self._moves_by_itself(), self._forgets_what_vanished()
         await asyncio.sleep(QUIET_SECONDS)
-        written = {name: count for name, count in (self._writes() - before).items() if name not in moving}
+        more = self._writes() - before - forgetting
+        written = {name: count for name, count in more.items() if name not in moving}
         if written:
             self.world.broken(f"{written} writes while nothing was to be done: {self._stand()}")
         self._as_wanted()
@@ -270,6 +271,10 @@ class Life:
         shared = {_volume_of(raw) for raw in ends} - {None}
         waiting = [raw for raw in self._objects() if _volume_of(raw) in shared]
         return {raw["metadata"]["name"] for raw in (*ends, *waiting)} | {name for name in shared if name}
+
+    def _forgets_what_vanished(self) -> Counter[str]:
+        """One write each: once a cluster has long been Ready, those that vanished before it are no series any more."""
+        return Counter(raw["metadata"]["name"] for raw in self._objects() if (raw.get("status") or {}).get("vanished"))
 
     def _stand(self) -> str:
         kinds = {(raw["kind"], raw["metadata"]["name"]): reason_of(raw) for raw in self._objects()}
